@@ -1,0 +1,261 @@
+"""The documents of the database: what a campaign writes down. Pure types; no database access lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+Vector = tuple[float, float, float]
+REFERENCES = "references"
+"""Name of the shared campaign that owns the elemental reference calculations."""
+
+
+class Record(BaseModel):
+    """A stored document: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_version: Literal[1] = 1
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain dictionary as MongoDB stores it: enums as strings, tuples as lists, datetimes kept."""
+        document: dict[str, Any] = _bsonable(self.model_dump())
+        if "id" in document:
+            document["_id"] = document.pop("id")
+        return document
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Inverse of `to_document`.
+
+        Raises:
+            pydantic.ValidationError: the document has another shape, for example of a newer schema_version.
+        """
+        fields = dict(document)
+        if "_id" in fields:
+            key = fields.pop("_id")
+            if "id" in cls.model_fields:
+                fields["id"] = key
+        return cls.model_validate(fields)
+
+
+def _bsonable(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, StrEnum):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _bsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_bsonable(item) for item in value]
+    return value
+
+
+class CrystalDoc(Record):
+    """A periodic crystal: lattice rows in angstrom, species symbols, fractional coordinates."""
+
+    lattice: tuple[Vector, Vector, Vector]
+    species: tuple[str, ...]
+    frac_coords: tuple[Vector, ...]
+
+    @classmethod
+    def from_structure(cls, structure: Structure) -> CrystalDoc:
+        """From a pymatgen Structure without partial occupancies."""
+        return cls(
+            lattice=tuple(tuple(float(x) for x in row) for row in structure.lattice.matrix),
+            species=tuple(str(site.specie.symbol) for site in structure),
+            frac_coords=tuple(tuple(float(x) for x in row) for row in structure.frac_coords),
+        )
+
+    def to_structure(self) -> Structure:
+        """As a pymatgen Structure."""
+        from pymatgen.core.structure import Structure
+
+        return Structure(self.lattice, self.species, self.frac_coords)
+
+
+class CandidateState(StrEnum):
+    """Where a candidate stands. Moves are compare-and-set in the store, along MOVES only."""
+
+    PROPOSED = "proposed"  # passed every filter, not chosen for DFT (yet)
+    QUEUED = "queued"  # chosen; a workflow exists or will be made by the reconciler
+    RUNNING = "running"  # a worker holds the lease
+    RELAXED = "relaxed"  # finished with an accepted relaxation
+    GAVE_UP = "gave_up"  # finished without one; `reason` says why
+
+
+MOVES: Mapping[CandidateState, frozenset[CandidateState]] = {
+    CandidateState.PROPOSED: frozenset({CandidateState.QUEUED}),
+    CandidateState.QUEUED: frozenset({CandidateState.RUNNING}),
+    CandidateState.RUNNING: frozenset({CandidateState.RELAXED, CandidateState.GAVE_UP, CandidateState.QUEUED}),
+    CandidateState.RELAXED: frozenset(),
+    CandidateState.GAVE_UP: frozenset(),
+}
+
+
+class OriginKind(StrEnum):
+    """How a candidate came to be proposed."""
+
+    DECORATED = "decorated"  # a known prototype with the campaign's elements; no model
+    RANDOM = "random"  # latent drawn from the prior
+    AROUND = "around"  # latent drawn around a base compound
+    BETWEEN = "between"  # latent on the line between two base compounds
+    ELEMENT = "element"  # an elemental reference
+
+
+class Origin(Record):
+    """Where a candidate comes from: enough to generate it again."""
+
+    kind: OriginKind
+    model_version: str | None = None
+    bases: tuple[str, ...] = ()  # formulas of the base compounds
+    latent: tuple[float, ...] | None = None
+    condition: tuple[float, ...] | None = None
+    seed: int | None = None
+
+
+class Lease(Record):
+    """The right of one worker to write a candidate's results; a write with another token matches nothing."""
+
+    token: str
+    worker: str
+    started_at: datetime
+    expires_at: datetime
+
+
+class Attempt(Record):
+    """One launch of pw.x (or one that was refused before the launch)."""
+
+    number: int
+    started_at: datetime
+    outcome: str  # "converged", "interrupted" or the name of a failure of dft.failures
+    detail: str = ""  # what was seen, in a sentence
+    correction: str = ""  # what the next attempt changes
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    folder: str = ""
+    worker: str = ""
+
+
+class Relaxation(Record):
+    """An accepted relaxation. Energies are E0 = F + TS/2, raw, without corrections."""
+
+    crystal: CrystalDoc  # as relaxed, in the cell that pw.x saw
+    conventional: CrystalDoc  # symmetrised conventional cell
+    energy_ev: float
+    energy_per_atom_ev: float
+    a_ang: float  # edge a of the conventional cell
+    spacegroup: int
+    volume_per_atom_ang3: float
+    pressure_kbar: float
+    fmax_ev_ang: float
+    steps: int
+    bond_change_percent: float | None  # mean over nearest-neighbour bonds, against the generated crystal
+    cell_change_percent: float | None  # mean over a, b, c of the conventional cells
+    cpu_s: float
+    wall_s: float
+    pw_version: str
+    pseudos: dict[str, str]  # element -> md5
+    reused_from: str | None = None  # id of the candidate that was computed, where this result is a copy
+
+
+class Candidate(Record):
+    """One crystal of one campaign, from proposal to result; the source of truth about it."""
+
+    id: str
+    campaign: str
+    kind: Literal["crystal", "reference"] = "crystal"
+    round: int
+    key: str  # digest of cell, species and DFT settings: equal keys are the same calculation
+    formula: str
+    prototype: str | None
+    crystal: CrystalDoc  # as proposed
+    settings: dict[str, Any]  # DFT settings as stored by the campaign
+    origin: Origin
+    passed: tuple[str, ...] = ()  # names of the filters passed, in order
+    predicted: dict[str, float | None] = Field(default_factory=dict)  # the eight properties, before DFT
+    e_f_predicted: float | None = None  # eV/atom
+    score: float | None = None  # acquisition value when chosen
+    state: CandidateState = CandidateState.PROPOSED
+    lease: Lease | None = None
+    attempts: tuple[Attempt, ...] = ()
+    relaxation: Relaxation | None = None
+    e_f: float | None = None  # eV/atom, relative to this database's own elemental references
+    reason: str | None = None  # why GAVE_UP, or why e_f is missing
+    created_at: datetime
+    updated_at: datetime
+
+
+class NetworkRecord(Record):
+    """One trained network of a model version."""
+
+    folder: str
+    sha256: str  # of the weights file
+    metrics: dict[str, float]
+    samples: int  # crystals seen, not counting repeats
+    train_s: float
+
+
+class ModelVersion(Record):
+    """The three networks as trained after one round, and what they were trained on."""
+
+    id: str
+    campaign: str
+    number: int
+    round: int  # the last round whose results are in the training set
+    parent: str | None
+    networks: dict[str, NetworkRecord]
+    trained_on: tuple[str, ...]  # ids of the candidates whose DFT energies were labels
+    labelled: int  # labelled crystals, data files included
+    unlabelled: int
+    data_digest: str
+    created_at: datetime
+
+
+class Round(Record):
+    """One turn of the loop."""
+
+    id: str  # "<campaign>/<number>"
+    campaign: str
+    number: int
+    model_version: str | None
+    funnel: tuple[tuple[str, int], ...]  # stage name and how many were left after it
+    chosen: tuple[str, ...]  # candidate ids sent to DFT
+    started_at: datetime
+    finished_at: datetime | None = None
+
+
+class Span(Record):
+    """A stretch of a campaign's wall time, for the account of where it went."""
+
+    what: Literal["generate", "dft", "train", "ray", "report"]
+    round: int
+    started_at: datetime
+    finished_at: datetime
+    busy_s: float | None = None  # seconds inside the named work itself, where that is less than the stretch
+
+
+class CampaignState(StrEnum):
+    """Whether a campaign may go on."""
+
+    ACTIVE = "active"
+    STOPPING = "stopping"  # `crystalloop stop` was called; the loop ends at the next step
+    FINISHED = "finished"
+
+
+class CampaignRecord(Record):
+    """A campaign as first run; a later run with another specification is refused."""
+
+    id: str  # the campaign's name
+    spec: dict[str, Any]
+    spec_digest: str
+    folder: str
+    state: CampaignState
+    outcome: str = ""  # why it finished
+    spans: tuple[Span, ...] = ()
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,114 @@
+"""Store: the contract of the database, stated as promises. No implementation lives here (see mongo.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from db.records import (
+    Attempt,
+    CampaignRecord,
+    CampaignState,
+    Candidate,
+    CandidateState,
+    ModelVersion,
+    Relaxation,
+    Round,
+    Span,
+)
+
+
+class StoreUnavailable(Exception):
+    """The database cannot be reached after the retries; nothing was lost, the same command resumes."""
+
+
+class CampaignMismatch(Exception):
+    """A campaign of this name exists with another specification."""
+
+
+class Store(Protocol):
+    """What every store promises.
+
+    * Threads and processes may share a store; every state change is one compare-and-set, so of several callers
+      exactly one succeeds and the others are told so by the return value.
+    * A write that returned is durable.
+    * A write under a lease carries its token; with an expired, replaced token it changes nothing and returns False.
+    * Every method may raise StoreUnavailable, and may then be called again.
+    """
+
+    def start_campaign(self, record: CampaignRecord) -> CampaignRecord:
+        """Insert the campaign, or return the stored one; raises CampaignMismatch when its spec_digest differs."""
+
+    def campaign(self, name: str) -> CampaignRecord | None:
+        """The campaign of this name."""
+
+    def campaigns(self) -> tuple[CampaignRecord, ...]:
+        """Every campaign, oldest first."""
+
+    def set_campaign_state(self, name: str, state: CampaignState, now: datetime, outcome: str = "") -> None:
+        """Set the state, whatever it was."""
+
+    def add_span(self, name: str, span: Span) -> None:
+        """Append to the campaign's account of time."""
+
+    def add_candidates(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """Insert those whose (campaign, key) is new; returns the ids inserted, in order. Duplicates are no error."""
+
+    def candidate(self, candidate_id: str) -> Candidate | None:
+        """The candidate with this id."""
+
+    def candidates(
+        self,
+        campaign: str | None = None,
+        *,
+        round: int | None = None,
+        states: Iterable[CandidateState] | None = None,
+        formula: str | None = None,
+    ) -> tuple[Candidate, ...]:
+        """Candidates that match every given condition, ordered by (round, id)."""
+
+    def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:
+        """PROPOSED -> QUEUED; returns the ids that moved."""
+
+    def claim(self, candidate_id: str, worker: str, now: datetime, ttl_s: float) -> Candidate | None:
+        """QUEUED -> RUNNING under a new lease, or None when another worker was first or the state is another."""
+
+    def heartbeat(self, candidate_id: str, token: str, now: datetime, ttl_s: float) -> bool:
+        """Extend the lease; False when it is no longer ours."""
+
+    def add_attempt(self, candidate_id: str, token: str, attempt: Attempt, now: datetime) -> bool:
+        """Append an attempt under the lease."""
+
+    def record_relaxation(self, candidate_id: str, token: str, relaxation: Relaxation, now: datetime) -> bool:
+        """RUNNING -> RELAXED under the lease, and drop the lease."""
+
+    def record_failure(self, candidate_id: str, token: str, reason: str, now: datetime) -> bool:
+        """RUNNING -> GAVE_UP under the lease, and drop the lease."""
+
+    def release(self, candidate_id: str, token: str, now: datetime) -> bool:
+        """RUNNING -> QUEUED under the lease: the work is handed back undone."""
+
+    def expire_leases(self, now: datetime) -> tuple[str, ...]:
+        """RUNNING -> QUEUED for every lease that ended before `now`, each noted as an "interrupted" attempt."""
+
+    def relaxation_by_key(self, key: str) -> Candidate | None:
+        """A RELAXED candidate with this key, of any campaign."""
+
+    def set_formation_energy(self, candidate_id: str, e_f: float | None, reason: str | None, now: datetime) -> bool:
+        """Set e_f (eV/atom) of a RELAXED candidate, or the reason why there is none."""
+
+    def add_model_version(self, version: ModelVersion) -> ModelVersion:
+        """Register a model version, or return the one already stored under its id."""
+
+    def model_version(self, version_id: str) -> ModelVersion | None:
+        """The model version with this id."""
+
+    def model_versions(self, campaign: str) -> tuple[ModelVersion, ...]:
+        """The campaign's model versions by number."""
+
+    def put_round(self, round_: Round) -> None:
+        """Insert or replace a round."""
+
+    def rounds(self, campaign: str) -> tuple[Round, ...]:
+        """The campaign's rounds by number."""

@@ -1,0 +1,1 @@
+"""pw.x: input, running, output, failures and their corrections. No networks, no Ray."""

@@ -1,0 +1,1 @@
+"""Decides and wires: campaign files, policy, screening, the loop, Ray and the command line."""
