@@ -1,0 +1,44 @@
+"""Fixtures shared by the tests: where data, pw.x and pseudopotentials are; each skips with a reason when absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--data",
+        default=os.environ.get("CRYSTALLOOP_DATA"),
+        help="folder with the shared crystal data (cubic_three_classes.jsonl.gz, ...); also CRYSTALLOOP_DATA",
+    )
+
+
+@pytest.fixture(scope="session")
+def shared_data(pytestconfig) -> Path:
+    given = pytestconfig.getoption("--data")
+    folder = Path(given) if given else ROOT.parent / "shared" / "data"
+    if not (folder / "cubic_three_classes.jsonl.gz").is_file():
+        pytest.skip(f"no shared crystal data in {folder}; give its folder with --data or CRYSTALLOOP_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pw_command() -> str:
+    command = os.environ.get("CRYSTALLOOP_PW", "pw.x")
+    if shutil.which(command) is None:
+        pytest.skip(f"{command} is not on PATH; `make setup` installs it")
+    return command
+
+
+@pytest.fixture(scope="session")
+def pseudo_folder() -> Path:
+    folder = Path(os.environ.get("CRYSTALLOOP_PSEUDOS", ROOT / ".crystalloop" / "pseudos"))
+    if not folder.is_dir():
+        pytest.skip(f"no pseudopotentials in {folder}; `make setup` installs them")
+    return folder
