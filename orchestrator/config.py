@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from models.elements import SYMBOLS
+from models.elements import atomic_numbers
 from models.properties import PROPERTIES
 from models.prototypes import Prototype, parse_compound
 
@@ -191,8 +191,8 @@ class Campaign(Part):
     @classmethod
     def _elements_exist(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for symbol in value:
-            if symbol not in SYMBOLS:
-                near = get_close_matches(symbol.capitalize(), SYMBOLS, 1)
+            if symbol not in atomic_numbers():
+                near = get_close_matches(symbol.capitalize(), atomic_numbers(), 1)
                 raise ValueError(
                     f"{symbol!r} is not an element symbol" + (f"; did you mean {near[0]}?" if near else "")
                 )

@@ -49,12 +49,12 @@ fi
 
 # --- 3. pseudopotentials (SSSP 1.3.0 PBE efficiency) ------------------------------------------------------------------
 pseudos=${CRYSTALLOOP_PSEUDOS:-$home/pseudos}
-check() { .venv/bin/python -m dft.pseudos check "$pseudos" >"$home/pseudos.log" 2>&1; }
+check() { .venv/bin/crystalloop pseudos check --folder "$pseudos" >"$home/pseudos.log" 2>&1; }
 if check; then
   say "pseudopotentials: complete in $pseudos"
 else
   source=${CRYSTALLOOP_UPF_SOURCE:-/usr/share/espresso/pseudo}
-  if ! .venv/bin/python -m dft.pseudos install "$source" "$pseudos" >"$home/pseudos.log" 2>&1; then
+  if ! .venv/bin/crystalloop pseudos install --source "$source" --folder "$pseudos" >"$home/pseudos.log" 2>&1; then
     command -v apt-get >/dev/null 2>&1 ||
       fail "no SSSP pseudopotentials in $source" "download SSSP 1.3.0 PBE efficiency from Materials Cloud, unpack it and repeat with CRYSTALLOOP_UPF_SOURCE=FOLDER"
     say "fetching the pseudopotentials: Debian's quantum-espresso-data-sssp (43 MB)"
@@ -69,7 +69,7 @@ else
       fail "could not fetch quantum-espresso-data-sssp: $(grep -E '^(E|Err):?' "$box/log" | tail -n 1)" "check the network, or give a folder with the SSSP files: CRYSTALLOOP_UPF_SOURCE=FOLDER make setup"
     cd "$box/../.."
     dpkg -x "$box"/deb/*.deb "$box/out"
-    .venv/bin/python -m dft.pseudos install "$box/out/usr/share/espresso/pseudo" "$pseudos" >"$home/pseudos.log" 2>&1 ||
+    .venv/bin/crystalloop pseudos install --source "$box/out/usr/share/espresso/pseudo" --folder "$pseudos" >"$home/pseudos.log" 2>&1 ||
       fail "the pseudopotentials did not verify: $(tail -n 1 "$home/pseudos.log")" "repeat; the download may have been damaged"
   fi
   say "pseudopotentials: installed in $pseudos, every md5 verified"
