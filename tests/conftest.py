@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from database_fixture import database_name, mongodb_uri, store  # noqa: F401  (fixtures)
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,6 +17,7 @@ QUEUE = {"dft", "db", "fireworks", "pymongo"}
 MAY_IMPORT: dict[str, set[str]] = {
     "models": {"models", "keras"},
     "db": {"db"},
+    "db/connection.py": {"db", "pymongo"},
     "db/mongo.py": {"db", "pymongo"},
     "db/server.py": {"db", "pymongo", "subprocess"},
     "db/embedded": {"db", "mongomock"},
