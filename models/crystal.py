@@ -1,0 +1,135 @@
+"""A crystal as arrays: lattice, atomic numbers, fractional coordinates; to and from pymatgen. No voxels, no networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.elements import symbol_of, symbols
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+_ORTHOGONAL_COSINE = 1e-6  # below this the Gaussians of a cell separate into three axes to float32 precision
+
+
+class InvalidCrystal(ValueError):
+    """Arrays or a structure that describe no ordered, periodic crystal."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """An ordered crystal.
+
+    Attributes:
+        lattice: lattice vectors as rows, angstrom, [3, 3].
+        numbers: atomic number of every atom, [a].
+        frac_coords: fractional coordinates, wrapped into [0, 1), [a, 3].
+    """
+
+    lattice: NDArray[np.float64]
+    numbers: NDArray[np.int64]
+    frac_coords: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        lattice = np.array(self.lattice, dtype=np.float64)
+        numbers = np.array(self.numbers, dtype=np.int64).reshape(-1)
+        frac_coords = np.array(self.frac_coords, dtype=np.float64)
+        _check(lattice, numbers, frac_coords)
+        wrapped = frac_coords % 1.0
+        wrapped[wrapped >= 1.0] = 0.0  # -1e-17 % 1.0 is 1.0
+        for name, array in (("lattice", lattice), ("numbers", numbers), ("frac_coords", wrapped)):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __repr__(self) -> str:
+        lengths = ", ".join(f"{length:.3f}" for length in self.lengths_ang)
+        return f"Crystal({self.composition}, lengths_ang=({lengths}))"
+
+    @property
+    def volume_ang3(self) -> float:
+        """Cell volume in cubic angstrom."""
+        return float(abs(np.linalg.det(self.lattice)))
+
+    @property
+    def lengths_ang(self) -> NDArray[np.float64]:
+        """Cell edges a, b, c in angstrom, [3]."""
+        lengths: NDArray[np.float64] = np.linalg.norm(self.lattice, axis=1)
+        return lengths
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether all three cell angles are 90 degrees."""
+        return is_orthogonal(self.lattice)
+
+    @property
+    def composition(self) -> dict[str, int]:
+        """Atoms of each element in the cell, by symbol, in the order of atomic numbers."""
+        numbers, counts = np.unique(self.numbers, return_counts=True)
+        return {symbols()[number]: int(count) for number, count in zip(numbers, counts, strict=True)}
+
+    @property
+    def formula(self) -> str:
+        """Reduced formula, written as pymatgen writes it (needs pymatgen)."""
+        from pymatgen.core.composition import Composition
+
+        return str(Composition(self.composition).reduced_formula)
+
+    @classmethod
+    def from_structure(cls, structure: Structure) -> Crystal:
+        """Take over an ordered pymatgen structure, cell and setting unchanged.
+
+        Raises:
+            InvalidCrystal: a site is partially occupied or shared by several elements.
+        """
+        if not structure.is_ordered:
+            raise InvalidCrystal(
+                f"{structure.formula} has partially occupied sites; order it first "
+                "(pymatgen: OrderDisorderedStructureTransformation)"
+            )
+        return cls(structure.lattice.matrix, np.array(structure.atomic_numbers), structure.frac_coords)
+
+    def to_structure(self) -> Structure:
+        """Return the same crystal as a pymatgen structure."""
+        from pymatgen.core.lattice import Lattice
+        from pymatgen.core.structure import Structure
+
+        species = [symbol_of(int(number)) for number in self.numbers]
+        return Structure(Lattice(self.lattice), species, self.frac_coords)
+
+
+def is_orthogonal(lattice: NDArray[np.float64]) -> bool:
+    """Whether the rows of a lattice [3, 3] are mutually perpendicular."""
+    unit = lattice / np.linalg.norm(lattice, axis=1, keepdims=True)
+    cosines = np.abs(unit @ unit.T - np.eye(3))
+    return bool(cosines.max() < _ORTHOGONAL_COSINE)
+
+
+def conventional(structure: Structure, symprec: float = 0.01) -> Structure:
+    """Return the conventional standard cell that spglib finds (a = b = c for a cubic crystal).
+
+    Args:
+        structure: any cell of an ordered crystal.
+        symprec: distance tolerance of the symmetry search, angstrom.
+    """
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+    cell: Structure = SpacegroupAnalyzer(structure, symprec=symprec).get_conventional_standard_structure()
+    return cell
+
+
+def _check(lattice: NDArray[np.float64], numbers: NDArray[np.int64], frac_coords: NDArray[np.float64]) -> None:
+    if lattice.shape != (3, 3) or not np.isfinite(lattice).all() or abs(np.linalg.det(lattice)) < 1e-6:
+        raise InvalidCrystal(f"a lattice is 3 independent finite row vectors in angstrom, got {lattice.tolist()}")
+    if len(numbers) == 0:
+        raise InvalidCrystal("a crystal needs at least one atom, got none")
+    if frac_coords.shape != (len(numbers), 3) or not np.isfinite(frac_coords).all():
+        raise InvalidCrystal(f"expected finite fractional coordinates [{len(numbers)}, 3], got {frac_coords.shape}")
+    for number in np.unique(numbers):
+        symbol_of(int(number))
