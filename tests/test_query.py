@@ -1,0 +1,116 @@
+"""The query language: what it becomes, what it finds, and how it refuses."""
+
+from __future__ import annotations
+
+import pytest
+from database_fixture import NOON, new_candidate, new_relaxation
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db.query import FIELDS, QueryError, parse_query
+
+
+@pytest.mark.parametrize(
+    ("text", "document"),
+    [
+        ("", {}),
+        ("formula = LiF", {"formula": {"$eq": "LiF"}}),
+        ("e_f < -1.5 eV/atom", {"e_f": {"$lt": -1.5}}),
+        ("e_f<-1.5", {"e_f": {"$lt": -1.5}}),
+        ("round >= 2", {"round": {"$gte": 2}}),
+        ("a != 4.1 ang", {"relaxation.a_ang": {"$ne": 4.1}}),
+        ("bond_change <= 2 %", {"relaxation.bond_change_percent": {"$lte": 2.0}}),
+        ("e_f = null", {"e_f": {"$eq": None}}),
+        ("prototype in (rocksalt_B1, 'CsCl_B2')", {"prototype": {"$in": ["rocksalt_B1", "CsCl_B2"]}}),
+        ("state not in (proposed)", {"state": {"$nin": ["proposed"]}}),
+        ("predicted.bandgap > 1e-1", {"predicted.bandgap": {"$gt": 0.1}}),
+        ("base = NaCl:rocksalt_B1", {"origin.bases": {"$eq": "NaCl:rocksalt_B1"}}),
+        ('id = "first-0001"', {"_id": {"$eq": "first-0001"}}),
+        ("id = 2026", {"_id": {"$eq": "2026"}}),
+        (
+            "e_f < -1 and (round = 1 or not element = O)",
+            {
+                "$and": [
+                    {"e_f": {"$lt": -1.0}},
+                    {"$or": [{"round": {"$eq": 1}}, {"$nor": [{"crystal.species": {"$eq": "O"}}]}]},
+                ]
+            },
+        ),
+    ],
+)
+def test_a_query_becomes_a_filter(text, document):
+    assert parse_query(text) == document
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "character"),
+    [
+        ("ef < -1", "did you mean e_f?", 1),
+        ("round = 1 and formla = LiF", "did you mean formula?", 15),
+        ("zzzzzz = 1", "known are id, campaign", 1),
+        ("round = 1.5", "expected a whole number", 9),
+        ("e_f < cold", "expected a number in eV/atom", 7),
+        ("a < 4.1 nm", "the unit is ang", 9),
+        ("round = 1 kbar", "this field has no unit", 11),
+        ("e_f <", "expected a number", 6),
+        ("e_f < null", "null can only be compared", 7),
+        ("(round = 1", "expected `)`", 11),
+        ("round = 1 round = 2", "no unit", 11),
+        ("formula = LiF formula = NaF", "expected `and`, `or` or the end", 15),
+        ("round in 1", "expected `(`", 10),
+        ("round ~ 1", "expected one of", 7),
+        ("round not = 1", "expected one of", 11),
+        ("= 1", "expected the name of a field", 1),
+        ("and round = 1", "expected the name of a field", 1),
+        ("formula = ", "expected a value", 11),
+        ("formula = {$where: 1}", "expected a value", 11),
+        ("$where = 1", "expected the name of a field", 1),
+        ("predicted.$where = 1", "unknown field", 1),
+        ("lease.token = x", "unknown field", 1),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_place(text, message, character):
+    with pytest.raises(QueryError) as caught:
+        parse_query(text)
+    assert message in str(caught.value)
+    assert f"character {character}" in str(caught.value)
+
+
+@given(st.text(st.sampled_from("e_f round='\"()<>=,.-1x$null andor notin%"), max_size=40))
+def test_any_text_is_a_filter_over_known_fields_or_a_query_error(text):
+    try:
+        document = parse_query(text)
+    except QueryError:
+        return
+    known = {field.path for field in FIELDS.values()}
+
+    def fields(part):
+        for name, value in part.items():
+            if name in {"$and", "$or", "$nor"}:
+                for inner in value:
+                    yield from fields(inner)
+            else:
+                yield name
+
+    assert all(name in known or name.startswith("predicted.") for name in fields(document))
+
+
+def test_a_query_finds_what_it_says(store):
+    store.add_candidates(
+        [new_candidate(number, round=number, formula="LiF" if number % 2 else "NaF") for number in range(6)]
+    )
+    for number in (1, 2, 3):
+        candidate_id = store.queue([f"first-{number:04d}"], NOON)[0]
+        token = store.claim(candidate_id, "worker", NOON, 60).lease.token
+        store.record_relaxation(candidate_id, token, new_relaxation(a_ang=4.0 + number), NOON)
+        store.set_formation_energy(candidate_id, -float(number), None, NOON)
+
+    def found(text):
+        return [candidate.round for candidate in store.matching(parse_query(text))]
+
+    assert found("e_f < -1.5 and formula = LiF and round >= 2") == [3]
+    assert found("e_f = null") == [0, 4, 5]
+    assert found("e_f > -1.5 or a >= 7 ang") == [1, 3]
+    assert found("not state = proposed and element = Li") == [1, 2, 3]
+    assert found("predicted.bandgap = null and round in (0, 5)") == [0, 5]
+    assert found("e_f != null") == [1, 2, 3]
