@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from models.elements import atomic_numbers
 from models.properties import PROPERTIES
-from models.prototypes import Prototype, parse_compound
+from models.prototypes import Prototype
+from orchestrator.compounds import parse_compound
 
 HOME = Path(".crystalloop")
 COMPUTED = ("formation_energy_per_atom", "energy_per_atom")
@@ -43,12 +44,20 @@ class Direction(StrEnum):
 class Target(Part):
     """What the campaign looks for: a property inside a range, or as low or high as possible."""
 
-    property: Literal[PROPERTIES] = Field(
-        "formation_energy_per_atom", description="one of the CGCNN's eight properties"
-    )
+    property: str = Field("formation_energy_per_atom", description=f"one of {', '.join(PROPERTIES)}")
     minimum: float | None = Field(None, description="lower end of the wanted range, in the property's unit")
     maximum: float | None = Field(None, description="upper end of the wanted range")
     direction: Direction | None = Field(None, description="minimise or maximise, instead of or within a range")
+
+    @field_validator("property")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in PROPERTIES:
+            near = get_close_matches(value, PROPERTIES, 1, cutoff=0.3)
+            raise ValueError(
+                f"unknown property; did you mean {near[0]!r}?" if near else f"there are {', '.join(PROPERTIES)}"
+            )
+        return value
 
     @model_validator(mode="after")
     def _is_possible(self) -> Target:
@@ -58,7 +67,6 @@ class Target(Part):
             raise ValueError(f"minimum {self.minimum} is not below maximum {self.maximum}")
         return self
 
-    @property
     def has_range(self) -> bool:
         """Whether at least one end of a range is given."""
         return self.minimum is not None or self.maximum is not None
@@ -217,7 +225,7 @@ class Campaign(Part):
                 "and `data` is empty; name a file that has them, or target formation_energy_per_atom"
             )
         for base in self.bases:
-            outside = set(parse_compound(base)[1]) - set(self.elements)
+            outside = set(parse_compound(base).elements) - set(self.elements)
             if outside:
                 raise ValueError(
                     f"base {base} contains {', '.join(sorted(outside))}, not among elements {list(self.elements)}"

@@ -1,0 +1,61 @@
+"""Candidates without a model: the campaign's prototypes decorated with its elements, a diverse few chosen. Pure."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pymatgen.core.composition import Composition
+from pymatgen.core.periodic_table import Element
+
+from models.prototypes import Prototype, decorate, decorations, plausible_oxidation
+from orchestrator.compounds import parse_compound
+from orchestrator.config import Campaign
+from orchestrator.screen import Draft
+
+BALANCED = 0.5
+IONIC = 0.1
+"""Preference for charge-balanced decorations, and per unit of electronegativity difference, against the unit of
+diversity in `acquisition.spread`: stable, quickly converging crystals first, but not only those."""
+
+
+def decorated_pool(campaign: Campaign) -> tuple[Draft, ...]:
+    """Every decoration of the campaign's prototypes and its base compounds, each crystal once, in a fixed order."""
+    wanted = list(decorations(campaign.prototypes, campaign.elements))
+    for base in campaign.bases:
+        compound = parse_compound(base)
+        if not any(_same(compound.prototype, compound.elements, other) for other in wanted):
+            wanted.append((compound.prototype, compound.elements))
+    return tuple(
+        Draft(structure=decorate(prototype, elements), kind="decorated", prototype=str(prototype), seed=campaign.seed)
+        for prototype, elements in wanted
+    )
+
+
+def _same(prototype: Prototype, elements: tuple[str, ...], other: tuple[Prototype, tuple[str, ...]]) -> bool:
+    symmetric = prototype in (Prototype.ROCKSALT, Prototype.CSCL, Prototype.ZINCBLENDE)
+    equal = elements == other[1] or (symmetric and sorted(elements) == sorted(other[1]))
+    return prototype == other[0] and equal
+
+
+def preference(draft: Draft) -> float:
+    """How gladly a decoration is computed first: charge balance and ionicity, minus a little per atom of the cell."""
+    composition = draft.structure.composition
+    balanced = is_balanced(composition.reduced_formula, str(draft.prototype))
+    values = [Element(str(element)).X for element in composition]
+    return BALANCED * balanced + IONIC * (max(values) - min(values)) - 0.01 * len(draft.structure)
+
+
+@cache
+def is_balanced(formula: str, prototype: str) -> bool:
+    """Whether common oxidation states balance the charge of some decoration of this formula in this prototype."""
+    amounts = Composition(formula).get_el_amt_dict()
+    symbols = sorted(amounts, key=lambda symbol: amounts[symbol])
+    kind = Prototype(prototype)
+    orders = [symbols, symbols[::-1]]
+    return any(plausible_oxidation(tuple(order), kind) is not None for order in orders if _fits(order, amounts, kind))
+
+
+def _fits(order: list[str], amounts: dict[str, float], kind: Prototype) -> bool:
+    from models.prototypes import multiplicities
+
+    return tuple(int(amounts[symbol]) for symbol in order) == multiplicities(kind)
