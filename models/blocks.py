@@ -1,0 +1,73 @@
+"""The 3-D pieces that VAE and UNet share: periodic convolution, normalisation, down and up. No whole network here."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import keras
+from keras import layers, ops
+
+Norm = Literal["none", "group", "batch"]
+"""`group` normalises each crystal by itself: the same in small batches, on every replica, and at read-out.
+`batch` is the paper's; its running means are per replica and poor in batches of a few crystals. `none` keeps
+absolute heights, which is where a species shows."""
+
+Tensor = Any  # a backend tensor: keras has no type of its own for it
+
+
+def wrap(x: Tensor, width: int) -> Tensor:
+    """Continue a map periodically by `width` voxels on each side: [b, n, n, n, c] -> [b, n+2w, n+2w, n+2w, c]."""
+    for axis in (1, 2, 3):
+        n = x.shape[axis]
+        first = ops.take(x, list(range(n - width, n)), axis=axis)
+        last = ops.take(x, list(range(width)), axis=axis)
+        x = ops.concatenate([first, x, last], axis=axis)
+    return x
+
+
+def periodic_conv(x: Tensor, filters: int, name: str, kernel: int = 3) -> Tensor:
+    """Convolution of a periodic map (circular padding; the published code pads with zeros, science.md row 2)."""
+    conv = layers.Conv3D(filters, kernel, padding="valid", kernel_initializer="he_normal", name=name)
+    return conv(wrap(x, kernel // 2)) if kernel > 1 else conv(x)
+
+
+def normalise(x: Tensor, norm: Norm, name: str) -> Tensor:
+    """Normalisation as configured; groups of 4 channels or all of them where that does not divide."""
+    if norm == "batch":
+        return layers.BatchNormalization(name=name)(x)
+    if norm == "group":
+        channels = int(x.shape[-1])
+        return layers.GroupNormalization(channels // 4 if channels % 4 == 0 else 1, name=name)(x)
+    return x
+
+
+def conv_block(x: Tensor, filters: int, norm: Norm, name: str, bias: Tensor | None = None) -> Tensor:
+    """Convolution, normalisation, leaky ReLU.
+
+    Args:
+        x: [b, n, n, n, c].
+        filters: output channels.
+        norm: see `Norm`.
+        name: prefix of the layers' names.
+        bias: [b, filters] added at every voxel after the convolution. A condition enters like this: with periodic
+            padding it is the same linear map as the condition appended as constant channels, at no cost.
+    """
+    x = periodic_conv(x, filters, f"{name}_conv")
+    if bias is not None:
+        x = x + ops.reshape(bias, (-1, 1, 1, 1, filters))
+    return layers.LeakyReLU(0.2, name=f"{name}_act")(normalise(x, norm, f"{name}_norm"))
+
+
+def down(x: Tensor) -> Tensor:
+    """Halve the grid by averaging, which keeps integrals."""
+    return layers.AveragePooling3D(2)(x)
+
+
+def up(x: Tensor) -> Tensor:
+    """Double the grid."""
+    return layers.UpSampling3D(2)(x)
+
+
+def count_weights(model: keras.Model) -> int:
+    """Trainable numbers of a model."""
+    return int(sum(int(ops.size(v)) for v in model.trainable_variables))

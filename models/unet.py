@@ -1,0 +1,197 @@
+"""UNet: a density map to species and occupancy per voxel. Atoms are placed in `reconstruct`, not here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from models.blocks import Norm, Tensor, conv_block, down, up
+from models.channels import CLASSES, COORDINATE_SCALE_ANG, Floats
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Shape and loss of the UNet. The default is small: about 0.1 M weights.
+
+    Attributes:
+        n: voxels per cell edge.
+        base: channels of the first level; each level has twice the last one's.
+        levels: how often the grid is halved.
+        norm: normalisation, see `blocks.Norm`.
+        coordinates: whether the voxel edges (read from the coordinate channels) are an input beside the density.
+        occupied_weight: weight of the occupancy loss beside the species loss.
+        background_weight: weight of a background voxel in the species loss; not zero, or background is never learned.
+        weight_cap: largest weight of a species, as a multiple of the commonest one's (inverse square root of counts).
+    """
+
+    n: int = 16
+    base: int = 8
+    levels: int = 2
+    norm: Norm = "group"
+    coordinates: bool = True
+    occupied_weight: float = 1.0
+    background_weight: float = 0.1
+    weight_cap: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.levels < 1 or self.n % 2**self.levels:
+            raise ValueError(
+                f"n {self.n} cannot be halved {self.levels} times; choose levels so that 2^levels divides n"
+            )
+        if self.base < 1:
+            raise ValueError(f"base {self.base} is below 1 channel")
+        if not 0 < self.background_weight <= 1 or self.weight_cap < 1:
+            raise ValueError(
+                f"background_weight {self.background_weight} must be in (0, 1], weight_cap {self.weight_cap} at least 1"
+            )
+
+    @classmethod
+    def preset(cls, name: str, n: int) -> Self:
+        """`compact` (default sizes) or `paper` (64/128/256, bottom 512; 31 M weights)."""
+        return cls(n=n, base=64, levels=3) if name == "paper" else cls(n=n)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What the UNet says of each voxel: species is an atomic number (0 background), occupancy a probability."""
+
+    species: NDArray[np.int16]  # [b, n, n, n]
+    occupancy: Floats  # [b, n, n, n]
+
+
+class UNet:
+    """The network with its configuration. Build it with `build_unet` or load it with `checkpoint.load`."""
+
+    kind: ClassVar[str] = "unet"
+    config_type: ClassVar[type[UNetConfig]] = UNetConfig
+
+    def __init__(self, config: UNetConfig, model: keras.Model | None = None) -> None:
+        self.config = config
+        self.model = model if model is not None else build_unet(config)
+        self.features = keras.Model(self.model.input, self.model.output["features"], name="features")
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """The parts whose weights make a checkpoint."""
+        return {"unet": self.model}
+
+    @property
+    def trainable(self) -> list[Any]:
+        """Variables that training changes."""
+        return list(self.model.trainable_variables)
+
+    def compute_loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weighted cross-entropy over species plus binary cross-entropy of occupancy.
+
+        Args:
+            batch: `maps` [b, n, n, n, 4], `species` [b, n, n, n] int32, `weights` [b, n, n, n] from `voxel_weights`.
+
+        Returns:
+            `loss` and its parts, scalars.
+        """
+        out = self.model(batch["maps"], training=True)
+        inside = ops.cast(batch["species"] > 0, "float32")
+        species = keras.losses.sparse_categorical_crossentropy(batch["species"], out["species"], from_logits=True)
+        species = ops.sum(species * batch["weights"]) / ops.sum(batch["weights"])
+        occupancy = ops.mean(ops.binary_crossentropy(inside, out["occupancy"], from_logits=True))
+        named = 1 + ops.cast(ops.argmax(out["species"][..., 1:], axis=-1), "int32")
+        right = ops.cast(ops.equal(named, ops.cast(batch["species"], "int32")), "float32")
+        recall = ops.sum(right * inside) / ops.maximum(ops.sum(inside), 1.0)
+        loss = species + self.config.occupied_weight * occupancy
+        return {"loss": loss, "species": species, "occupancy": occupancy, "species_recall": recall}
+
+
+def build_unet(config: UNetConfig) -> keras.Model:
+    """The Keras model: maps [b, n, n, n, 4] -> species logits, occupancy logits and the down path's features."""
+    n = config.n
+    maps = keras.Input((n, n, n, 4), name="maps")
+    density = maps[..., :1]
+    x = ops.concatenate([density, _voxel_edges(maps, n)], axis=-1) if config.coordinates else density
+    raw, skips = x, []
+    for level in range(config.levels):
+        x = conv_block(x, config.base * 2**level, config.norm, f"down{level}a")
+        x = conv_block(x, config.base * 2**level, config.norm, f"down{level}b")
+        skips.append(x)
+        x = down(x)
+    x = conv_block(x, config.base * 2**config.levels, config.norm, "bottom")
+    features = [*skips, x]  # [b, n, n, n, base], [b, n/2, ...], ..., bottom
+    for level in reversed(range(config.levels)):
+        x = ops.concatenate([up(x), skips[level]], axis=-1)
+        x = conv_block(x, config.base * 2**level, config.norm, f"up{level}")
+    # Heights that normalisation removed are needed to tell neighbours of the periodic table apart.
+    x = ops.concatenate([x, raw], axis=-1)
+    x = layers.LeakyReLU(0.2)(layers.Conv3D(2 * config.base, 1, name="head")(x))
+    species = layers.Conv3D(CLASSES, 1, name="species")(x)  # [b, n, n, n, 95]
+    occupancy = layers.Conv3D(1, 1, name="occupancy")(x)[..., 0]  # [b, n, n, n]
+    outputs = {"species": species, "occupancy": occupancy, "features": features}
+    return keras.Model(maps, outputs, name="unet")
+
+
+def _voxel_edges(maps: Tensor, n: int) -> Tensor:
+    """Lengths of the three voxel edges, angstrom, as constant channels.
+
+    The coordinate channels themselves jump at the cell's border and know where the origin is; their slope is all
+    that matters for a periodic map.
+    """
+    xyz = maps[..., 1:] * COORDINATE_SCALE_ANG
+    ends = [
+        xyz[:, n - 1, 0, 0] - xyz[:, 0, 0, 0],
+        xyz[:, 0, n - 1, 0] - xyz[:, 0, 0, 0],
+        xyz[:, 0, 0, n - 1] - xyz[:, 0, 0, 0],
+    ]
+    edges = ops.stack([ops.sqrt(ops.sum(ops.square(end), axis=-1) + 1e-12) / (n - 1) for end in ends], axis=-1)
+    return ops.reshape(edges, (-1, 1, 1, 1, 3)) * np.ones((n, n, n, 1), np.float32)
+
+
+def voxel_weights(species: NDArray[np.integer], counts: NDArray[np.integer], config: UNetConfig) -> Floats:
+    """Tempered class weights per voxel: inverse square root of the species' count, capped (science.md, row 7).
+
+    Args:
+        species: [b, n, n, n].
+        counts: voxels of each class in the training set, [95].
+        config: gives background weight and cap.
+    """
+    present = counts[1:][counts[1:] > 0]
+    top = float(present.max()) if present.size else 1.0
+    table = np.minimum(np.sqrt(top / np.maximum(counts, 1)), config.weight_cap)
+    table[0] = config.background_weight
+    weights: Floats = table.astype(np.float32)[species]
+    return weights
+
+
+def segment(unet: UNet, maps: Floats, allowed: Sequence[int] | None = None, batch: int = 64) -> Segmentation:
+    """Species and occupancy of every voxel.
+
+    Args:
+        unet: a trained network.
+        maps: [b, n, n, n, 4] as of `channels.to_channels` or the VAE's decoder.
+        allowed: atomic numbers that may be named; all when None.
+        batch: crystals at a time.
+
+    Raises:
+        ValueError: an atomic number without a class, or none at all.
+    """
+    mask = np.full(CLASSES, 0.0 if allowed is None else -np.inf, np.float32)
+    if allowed is not None:
+        wrong = [z for z in allowed if not 0 < z < CLASSES]
+        if wrong or not len(allowed):
+            raise ValueError(f"allowed species {wrong or list(allowed)}: give atomic numbers from 1 to {CLASSES - 1}")
+        mask[list(allowed)] = 0.0
+    mask[0] = -np.inf  # background is the occupancy head's to say
+    species, occupancy = [], []
+    for start in range(0, len(maps), batch):
+        out = unet.model(maps[start : start + batch], training=False)
+        occupancy.append(ops.convert_to_numpy(ops.sigmoid(out["occupancy"])))
+        named = ops.convert_to_numpy(ops.argmax(out["species"] + mask, axis=-1)).astype(np.int16)
+        species.append(np.where(occupancy[-1] >= 0.5, named, 0).astype(np.int16))
+    shape = maps.shape[:4]
+    return Segmentation(
+        np.concatenate(species) if species else np.zeros(shape, np.int16),
+        np.concatenate(occupancy) if occupancy else np.zeros(shape, np.float32),
+    )
