@@ -1,0 +1,89 @@
+"""What the loop is made of: the contracts of its effectful parts. Implementations are made in compose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from db.records import Candidate, ModelVersion, NetworkRecord
+from db.store import Store
+from orchestrator.dataset import TrainingSet
+from orchestrator.energies import Energies
+from orchestrator.screen import Draft, KnownStructures
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What a proposer gives: the funnel's counts, everyone who came through, and who is to be computed with what score."""
+
+    counts: tuple[tuple[str, int], ...]
+    survivors: tuple[Draft, ...]
+    chosen: tuple[tuple[Draft, float], ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a trainer gives: the three networks' records and the seconds spent inside optimiser steps."""
+
+    networks: dict[str, NetworkRecord]
+    busy_s: float
+
+
+class Proposer(Protocol):
+    """Generates, screens and chooses."""
+
+    def propose(
+        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownStructures, count: int
+    ) -> Proposed:
+        """At most `count` candidates for DFT; without a version, from decorated prototypes."""
+
+
+class Trainer(Protocol):
+    """Fits the networks."""
+
+    def train(self, version_id: str, round_: int, training: TrainingSet, parent: ModelVersion | None) -> Trained:
+        """Fit all three networks, starting from the parent's weights where there is one."""
+
+
+class Queue(Protocol):
+    """Brings queued candidates to the workers."""
+
+    def submit(self, candidates: Sequence[Candidate]) -> object:
+        """Make a workflow for each; repeating it adds nothing."""
+
+    def reconcile(self, now: datetime) -> object:
+        """Repair what a crash left between the ledger and the queue."""
+
+
+class Workers(Protocol):
+    """The worker processes of this machine."""
+
+    def ensure(self) -> None:
+        """Start those that are missing."""
+
+    def stop(self) -> None:
+        """End them; work under way is handed back."""
+
+
+class Tell(Protocol):
+    """Hears what happens, for the terminal."""
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Take note."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything with an effect, made in compose."""
+
+    store: Store
+    queue: Queue
+    workers: Workers
+    proposer: Proposer
+    trainer: Trainer
+    energies: Energies
+    now: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    tell: Tell
