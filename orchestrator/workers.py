@@ -1,0 +1,97 @@
+"""The worker processes of this machine: started, replaced when they die, ended. What they do is dft.worker's concern."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+GRACE_S = 20.0
+QUICK_DEATHS = 3
+QUICK_S = 30.0
+
+
+class WorkersKeepDying(Exception):
+    """Workers end as soon as they start; the message carries the last line that one wrote."""
+
+
+class LocalWorkers:
+    """Keeps a number of worker processes alive.
+
+    Args:
+        command: the whole command line of one worker.
+        slots: how many to keep.
+        log_folder: each worker writes worker-<slot>.log there.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, command: Sequence[str], slots: int, log_folder: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._command = list(command)
+        self._slots: list[subprocess.Popen[bytes] | None] = [None] * slots
+        self._folder = log_folder
+        self._clock = clock
+        self._deaths: deque[float] = deque(maxlen=QUICK_DEATHS)
+
+    def ensure(self) -> None:
+        """Start missing workers.
+
+        Raises:
+            WorkersKeepDying: several ended within seconds of each other.
+        """
+        for slot, process in enumerate(self._slots):
+            if process is not None and process.poll() is None:
+                continue
+            if process is not None:
+                self._note_death(slot, process.returncode)
+            self._slots[slot] = self._start(slot)
+
+    def stop(self) -> None:
+        """Ask every worker to hand its work back and end; kill those that take longer than GRACE_S."""
+        alive = [process for process in self._slots if process is not None and process.poll() is None]
+        for process in alive:
+            process.send_signal(signal.SIGTERM)
+        deadline = self._clock() + GRACE_S
+        for process in alive:
+            try:
+                process.wait(max(0.1, deadline - self._clock()))
+            except subprocess.TimeoutExpired:
+                log.warning("worker %d did not end within %.0f s and was killed", process.pid, GRACE_S)
+                process.kill()
+                process.wait()
+        self._slots = [None] * len(self._slots)
+
+    def _start(self, slot: int) -> subprocess.Popen[bytes]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / f"worker-{slot}.log").open("ab") as out:
+            # A session of its own: Ctrl-C in the terminal reaches only the campaign, which then ends its workers.
+            return subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def _note_death(self, slot: int, code: int) -> None:
+        log.warning("worker of slot %d ended with code %d and is replaced", slot, code)
+        self._deaths.append(self._clock())
+        if len(self._deaths) == QUICK_DEATHS and self._deaths[-1] - self._deaths[0] < QUICK_S:
+            path = self._folder / f"worker-{slot}.log"
+            raise WorkersKeepDying(
+                f"{QUICK_DEATHS} workers ended within {QUICK_S:.0f} s (last exit code {code}): {_last_line(path)}; "
+                f"the whole log is {path}; mend the cause and repeat the same command, finished work is kept"
+            )
+
+
+def _last_line(path: Path) -> str:
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it wrote nothing"
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """Command line that runs a module with this interpreter."""
+    return [sys.executable, "-m", module, *arguments]
