@@ -66,7 +66,7 @@ class Crystal:
     @property
     def is_orthogonal(self) -> bool:
         """Whether all three cell angles are 90 degrees."""
-        return is_orthogonal(self.lattice)
+        return bool(are_orthogonal(self.lattice))
 
     @property
     def composition(self) -> dict[str, int]:
@@ -104,11 +104,12 @@ class Crystal:
         return Structure(Lattice(self.lattice), species, self.frac_coords)
 
 
-def is_orthogonal(lattice: NDArray[np.float64]) -> bool:
-    """Whether the rows of a lattice [3, 3] are mutually perpendicular."""
-    unit = lattice / np.linalg.norm(lattice, axis=1, keepdims=True)
-    cosines = np.abs(unit @ unit.T - np.eye(3))
-    return bool(cosines.max() < _ORTHOGONAL_COSINE)
+def are_orthogonal(lattices: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the rows of each lattice [..., 3, 3] are mutually perpendicular: [...]."""
+    unit = lattices / np.linalg.norm(lattices, axis=-1, keepdims=True)
+    cosines = np.abs(unit @ np.swapaxes(unit, -1, -2) - np.eye(3))
+    perpendicular: NDArray[np.bool_] = cosines.max(axis=(-1, -2)) < _ORTHOGONAL_COSINE
+    return perpendicular
 
 
 def conventional(structure: Structure, symprec: float = 0.01) -> Structure:

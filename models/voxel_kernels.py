@@ -1,0 +1,215 @@
+"""The arithmetic of voxel maps: periodic Gaussians and spheres, batched. How wide they are is decided in `voxels`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+_CODE_BITS = 7  # an atomic number (at most 118) fits below the distance in one int32 key
+_DISTANCE_BITS = 22  # bits of a squared distance up to the largest radius: a resolution of about 1e-6 square angstrom
+_BACKGROUND_KEY = np.int32((1 << (_CODE_BITS + _DISTANCE_BITS + 2)) - (1 << _CODE_BITS))  # above every distance, code 0
+_SAME_COORDINATE = 1e-9  # fractional; atoms this close along z share one table
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """The atoms of several orthogonal cells, flattened and sorted by crystal, element and z.
+
+    Attributes:
+        crystal: index of the cell, [a].
+        numbers: atomic numbers, [a].
+        frac_coords: [a, 3].
+        edges_ang: edges of the atom's cell, [a, 3].
+        widths_ang: standard deviation of the Gaussian, [a].
+        radii_ang: radius of the sphere in the species map, [a].
+        group_starts: first atom of each group of equal (crystal, element, z), [g].
+    """
+
+    crystal: Ints
+    numbers: Ints
+    frac_coords: NDArray[np.float64]
+    edges_ang: NDArray[np.float64]
+    widths_ang: NDArray[np.float64]
+    radii_ang: NDArray[np.float64]
+    group_starts: Ints
+
+    @classmethod
+    def sort(
+        cls,
+        crystal: Ints,
+        numbers: Ints,
+        frac_coords: NDArray[np.float64],
+        edges_ang: NDArray[np.float64],
+        widths_ang: NDArray[np.float64],
+        radii_ang: NDArray[np.float64],
+    ) -> Atoms:
+        """Order the atoms and find their groups."""
+        level = np.round(frac_coords[:, 2] / _SAME_COORDINATE).astype(np.int64)
+        order = np.lexsort((level, numbers, crystal))
+        keys = np.stack([crystal, numbers, level], axis=1)[order]
+        starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)])
+        return cls(
+            crystal=crystal[order],
+            numbers=numbers[order],
+            frac_coords=frac_coords[order],
+            edges_ang=edges_ang[order],
+            widths_ang=widths_ang[order],
+            radii_ang=radii_ang[order],
+            group_starts=starts,
+        )
+
+
+def periodic_gaussians(
+    frac: NDArray[np.float64], edges_ang: NDArray[np.float64], widths_ang: NDArray[np.float64], n: int, tail: float
+) -> Floats:
+    """Normalised 1-D Gaussians summed over periodic images, on the grid i/n.
+
+    Args:
+        frac: fractional coordinates, [...].
+        edges_ang: period, [...].
+        widths_ang: standard deviation, [...].
+        n: grid points per period.
+        tail: images are summed until they add less than this fraction of the peak.
+
+    Returns:
+        Values in 1/angstrom, [..., n].
+    """
+    reach = np.sqrt(-2.0 * np.log(tail)) * float((widths_ang / edges_ang).max())
+    images = int(np.ceil(reach + 0.5))
+    offset = _wrapped_offsets(frac, n)
+    scale = (edges_ang / (np.sqrt(2.0) * widths_ang)).astype(np.float32)[..., None]
+    total = np.zeros_like(offset)
+    for image in range(-images, images + 1):
+        total += np.exp(-np.square((offset + np.float32(image)) * scale))
+    total *= (1.0 / (np.sqrt(2.0 * np.pi) * widths_ang)).astype(np.float32)[..., None]
+    return total
+
+
+def separable_density(atoms: Atoms, tail: float, out: Floats) -> None:
+    """Write the density of orthogonal cells, a product of three 1-D sums, in e/angstrom^3 into out [b, n, n, n].
+
+    Atoms of one element at one height share their table along z, so a cell costs one matrix product
+    [n^2, groups] x [groups, n].
+    """
+    n = out.shape[-1]
+    x, y, z = (
+        periodic_gaussians(atoms.frac_coords[:, axis], atoms.edges_ang[:, axis], atoms.widths_ang, n, tail)
+        for axis in range(3)
+    )
+    planes = _planes(x, y, atoms.group_starts, np.multiply, np.add)  # [g, n^2]
+    heights = z[atoms.group_starts] * atoms.numbers[atoms.group_starts, None].astype(np.float32)  # [g, n]
+    for crystal, groups in _groups_of_crystals(atoms):
+        np.matmul(planes[groups].T, heights[groups], out=out[crystal].reshape(n * n, n))
+
+
+def separable_species(atoms: Atoms, out: NDArray[np.int16]) -> None:
+    """Write the atomic number of the nearest atom whose sphere holds the voxel, else 0, into out [b, n, n, n].
+
+    A key packs squared distance and atomic number into one int32, so that a minimum carries both. Only the columns
+    (x, y) that a group's spheres touch are visited. Equal distances go to the lower atomic number. Orthogonal cells.
+    """
+    n = out.shape[-1]
+    starts = atoms.group_starts
+    cap = 1.01 * float(np.square(atoms.radii_ang).max())
+    unit = 2.0**_DISTANCE_BITS / cap
+    squared = np.square(_wrapped_offsets(atoms.frac_coords, n) * atoms.edges_ang[..., None]).clip(max=cap) * unit
+    x, y, z = (squared[:, axis].astype(np.int32) << _CODE_BITS for axis in range(3))  # [a, n]
+    planes = _planes(x, y, starts, np.add, np.minimum)  # [g, n^2]
+    heights = z[starts] + atoms.numbers[starts, None].astype(np.int32)  # [g, n]
+    limits = ((np.square(atoms.radii_ang[starts]) * unit).astype(np.int32) + 1) << _CODE_BITS  # [g]
+    keys = np.full((len(out) * n * n, n), _BACKGROUND_KEY, dtype=np.int32)
+    for groups in _ranks(atoms.crystal[starts]):
+        group, column = np.nonzero(planes[groups] < limits[groups, None])
+        group = groups[group]
+        found = planes[group, column][:, None] + heights[group]  # [columns, n]
+        np.putmask(found, found >= limits[group, None], _BACKGROUND_KEY)
+        rows = atoms.crystal[starts][group] * (n * n) + column
+        keys[rows] = np.minimum(keys[rows], found)
+    np.bitwise_and(keys.reshape(out.shape), np.int32((1 << _CODE_BITS) - 1), out=out, casting="same_kind")
+
+
+def general_maps(
+    lattice: NDArray[np.float64],
+    numbers: Ints,
+    frac_coords: NDArray[np.float64],
+    widths_ang: NDArray[np.float64],
+    radii_ang: NDArray[np.float64],
+    n: int,
+    tail: float,
+) -> tuple[Floats, NDArray[np.int16]]:
+    """Density and species of one cell of any shape, by direct sums over periodic images: slow, and free of assumptions.
+
+    Returns:
+        density [n, n, n] in e/angstrom^3, species [n, n, n].
+    """
+    axis = np.arange(n) / n
+    voxels = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3) @ lattice  # [v, 3]
+    cutoffs = np.maximum(np.sqrt(-2.0 * np.log(tail)) * widths_ang, radii_ang)
+    density, nearest = np.zeros(len(voxels)), np.full(len(voxels), np.inf)
+    species = np.zeros(len(voxels), dtype=np.int16)
+    for atom in np.argsort(numbers, kind="stable"):  # equal distances go to the lower atomic number
+        amplitude = numbers[atom] / ((2.0 * np.pi) ** 1.5 * widths_ang[atom] ** 3)
+        for position in _images(lattice, frac_coords[atom], float(cutoffs[atom])):
+            squared = np.square(voxels - position).sum(axis=1)
+            density += amplitude * np.exp(-squared / (2.0 * widths_ang[atom] ** 2))
+            closer = (squared < radii_ang[atom] ** 2) & (squared < nearest - 1e-6)
+            nearest[closer], species[closer] = squared[closer], numbers[atom]
+    return density.astype(np.float32).reshape(n, n, n), species.reshape(n, n, n)
+
+
+def _images(lattice: NDArray[np.float64], frac: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
+    """Cartesian positions [p, 3] of all periodic images that reach into the cell's circumscribed sphere."""
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
+    counts = np.ceil(cutoff / heights).astype(int) + 1
+    shifts = np.array(list(product(*(range(-count, count + 1) for count in counts))))
+    positions = (frac + shifts) @ lattice
+    corners = (np.array(list(product((0.0, 1.0), repeat=3))) - 0.5) @ lattice
+    reach = cutoff + np.linalg.norm(corners, axis=1).max()
+    near = np.linalg.norm(positions - 0.5 * lattice.sum(axis=0), axis=1) < reach
+    kept: NDArray[np.float64] = positions[near]
+    return kept
+
+
+def _wrapped_offsets(frac: NDArray[np.float64], n: int) -> Floats:
+    """Fractional offset of every grid point i/n from each coordinate, wrapped into [-1/2, 1/2]: [..., n]."""
+    offset = np.arange(n) / n - frac[..., None]
+    return (offset - np.round(offset)).astype(np.float32)
+
+
+def _planes(x: NDArray[Any], y: NDArray[Any], starts: Ints, combine: np.ufunc, reduce: np.ufunc) -> NDArray[Any]:
+    """Combine the x and y tables of every atom, and reduce over the atoms of each group: [g, n^2].
+
+    Runs over the first, second, ... atoms of all groups, which is several times faster than `ufunc.reduceat`.
+    """
+    sizes = np.diff(np.r_[starts, len(x)])
+    planes = combine(x[starts][:, :, None], y[starts][:, None, :])
+    for rank in range(1, int(sizes.max())):
+        groups = np.flatnonzero(sizes > rank)
+        atom = starts[groups] + rank
+        planes[groups] = reduce(planes[groups], combine(x[atom][:, :, None], y[atom][:, None, :]))
+    flat: NDArray[Any] = planes.reshape(len(starts), -1)
+    return flat
+
+
+def _groups_of_crystals(atoms: Atoms) -> Iterator[tuple[int, slice]]:
+    owner = atoms.crystal[atoms.group_starts]
+    bounds = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1], True])
+    for first, last in pairwise(bounds):
+        yield int(owner[first]), slice(int(first), int(last))
+
+
+def _ranks(owner: Ints) -> Iterator[Ints]:
+    """Yield the first group of every crystal, then the second of every crystal, ...: no crystal twice in one array."""
+    first = np.r_[True, owner[1:] != owner[:-1]]
+    starts = np.flatnonzero(first)
+    rank = np.arange(len(owner)) - starts[np.cumsum(first) - 1]
+    for value in range(int(rank.max()) + 1):
+        yield np.flatnonzero(rank == value)
