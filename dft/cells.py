@@ -1,0 +1,51 @@
+"""Symmetrised cells of a crystal (spglib): the primitive one that pw.x gets, the conventional one that is compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import spglib
+from pymatgen.core.periodic_table import Element
+from pymatgen.core.structure import Structure
+
+SYMPREC_ANG = 0.01
+SpglibCell = tuple[np.ndarray, np.ndarray, list[int]]
+
+
+def primitive_cell(structure: Structure, symprec_ang: float = SYMPREC_ANG) -> Structure:
+    """The idealised standard primitive cell: pw.x is 7 times faster on that of rock salt than on the conventional.
+
+    Idealised, because noise of 3e-4 in the coordinates cuts the 48 symmetry operations that pw.x finds to 2.
+    Where spglib finds no symmetry the structure comes back as it is.
+    """
+    return _standardized(structure, symprec_ang, to_primitive=True)
+
+
+def conventional_cell(structure: Structure, symprec_ang: float = SYMPREC_ANG) -> Structure:
+    """The idealised standard conventional cell; the structure itself where spglib finds no symmetry."""
+    return _standardized(structure, symprec_ang, to_primitive=False)
+
+
+def spacegroup_number(structure: Structure, symprec_ang: float = SYMPREC_ANG) -> int:
+    """International number; 1 where spglib finds no symmetry."""
+    try:
+        dataset = spglib.get_symmetry_dataset(_cell(structure), symprec=symprec_ang)
+    except spglib.SpglibError:
+        return 1
+    return 1 if dataset is None else int(dataset.number)
+
+
+def _standardized(structure: Structure, symprec_ang: float, to_primitive: bool) -> Structure:
+    try:
+        found = spglib.standardize_cell(_cell(structure), to_primitive=to_primitive, symprec=symprec_ang)
+    except spglib.SpglibError:
+        found = None
+    if found is None:
+        return structure.copy()
+    lattice, positions, numbers = found
+    # Many operations are lost to an x of 1 - 1e-17 beside one of 0; + 0.0 takes the sign off zero.
+    positions = np.where(np.isclose(positions, 1.0, atol=1e-10), 0.0, positions) + 0.0
+    return Structure(lattice, [Element.from_Z(int(z)).symbol for z in numbers], positions)
+
+
+def _cell(structure: Structure) -> SpglibCell:
+    return structure.lattice.matrix, structure.frac_coords, [int(site.specie.Z) for site in structure]

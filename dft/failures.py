@@ -1,0 +1,247 @@
+"""The numbered catalogue of what goes wrong with pw.x: how each failure is recognised and what cures it. Pure.
+
+Neither the exit code nor `JOB DONE.` is enough: an unconverged SCF ends with the latter, a full disk under stdout with
+the former. `diagnose` therefore asks in a fixed order: what the launcher said, `Error in routine X (n)`, known sentences,
+an optimisation that did not end, a missing `JOB DONE.`, and last the physics of what looks like a success.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Any
+
+from dft.pw_output import BOHR_ANG, RYDBERG_EV, PwOutput
+from dft.settings import PwSettings
+
+
+class Action(Enum):
+    """The next move after a failure."""
+
+    GIVE_UP = "give up"  # the same again would end the same
+    RETRY = "retry"  # nothing to change: from the last complete cell where there is one
+    CORRECT = "retry with a correction"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the catalogue."""
+
+    number: int
+    action: Action
+    meaning: str  # for the attempt's record, a sentence
+    cure: str = ""
+
+
+class PwFailure(Enum):
+    """1xx before the crystal is looked at, 2xx input, 3xx electrons, 4xx atoms and cell, 5xx resources, 6xx physics."""
+
+    PSEUDO_TRUNCATED = Row(101, Action.GIVE_UP, "a pseudopotential file ends early", "install it again")
+    PSEUDO_MISSING = Row(102, Action.GIVE_UP, "a pseudopotential file is missing or unreadable", "install it again")
+    BAD_INPUT = Row(201, Action.GIVE_UP, "pw.x cannot read the input: a defect of this program", "report it")
+    SINGULAR_CELL = Row(202, Action.GIVE_UP, "the cell is singular or has no k-point mesh", "reject the structure")
+    ATOMS_OVERLAP = Row(203, Action.GIVE_UP, "two atoms are at the same place", "reject the structure")
+    ATOMS_TOO_CLOSE = Row(204, Action.GIVE_UP, "two atoms are nearer than half the sum of their radii", "reject")
+    VOLUME_OUT_OF_RANGE = Row(205, Action.GIVE_UP, "the volume per atom is that of no crystal", "reject")
+    TOO_FEW_BANDS = Row(206, Action.GIVE_UP, "fewer bands than electrons need", "do not set nbnd")
+    TOO_FEW_PLANE_WAVES = Row(207, Action.GIVE_UP, "more bands than plane waves", "raise the cutoff")
+    NO_DISPERSION = Row(208, Action.GIVE_UP, "D2 has no parameters for an element", "leave the element or D2 out")
+    CHARGE_NEEDS_SMEARING = Row(209, Action.GIVE_UP, "odd number of electrons without smearing", "always smear")
+    SCF_NOT_CONVERGED = Row(301, Action.CORRECT, "the SCF cycle did not converge", "more steps, gentler mixing")
+    CHARGE_WRONG = Row(302, Action.CORRECT, "the charge density lost electrons", "gentler mixing, from scratch")
+    DIAGONALIZATION = Row(303, Action.CORRECT, "the diagonalisation failed", "another algorithm: paro, cg")
+    FALSE_BFGS = Row(401, Action.CORRECT, "BFGS reset twice and called that converged", "a tighter SCF, then damped")
+    CELL_SHRANK = Row(402, Action.CORRECT, "the cell moved further than the tables reach", "cell_factor x 2")
+    NSTEP = Row(403, Action.RETRY, "the optimisation ran out of steps", "go on from the last cell")
+    BFGS_FAILED = Row(404, Action.CORRECT, "BFGS broke down", "a tighter SCF, then damped")
+    SYMMETRY_LOST = Row(405, Action.CORRECT, "the cell and its symmetry operations disagree", "without symmetry")
+    OUT_OF_TIME = Row(501, Action.RETRY, "max_seconds passed", "go on from the last cell")
+    STOPPED_BY_USER = Row(502, Action.RETRY, "an EXIT file asked for a stop", "go on from the last cell")
+    KILLED = Row(503, Action.RETRY, "the process was killed", "go on from the last cell")
+    TIMEOUT = Row(504, Action.RETRY, "no end within the wall-time limit; killed", "go on from the last cell")
+    OUT_OF_MEMORY = Row(505, Action.GIVE_UP, "memory ran out", "a smaller cell, leaner pseudopotentials")
+    DISK_FULL = Row(506, Action.RETRY, "a file could not be written", "the free space is checked before each launch")
+    OUTPUT_CUT = Row(507, Action.RETRY, "stdout stops before JOB DONE", "once more")
+    RESIDUAL_STRESS = Row(601, Action.RETRY, "the fresh cell is still under pressure", "relax once more from it")
+    RESIDUAL_FORCE = Row(602, Action.RETRY, "atoms of the fresh cell still feel forces", "relax once more from it")
+    NO_FRESH_CELL = Row(603, Action.RETRY, "relaxed, but not computed in its own plane waves", "once more from there")
+    NO_RESULT = Row(604, Action.GIVE_UP, "JOB DONE without energy, forces or stress", "report it")
+    UNKNOWN_ERROR = Row(999, Action.GIVE_UP, "an error that this catalogue does not know", "add a row")
+
+    @property
+    def number(self) -> int:
+        """Its number in the catalogue."""
+        return self.value.number
+
+    @property
+    def action(self) -> Action:
+        """The next move."""
+        return self.value.action
+
+    @property
+    def meaning(self) -> str:
+        """What happened, in a sentence."""
+        return self.value.meaning
+
+
+class _Place(IntEnum):
+    """Where a sign is looked for, in the order in which the places are searched."""
+
+    LAUNCHER = 1  # stderr
+    ROUTINE = 2  # "routine (code): message" of the error boxes
+    TEXT = 3  # stdout
+
+
+# The first match decides. Within a place, the narrower pattern stands first.
+_SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
+    (_Place.LAUNCHER, r"Cannot allocate memory|Allocation would exceed|std::bad_alloc", PwFailure.OUT_OF_MEMORY),
+    (_Place.LAUNCHER, r"No space left on device|Disk quota exceeded|File too large", PwFailure.DISK_FULL),
+    (_Place.LAUNCHER, r"upf\w*\.f90|xmltools\.f90|read_upf", PwFailure.PSEUDO_TRUNCATED),
+    (_Place.ROUTINE, r"readpp .*(not found|not readable|empty|wrong)", PwFailure.PSEUDO_MISSING),
+    (_Place.ROUTINE, r"read_upf|readpp|upf_", PwFailure.PSEUDO_TRUNCATED),
+    (_Place.ROUTINE, r"error (writing|opening|reading) file|write_rhog|davcio|diropn", PwFailure.DISK_FULL),
+    (_Place.ROUTINE, r"check_atoms|overlapping atoms", PwFailure.ATOMS_OVERLAP),
+    (_Place.ROUTINE, r"smearing is needed", PwFailure.CHARGE_NEEDS_SMEARING),
+    (_Place.ROUTINE, r"charge is wrong", PwFailure.CHARGE_WRONG),
+    (_Place.ROUTINE, r"scale_h|cell_factor", PwFailure.CELL_SHRANK),
+    (_Place.ROUTINE, r"init_london", PwFailure.NO_DISPERSION),
+    (_Place.ROUTINE, r"too few bands", PwFailure.TOO_FEW_BANDS),
+    (_Place.ROUTINE, r"memory_report|more bands than PWs", PwFailure.TOO_FEW_PLANE_WAVES),
+    (_Place.ROUTINE, r"kpoint_grid|card_kpoints|recips|latgen|cell_base|singular", PwFailure.SINGULAR_CELL),
+    (
+        _Place.ROUTINE,
+        r"cdiagh|rdiagh|cholesky|positive definite|too many bands are not converged|c_bands|[cr]egterg|broyden",
+        PwFailure.DIAGONALIZATION,
+    ),
+    (_Place.ROUTINE, r"bfgs", PwFailure.BFGS_FAILED),
+    (_Place.ROUTINE, r"not orthogonal|symmetr|checkallsym|lone vector|sym_rho", PwFailure.SYMMETRY_LOST),
+    (
+        _Place.ROUTINE,
+        r"read_namelists|read_cards|card_|iosys|system_checkin|input|reading",
+        PwFailure.BAD_INPUT,
+    ),
+    (_Place.ROUTINE, r".", PwFailure.UNKNOWN_ERROR),
+    (_Place.TEXT, r"convergence NOT achieved", PwFailure.SCF_NOT_CONVERGED),
+    (_Place.TEXT, r"Maximum CPU time exceeded", PwFailure.OUT_OF_TIME),
+    (_Place.TEXT, r"Program stopped by user request|Signal Received, stopping", PwFailure.STOPPED_BY_USER),
+    (_Place.TEXT, r"history already reset at previous step: stopping", PwFailure.FALSE_BFGS),
+    (_Place.TEXT, r"bfgs failed after", PwFailure.BFGS_FAILED),
+    (_Place.TEXT, r"The maximum number of steps has been reached", PwFailure.NSTEP),
+)
+
+
+def diagnose(output: PwOutput, settings: PwSettings | None = None) -> PwFailure | None:
+    """What went wrong, or None for a result to be believed.
+
+    Args:
+        output: the launch.
+        settings: with them the recomputed pressure and largest force are held against their thresholds, which a
+            vc-relax can miss although pw.x reports success: it keeps the plane waves of the starting cell.
+    """
+    places = {
+        _Place.LAUNCHER: output.stderr,
+        _Place.ROUTINE: "\n".join(f"{e.routine} ({e.code}): {e.message}" for e in output.errors),
+        _Place.TEXT: output.stdout,
+    }
+    for place, pattern, failure in _SIGNS:
+        if re.search(pattern, places[place], flags=re.IGNORECASE):
+            return None if failure is PwFailure.FALSE_BFGS and _good_after_all(output, settings) else failure
+    return _ended_early(output) or _physics(output, settings)
+
+
+def _good_after_all(output: PwOutput, settings: PwSettings | None) -> bool:
+    """Whether the fresh cell meets the thresholds though BFGS stumbled on its way."""
+    return settings is not None and _ended_early(output) is None and _physics(output, settings) is None
+
+
+def _ended_early(output: PwOutput) -> PwFailure | None:
+    if output.timed_out:
+        return PwFailure.TIMEOUT
+    if output.returncode == 255:
+        return PwFailure.STOPPED_BY_USER
+    if output.returncode < 0 or output.returncode in (137, 143):
+        return PwFailure.KILLED
+    if not output.job_done:
+        return PwFailure.OUTPUT_CUT
+    return PwFailure.UNKNOWN_ERROR if output.returncode != 0 else None
+
+
+def _physics(output: PwOutput, settings: PwSettings | None) -> PwFailure | None:
+    last = output.last
+    if last is None or not output.scf_converged or last.pressure_kbar is None or last.fmax_ev_ang is None:
+        return PwFailure.NO_RESULT
+    if settings is None or settings.vary == "nothing":
+        return None
+    if not output.final_scf and output.n_scf > 1:
+        return PwFailure.NO_FRESH_CELL
+    if abs(last.pressure_kbar) > settings.press_conv_thr_kbar:
+        return PwFailure.RESIDUAL_STRESS
+    if last.fmax_ev_ang > settings.forc_conv_thr_ry_bohr * RYDBERG_EV / BOHR_ANG:
+        return PwFailure.RESIDUAL_FORCE
+    return None
+
+
+def correct(failure: PwFailure, settings: PwSettings, attempt: int) -> PwSettings | None:
+    """The settings of the next launch, or None where another launch has no prospect.
+
+    Args:
+        failure: what the last launch ended with.
+        settings: of the last launch, earlier corrections included.
+        attempt: number of the last launch, from 1.
+    """
+    if failure.action is Action.GIVE_UP or attempt >= settings.max_attempts:
+        return None
+    if failure.action is Action.RETRY:
+        return settings
+    changes = _CORRECTIONS[failure](settings)
+    return None if changes is None else settings.model_copy(update=changes)
+
+
+def _gentler_mixing(settings: PwSettings) -> dict[str, Any] | None:
+    # 0.7, 0.35, 0.175, then local Thomas-Fermi mixing for charge sloshing, then the end.
+    if settings.mixing_beta > 0.2:
+        return {"mixing_beta": settings.mixing_beta / 2, "electron_maxstep": max(200, settings.electron_maxstep)}
+    if settings.mixing_mode == "plain":
+        return {"mixing_mode": "local-TF", "mixing_beta": 0.3, "electron_maxstep": 300}
+    return None
+
+
+def _other_diagonalization(settings: PwSettings) -> dict[str, Any] | None:
+    following = {"david": "paro", "paro": "cg"}.get(settings.diagonalization)
+    return None if following is None else {"diagonalization": following}
+
+
+def _steadier_optimizer(settings: PwSettings) -> dict[str, Any] | None:
+    # Noise in the stress is what BFGS stumbles over: first less of it, then smaller steps, then no BFGS.
+    if settings.conv_thr_ry_per_atom > 1e-10:
+        return {"conv_thr_ry_per_atom": max(settings.conv_thr_ry_per_atom / 100, 1e-11)}
+    if settings.trust_radius_min_bohr > 2e-5:
+        return {"trust_radius_min_bohr": settings.trust_radius_min_bohr / 10, "trust_radius_ini_bohr": 0.1}
+    return None if settings.damped else {"damped": True, "nstep": 2 * settings.nstep}
+
+
+def _larger_cell_factor(settings: PwSettings) -> dict[str, Any] | None:
+    return None if settings.cell_factor > 8 else {"cell_factor": 2 * settings.cell_factor}
+
+
+def _without_symmetry(settings: PwSettings) -> dict[str, Any] | None:
+    return None if settings.nosym else {"nosym": True}
+
+
+_CORRECTIONS = {
+    PwFailure.SCF_NOT_CONVERGED: _gentler_mixing,
+    PwFailure.CHARGE_WRONG: _gentler_mixing,
+    PwFailure.DIAGONALIZATION: _other_diagonalization,
+    PwFailure.FALSE_BFGS: _steadier_optimizer,
+    PwFailure.BFGS_FAILED: _steadier_optimizer,
+    PwFailure.CELL_SHRANK: _larger_cell_factor,
+    PwFailure.SYMMETRY_LOST: _without_symmetry,
+}
+
+
+def describe_change(before: PwSettings, after: PwSettings) -> str:
+    """The correction in words, for the attempt's record: `mixing_beta 0.7 -> 0.35`."""
+    old, new = before.model_dump(), after.model_dump()
+    changed = [f"{name} {old[name]} -> {new[name]}" for name in new if new[name] != old[name]]
+    return ", ".join(changed) or "from the last complete cell"

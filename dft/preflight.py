@@ -1,0 +1,58 @@
+"""What is refused before pw.x sees it: cells that no correction can save. Pure geometry."""
+
+from __future__ import annotations
+
+import numpy as np
+from pymatgen.core.structure import Structure
+
+from dft.failures import PwFailure
+
+CLOSEST = 0.5
+"""Of the sum of covalent radii. pw.x computes atoms 0.002 angstrom apart without a word."""
+VOLUME_PER_ATOM_ANG3 = (2.0, 300.0)
+"""Inside lie hydrogen under pressure, caesium (115) and a diatomic molecule in an 8 angstrom box (256)."""
+
+
+def preflight(structure: Structure) -> tuple[PwFailure, str] | None:
+    """Why a cell must not be computed, or None.
+
+    Volume per atom first: in a cell that is too small everything is too close.
+    """
+    volume = structure.volume / len(structure)
+    low, high = VOLUME_PER_ATOM_ANG3
+    if not low <= volume <= high:
+        return (
+            PwFailure.VOLUME_OUT_OF_RANGE,
+            f"{volume:.3g} cubic angstrom per atom, outside {low:g} to {high:g}",
+        )
+    pair = closest_pair(structure)
+    if pair is None:
+        return None
+    first, second, distance, ratio = pair
+    if ratio >= CLOSEST:
+        return None
+    return (
+        PwFailure.ATOMS_TOO_CLOSE,
+        f"{first} and {second} are {distance:.3f} angstrom apart, {ratio:.2f} of the sum of their covalent radii "
+        f"(at least {CLOSEST:g})",
+    )
+
+
+def closest_pair(structure: Structure, reach_ang: float = 4.0) -> tuple[str, str, float, float] | None:
+    """The two atoms nearest in units of their covalent radii: symbols, distance, ratio; None with none in reach."""
+    symbols = [site.specie.symbol for site in structure]
+    radii = np.array([covalent_radius_ang(symbol) for symbol in symbols])
+    centres, points, _, distances = structure.get_neighbor_list(reach_ang, exclude_self=True)
+    if len(distances) == 0:
+        return None
+    ratios = distances / (radii[centres] + radii[points])
+    at = int(np.argmin(ratios))
+    return symbols[centres[at]], symbols[points[at]], float(distances[at]), float(ratios[at])
+
+
+def covalent_radius_ang(symbol: str) -> float:
+    """Covalent radius (Cordero et al. 2008, as in ASE); 1.5 angstrom where there is none."""
+    from ase.data import atomic_numbers, covalent_radii, missing
+
+    radius = float(covalent_radii[atomic_numbers[symbol]])
+    return 1.5 if radius == missing else radius

@@ -1,0 +1,154 @@
+"""PseudoTable: element -> pseudopotential file, md5 and cutoffs. Copies files; nothing is downloaded here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+BUNDLED_TABLE = Path(__file__).with_name("sssp_1.3.0_pbe_efficiency.json")
+ACTINIDES = frozenset(["Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No", "Lr"])
+LANTHANIDES = frozenset(["Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu"])
+"""Their f electrons are valence in SSSP: other physics than a frozen 3+ core. Allowed, but to be reported."""
+
+
+class PwEnvironmentError(RuntimeError):
+    """The machine cannot run pw.x as asked. Nothing is wrong with the crystal: mend it and run again."""
+
+
+class MissingPseudo(PwEnvironmentError):
+    """No pseudopotential for an element, or its file is not in the folder."""
+
+
+class CorruptPseudo(PwEnvironmentError):
+    """A pseudopotential file is not the one of the table."""
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """One pseudopotential: file name, its md5, and the cutoffs below which it is not converged."""
+
+    element: str
+    filename: str
+    md5: str
+    ecutwfc_ry: float
+    ecutrho_ry: float
+
+
+@dataclass(frozen=True)
+class PseudoTable:
+    """The pseudopotentials of one folder. Nothing is read from UPF files before `check`."""
+
+    folder: Path
+    entries: Mapping[str, Pseudo]
+
+    @classmethod
+    def load(cls, folder: Path | str) -> PseudoTable:
+        """Read `table.json` of the folder if there is one, else the bundled table of SSSP 1.3.0 PBE efficiency.
+
+        A table is a JSON object: element -> {"filename", "md5", "ecutwfc", "ecutrho"}, cutoffs in Ry.
+
+        Raises:
+            MissingPseudo: there is no such folder.
+            CorruptPseudo: `table.json` is not such a table.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise MissingPseudo(f"no pseudopotential folder {folder}; run `make setup`, or name your own UPF folder")
+        own = folder / "table.json"
+        return cls(folder, read_table(own if own.exists() else BUNDLED_TABLE))
+
+    def __getitem__(self, element: str) -> Pseudo:
+        if element in ACTINIDES:
+            raise MissingPseudo(f"{element} is an actinide: plain PBE is not reliable for it; leave the element out")
+        try:
+            return self.entries[element]
+        except KeyError:
+            raise MissingPseudo(
+                f"no pseudopotential for {element} in the table of {self.folder}; "
+                "leave the element out, or add its UPF file and a line to table.json"
+            ) from None
+
+    def check(self, elements: Iterable[str]) -> dict[str, str]:
+        """The md5 of every element's file, compared with the table.
+
+        pw.x itself falls back to a system folder for a missing file and reads a truncated one for a while,
+        so this comes before every launch.
+
+        Raises:
+            MissingPseudo: an element or its file is missing.
+            CorruptPseudo: a file has another md5 than the table says.
+        """
+        return {element: self._verified_md5(self[element]) for element in sorted(set(elements))}
+
+    def _verified_md5(self, pseudo: Pseudo) -> str:
+        path = self.folder / pseudo.filename
+        if not path.is_file():
+            raise MissingPseudo(f"the pseudopotential of {pseudo.element}, {path}, is missing; run `make setup` again")
+        stat = path.stat()
+        found = _md5(path, stat.st_size, stat.st_mtime_ns)
+        if found != pseudo.md5:
+            raise CorruptPseudo(
+                f"{path} has md5 {found}, the table says {pseudo.md5}: truncated or another file; "
+                "delete it and run `make setup` again"
+            )
+        return found
+
+
+def read_table(path: Path) -> dict[str, Pseudo]:
+    """A table file as Pseudo entries.
+
+    Raises:
+        CorruptPseudo: not JSON, or a field is missing; says which element.
+    """
+    try:
+        rows = json.loads(path.read_text())
+        return {element: _entry(element, row) for element, row in rows.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptPseudo(
+            f"{path} is no pseudopotential table ({error}); wanted: element -> filename, md5, ecutwfc, ecutrho"
+        ) from error
+
+
+def _entry(element: str, row: Mapping[str, str | float]) -> Pseudo:
+    filename = str(row["filename"])
+    if Path(filename).name != filename:
+        raise ValueError(f"{element}: filename {filename!r} must not contain a folder")
+    return Pseudo(element, filename, str(row["md5"]).lower(), float(row["ecutwfc"]), float(row["ecutrho"]))
+
+
+@cache
+def _md5(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Cached while size and time stay: a worker checks the same few files before every launch."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def install_from(source: Path, target: Path, elements: Iterable[str] | None = None) -> PseudoTable:
+    """Copy the table's UPF files from one folder to another, each with its md5 checked.
+
+    Args:
+        source: folder of UPF files, with or without a table.json.
+        target: made if missing; files that are right already are left alone.
+        elements: which; None for all but the actinides.
+
+    Raises:
+        MissingPseudo: a file is not in `source`.
+        CorruptPseudo: a file in `source` has another md5 than the table says.
+    """
+    table = PseudoTable.load(source)
+    chosen = sorted(set(table.entries) - ACTINIDES) if elements is None else sorted(set(elements))
+    target.mkdir(parents=True, exist_ok=True)
+    for element, md5 in table.check(chosen).items():
+        copy = target / table[element].filename
+        if copy.exists() and hashlib.md5(copy.read_bytes(), usedforsecurity=False).hexdigest() == md5:
+            continue
+        partial = copy.with_suffix(".partial")
+        shutil.copyfile(source / copy.name, partial)
+        partial.replace(copy)
+    if (source / "table.json").exists():
+        shutil.copyfile(source / "table.json", target / "table.json")
+    return PseudoTable.load(target)

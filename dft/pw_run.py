@@ -1,0 +1,186 @@
+"""The one place where pw.x is started: as a process group of its own, with limits, and never left behind. Linux."""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dft.pseudos import PwEnvironmentError
+from dft.pw_input import OUTDIR, PREFIX
+
+INPUT, STDOUT, STDERR, XML = "pw.in", "pw.out", "pw.err", "pw.xml"
+MIN_FREE_MB = 200
+_POLL_S = 1.0
+
+# Runs in place of a preexec_fn, which is unsafe beside threads. PR_SET_PDEATHSIG is 1; the parent may already be dead.
+_LAUNCHER = (
+    "import ctypes, os, signal, sys\n"
+    "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n"
+    "os.getppid() == int(sys.argv[1]) and os.execvp(sys.argv[2], sys.argv[2:])\n"
+)
+
+
+class PwNotFound(PwEnvironmentError):
+    """There is no pw.x to run."""
+
+
+class DiskFull(PwEnvironmentError):
+    """Too little space for another launch."""
+
+
+@dataclass(frozen=True)
+class PwRun:
+    """One launch: what came back, unread."""
+
+    returncode: int  # negative: the signal that ended it
+    stdout: str
+    stderr: str
+    xml: str | None
+    cpu_s: float  # of pw.x and its children, as counted by the kernel
+    wall_s: float
+    timed_out: bool
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a running pw.x is."""
+
+    n_scf: int  # SCF cycles that converged
+    wall_s: float
+
+
+def run_pw(
+    input_text: str,
+    folder: Path,
+    command: str = "pw.x",
+    timeout_s: float | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> PwRun:
+    """Run pw.x once and wait for it. Input, stdout, stderr and XML stay in the folder; wave functions do not.
+
+    Whatever ends the wait early (time-out, Ctrl-C, an exception in `on_progress`) kills the whole process group: pw.x
+    starts an `orted` or MPI ranks of its own. If this process is killed itself, the kernel takes pw.x with it. (Linux
+    ties that to the thread which called: call from one that lives as long as the process.)
+
+    Args:
+        input_text: with outdir `./out`.
+        folder: made if missing; leftovers of an earlier launch in it are deleted first.
+        command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; split like a shell line, run without one.
+        timeout_s: wall time after which it is killed; None for ever.
+        on_progress: called about once a second.
+
+    Raises:
+        PwNotFound: the command's program is not there.
+        DiskFull: under 200 MB free.
+    """
+    words = shlex.split(command)
+    if not words or shutil.which(words[0]) is None:
+        raise PwNotFound(f"no program {command!r}; `make setup` installs pw.x, or give its path as dft.command")
+    folder.mkdir(parents=True, exist_ok=True)
+    _require_space(folder)
+    _sweep(folder)
+    (folder / INPUT).write_text(input_text)
+    started = time.monotonic()
+    returncode, cpu_s, timed_out = _launch([*words, "-inp", INPUT], folder, timeout_s, on_progress)
+    run = PwRun(
+        returncode=returncode,
+        stdout=_read(folder / STDOUT),
+        stderr=_read(folder / STDERR),
+        xml=_keep_xml(folder),
+        cpu_s=cpu_s,
+        wall_s=time.monotonic() - started,
+        timed_out=timed_out,
+        folder=folder,
+    )
+    shutil.rmtree(folder / OUTDIR, ignore_errors=True)  # wave functions and charge: 1-25 MB that nothing reads again
+    return run
+
+
+def _require_space(folder: Path) -> None:
+    free_mb = shutil.disk_usage(folder).free / 2**20
+    if free_mb < MIN_FREE_MB:
+        raise DiskFull(f"{free_mb:.0f} MB free under {folder}, pw.x needs {MIN_FREE_MB}: make room, then run again")
+
+
+def _sweep(folder: Path) -> None:
+    """A CRASH file or XML of an earlier launch outlives one that dies before pw.x starts, and would be read as its."""
+    for name in ("CRASH", STDOUT, STDERR, XML, f"{PREFIX}.EXIT"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / OUTDIR, ignore_errors=True)
+
+
+def _launch(
+    words: list[str], folder: Path, timeout_s: float | None, on_progress: Callable[[Progress], None] | None
+) -> tuple[int, float, bool]:
+    """Return code, CPU seconds and whether it was killed for time."""
+    with (folder / STDOUT).open("wb") as stdout, (folder / STDERR).open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *words],
+            cwd=folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    try:
+        ended = _wait(process.pid, folder / STDOUT, timeout_s, on_progress)
+    finally:
+        # The leader is not reaped yet, so its group cannot be anybody else's.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_utime + usage.ru_stime, not ended
+
+
+def _environment() -> dict[str, str]:
+    # One thread: two jobs of one rank each beat one job of two. The other two let OpenMPI run as root, in containers.
+    return os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    }
+
+
+def _wait(pid: int, stdout: Path, timeout_s: float | None, on_progress: Callable[[Progress], None] | None) -> bool:
+    """True when the process has ended, False when the time is over."""
+    started = time.monotonic()
+    handle = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        while True:
+            elapsed = time.monotonic() - started
+            left = _POLL_S if timeout_s is None else min(_POLL_S, timeout_s - elapsed)
+            if poll.poll(max(0.0, left) * 1000):
+                return True
+            if timeout_s is not None and elapsed >= timeout_s:
+                return False
+            if on_progress is not None:
+                on_progress(Progress(_read(stdout).count("\n!    total energy"), elapsed))
+    finally:
+        os.close(handle)
+
+
+def _keep_xml(folder: Path) -> str | None:
+    source = folder / OUTDIR / f"{PREFIX}.save" / "data-file-schema.xml"
+    if not source.is_file():
+        return None
+    shutil.move(source, folder / XML)
+    return _read(folder / XML)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""

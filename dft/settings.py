@@ -1,0 +1,115 @@
+"""PwSettings, everything that steers one relaxation with pw.x, and the presets. No structures and no files here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+
+CODE_VERSION = 1
+"""Raised when a change of this package changes what pw.x computes; part of every calculation key."""
+
+_PHYSICS = (
+    "ecutwfc_ry",
+    "ecutrho_ry",
+    "kspacing_inv_ang",
+    "smearing",
+    "degauss_ry",
+    "conv_thr_ry_per_atom",
+    "etot_conv_thr_ry",
+    "forc_conv_thr_ry_bohr",
+    "press_conv_thr_kbar",
+    "d2",
+    "nspin",
+    "starting_magnetization",
+    "tot_magnetization",
+    "vary",
+    "gamma_only",
+)
+
+
+class PwSettings(BaseModel):
+    """How pw.x computes one crystal. The thresholds are per relaxation except where the name says per atom."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # What is computed: a change here is another calculation.
+    ecutwfc_ry: Positive | None = None  # None: the largest value of the pseudopotential table
+    ecutrho_ry: Positive | None = None
+    kspacing_inv_ang: Annotated[float, Field(ge=0.05, le=2.0)] = 0.45  # distance of k points, with the factor 2 pi
+    smearing: Literal["gaussian", "methfessel-paxton", "marzari-vanderbilt", "fermi-dirac"] = "gaussian"
+    degauss_ry: Positive = 0.02
+    conv_thr_ry_per_atom: Positive = 1e-8
+    etot_conv_thr_ry: Positive = 1e-4
+    forc_conv_thr_ry_bohr: Positive = 1e-3
+    press_conv_thr_kbar: Positive = 0.5
+    d2: bool = False  # Grimme's D2 dispersion
+    nspin: Literal[1, 2] = 1
+    starting_magnetization: Annotated[float, Field(ge=-1, le=1)] = 0.5  # of every species, where nspin is 2
+    tot_magnetization: float | None = None  # fixed moment of the cell in Bohr magnetons, for open-shell molecules
+    vary: Literal["cell", "nothing"] = "cell"  # "nothing": one SCF at the given geometry
+    gamma_only: bool = False  # one k point, for molecules in a box
+
+    # What it may cost.
+    max_seconds: Annotated[int, Field(ge=10)] = 3600  # wall time of one launch
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
+
+    # How the same answer is reached; the corrections of dft.failures change these.
+    electron_maxstep: Annotated[int, Field(ge=1)] = 100
+    mixing_beta: Annotated[float, Field(gt=0, le=1)] = 0.7
+    mixing_mode: Literal["plain", "TF", "local-TF"] = "plain"
+    diagonalization: Literal["david", "cg", "paro"] = "david"
+    nstep: Annotated[int, Field(ge=1)] = 40
+    cell_factor: Annotated[float, Field(ge=1)] = 2.0
+    trust_radius_min_bohr: Positive = 1e-4
+    trust_radius_ini_bohr: Positive = 0.5
+    damped: bool = False  # damped dynamics in place of BFGS
+    nosym: bool = False
+
+    @model_validator(mode="after")
+    def _cutoffs_fit_together(self) -> Self:
+        if self.ecutwfc_ry and self.ecutrho_ry and self.ecutrho_ry < 4 * self.ecutwfc_ry:
+            raise ValueError(
+                f"ecutrho_ry is {self.ecutrho_ry}, below 4 x ecutwfc_ry = {4 * self.ecutwfc_ry}: "
+                "raise it, or leave both out and take them from the pseudopotential table"
+            )
+        if self.tot_magnetization is not None and self.nspin == 1:
+            raise ValueError("tot_magnetization needs nspin: 2")
+        return self
+
+    def physics(self) -> dict[str, Any]:
+        """The fields that decide the answer; limits and numerical detours are left out.
+
+        Two settings with equal physics give the same crystal and energy, so a result of one serves the other.
+        """
+        return {name: getattr(self, name) for name in _PHYSICS}
+
+
+PRESETS: dict[str, PwSettings] = {
+    # Seconds per small crystal; lattice parameters to about 0.3 %. Metals' energies are rough.
+    "test": PwSettings(
+        kspacing_inv_ang=0.70,
+        etot_conv_thr_ry=1e-3,
+        forc_conv_thr_ry_bohr=1e-2,
+        press_conv_thr_kbar=5.0,
+        max_seconds=600,
+    ),
+    # A screening run: formation energies to some 10 meV/atom.
+    "fast": PwSettings(),
+    # k points, smearing and dispersion of the original study.
+    "paper": PwSettings(kspacing_inv_ang=0.20, degauss_ry=0.01, d2=True, max_seconds=6 * 3600),
+}
+
+
+def preset(name: str) -> PwSettings:
+    """Settings by name: test, fast or paper.
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise ValueError(f"no DFT preset {name!r}; there are {', '.join(PRESETS)}") from None
