@@ -19,13 +19,22 @@ from models.properties import PROPERTIES
 from models.prototypes import Prototype
 from orchestrator.compounds import parse_compound
 
-HOME = Path(".crystalloop")
 COMPUTED = ("formation_energy_per_atom", "energy_per_atom")
 """Properties that a relaxation itself measures; the other six are predictions of the CGCNN."""
 
 
 class ConfigError(Exception):
     """A campaign file that cannot be used; the message has a line per problem, with key, value and bound."""
+
+
+def home() -> Path:
+    """Folder of what a machine needs once: pseudopotentials and the embedded database; CRYSTALLOOP_HOME moves it."""
+    return Path(os.environ.get("CRYSTALLOOP_HOME", ".crystalloop"))
+
+
+def default_pseudos() -> Path:
+    """Folder of the pseudopotentials where a campaign names none; CRYSTALLOOP_PSEUDOS moves it."""
+    return Path(os.environ.get("CRYSTALLOOP_PSEUDOS", home() / "pseudos"))
 
 
 class Part(BaseModel):
@@ -240,7 +249,7 @@ class Campaign(Part):
     @property
     def pseudo_folder(self) -> Path:
         """Folder of the pseudopotentials: the campaign's, else the environment's, else the set-up's."""
-        return self.dft.pseudos or Path(os.environ.get("CRYSTALLOOP_PSEUDOS", HOME / "pseudos"))
+        return self.dft.pseudos or default_pseudos()
 
     def spec(self) -> dict[str, Any]:
         """The campaign as plain JSON data, without a database password."""

@@ -1,0 +1,297 @@
+"""The command crystalloop: parses, calls, prints. No logic lives here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from orchestrator.config import Campaign, ConfigError, read_campaign
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+pseudos_app = typer.Typer(no_args_is_help=True, help="Pseudopotentials: install, check, list.")
+app.add_typer(pseudos_app, name="pseudos")
+out = Console(soft_wrap=False)
+err = Console(stderr=True)
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    FAILED = 1  # the work itself could not be done; nothing computed is lost
+    USAGE = 2  # the campaign file, a data file or an argument is wrong
+    ENVIRONMENT = 3  # pw.x, a pseudopotential, disk space or the like is missing
+    DATABASE = 4  # the database cannot be reached; the same command resumes
+    INTERRUPTED = 130  # Ctrl-C; the same command resumes
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn every error a user can cause into a sentence on stderr and an exit code."""
+    from orchestrator.errors import code_and_sentence
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("[yellow]interrupted[/]; finished work is kept, the same command goes on")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        known = code_and_sentence(error)
+        if known is None:
+            raise
+        err.print(f"[bold red]error:[/] {_escape(known[1])}", highlight=False)
+        raise typer.Exit(known[0]) from None
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _read(file: Path | None) -> Campaign | None:
+    return None if file is None else read_campaign(file)
+
+
+def _print_json(value: object) -> None:
+    """Machine-readable output: the only thing on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
+
+
+File = Annotated[Path, typer.Argument(help="campaign file, e.g. campaigns/first.yaml", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="machine-readable output on stdout, and nothing else there")]
+
+
+@app.callback()
+def main_options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log to stderr what happens")] = False,
+) -> None:
+    """Finds new crystals: networks propose, Quantum ESPRESSO decides, the results retrain the networks."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+@app.command()
+def plan(file: File, as_json: AsJson = False) -> None:
+    """Check a campaign file and show what it would do; changes nothing.
+
+    Example: crystalloop plan campaigns/first.yaml
+    """
+    with sentences():
+        from orchestrator.planning import make_plan
+        from orchestrator.terminal import show_plan
+
+        made = make_plan(read_campaign(file))
+        _print_json(made) if as_json else show_plan(out, made)
+
+
+@app.command()
+def run(
+    file: File,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="only the closing summary")] = False,
+) -> None:
+    """Start a campaign, or go on with it: after Ctrl-C, kill -9 or a reboot the same command resumes.
+
+    Example: crystalloop run campaigns/first.yaml
+    """
+    with sentences():
+        from orchestrator.compose import run_campaign
+        from orchestrator.terminal import Progress, show_summary
+
+        campaign = read_campaign(file)
+        with Progress(err if as_json else out, quiet=quiet) as progress:
+            summary = run_campaign(campaign, progress)
+        _print_json(summary) if as_json else show_summary(out, summary)
+        if not summary["completed"]:
+            raise typer.Exit(Exit.FAILED if summary["state"] == "failed" else Exit.OK)
+
+
+@app.command()
+def status(
+    file: File,
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="redraw every two seconds until the campaign ends")
+    ] = False,
+) -> None:
+    """Show how far a campaign is.
+
+    Example: crystalloop status campaigns/first.yaml --watch
+    """
+    with sentences():
+        from orchestrator.compose import open_store
+        from orchestrator.results import campaign_status
+        from orchestrator.terminal import show_status, watch_status
+
+        campaign = read_campaign(file)
+        with open_store(campaign) as store:
+            if watch and not as_json:
+                watch_status(out, lambda: campaign_status(store, campaign.name))
+                return
+            now = campaign_status(store, campaign.name)
+            _print_json(now) if as_json else show_status(out, now)
+
+
+@app.command()
+def results(
+    file: File,
+    as_json: AsJson = False,
+    where: Annotated[str, typer.Option(help="keep rows that match, e.g. 'e_f < -1.5 and round >= 2'")] = "",
+) -> None:
+    """List a campaign's candidates: predictions beside what pw.x found.
+
+    Example: crystalloop results campaigns/first.yaml --where "e_f < -1.5" --json
+    """
+    with sentences():
+        from db.query import parse_query
+        from orchestrator.compose import open_store
+        from orchestrator.results import result_rows
+        from orchestrator.terminal import show_results
+
+        campaign = read_campaign(file)
+        condition = {"campaign": campaign.name, **(parse_query(where) if where else {})}
+        with open_store(campaign) as store:
+            rows = result_rows(store.matching(condition))
+        _print_json(rows) if as_json else show_results(out, rows)
+
+
+@app.command()
+def trace(
+    candidate: Annotated[str, typer.Argument(help="id of a candidate, as `results` lists it", show_default=False)],
+    as_json: AsJson = False,
+    file: Annotated[Path | None, typer.Option(help="campaign file, where it names a database of its own")] = None,
+) -> None:
+    """Tell a candidate's whole story: model, latent, filters, attempts, relaxation, the models trained on it.
+
+    Example: crystalloop trace first-2-MgO-1a2b3c4d
+    """
+    with sentences():
+        from orchestrator.compose import open_store
+        from orchestrator.results import trace_chain, trace_lines
+
+        with open_store(_read(file)) as store:
+            chain = trace_chain(store, candidate)
+        if as_json:
+            _print_json(chain)
+        else:
+            for line in trace_lines(chain):
+                out.print(line, markup=False, highlight=False)
+
+
+@app.command()
+def stop(file: File) -> None:
+    """Ask a running campaign to end at its next step; work under way goes back to the queue.
+
+    Example: crystalloop stop campaigns/first.yaml
+    """
+    with sentences():
+        from orchestrator.compose import open_store, request_stop
+
+        campaign = read_campaign(file)
+        with open_store(campaign) as store:
+            out.print(request_stop(store, campaign))
+
+
+@app.command()
+def worker(
+    file: File,
+    slots: Annotated[int, typer.Option(min=1, help="relaxations at a time, one core each")] = 1,
+) -> None:
+    """Compute candidates of a campaign on this machine, beside those that `run` starts itself.
+
+    Example: crystalloop worker campaigns/first.yaml --slots 4
+    """
+    with sentences():
+        from orchestrator.compose import run_workers
+
+        run_workers(read_campaign(file), slots, lambda line: out.print(line, markup=False))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of campaign files, for editors.
+
+    Example: crystalloop schema > campaign.schema.json
+    """
+    _print_json(Campaign.model_json_schema())
+
+
+Folder = Annotated[Path | None, typer.Option(help="folder of the UPF files; default .crystalloop/pseudos")]
+
+
+@pseudos_app.command("install")
+def pseudos_install(
+    source: Annotated[Path, typer.Option(help="folder with the SSSP 1.3.0 PBE efficiency files")],
+    folder: Folder = None,
+) -> None:
+    """Copy the pseudopotentials of the table out of a folder, checking every md5.
+
+    Example: crystalloop pseudos install --source ~/SSSP_1.3.0_PBE_efficiency
+    """
+    with sentences():
+        from dft.pseudos import install_from
+
+        target = _pseudo_folder(folder)
+        installed = install_from(source, target)
+        out.print(f"{len(installed.entries)} pseudopotentials in {target}, every md5 verified")
+
+
+@pseudos_app.command("check")
+def pseudos_check(folder: Folder = None) -> None:
+    """Verify that every pseudopotential of the table is there with the right md5.
+
+    Example: crystalloop pseudos check
+    """
+    with sentences():
+        from dft.pseudos import ACTINIDES, PseudoTable
+
+        table = PseudoTable.load(_pseudo_folder(folder))
+        checked = table.check(set(table.entries) - ACTINIDES)
+        out.print(f"{len(checked)} pseudopotentials in {_pseudo_folder(folder)}, every md5 right")
+
+
+@pseudos_app.command("list")
+def pseudos_list(folder: Folder = None, as_json: AsJson = False) -> None:
+    """List elements, files and cutoffs.
+
+    Example: crystalloop pseudos list --json
+    """
+    with sentences():
+        from dataclasses import asdict
+
+        from dft.pseudos import PseudoTable
+        from orchestrator.terminal import show_rows
+
+        table = PseudoTable.load(_pseudo_folder(folder))
+        rows: list[dict[str, Any]] = [asdict(entry) for _, entry in sorted(table.entries.items())]
+        _print_json(rows) if as_json else show_rows(out, rows)
+
+
+def _pseudo_folder(folder: Path | None) -> Path:
+    from orchestrator.config import default_pseudos
+
+    return folder or default_pseudos()
+
+
+def main() -> None:
+    """Entry point of the command; no traceback reaches the user for a mistake of theirs."""
+    try:
+        app()
+    except ConfigError as error:
+        err.print(str(error), markup=False)
+        raise SystemExit(Exit.USAGE) from None
