@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "db": {"db"},
     "db/connection.py": {"db", "pymongo"},
     "db/mongo.py": {"db", "pymongo"},
+    "db/probe.py": {"db", "pymongo"},
     "db/connection.py": {"db", "pymongo"},
     "db/server.py": {"db", "pymongo", "subprocess"},
     "db/embedded": {"db", "mongomock"},

@@ -1,0 +1,113 @@
+"""The table of commands, and how one is carried out and answered. Each command lives in reads, writes or catalog."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import mongomock
+
+from db.embedded import catalog, reads, writes
+from db.embedded.engine import Engine
+from db.embedded.errors import Code, CommandError
+from db.embedded.request import Reply, Request
+from db.embedded.values import MAX_DOCUMENT_BYTES, Document
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 48_000_000
+SPEAKS = "7.0.0"
+"""The MongoDB version whose protocol is spoken; drivers choose their messages by it."""
+
+
+def hello(_: Request) -> Reply:
+    """What a driver asks first."""
+    return {
+        "helloOk": True,
+        "ismaster": True,
+        "isWritablePrimary": True,
+        "maxBsonObjectSize": MAX_DOCUMENT_BYTES,
+        "maxMessageSizeBytes": MAX_MESSAGE_BYTES,
+        "maxWriteBatchSize": 100_000,
+        "localTime": datetime.now(UTC),
+        "minWireVersion": 0,
+        "maxWireVersion": 21,
+        "readOnly": False,
+        "ok": 1.0,
+    }
+
+
+def build_info(_: Request) -> Reply:
+    """What this server is."""
+    return {
+        "version": SPEAKS,
+        "versionArray": [*map(int, SPEAKS.split(".")), 0],
+        "embedded": True,
+        "description": "embedded one-machine document server: MongoDB wire protocol over "
+        f"mongomock {version('mongomock')} and SQLite; this is not MongoDB",
+        "maxBsonObjectSize": MAX_DOCUMENT_BYTES,
+        "ok": 1.0,
+    }
+
+
+def nothing(_: Request) -> Reply:
+    """A command that has nothing to do here."""
+    return {"ok": 1.0}
+
+
+COMMANDS: dict[str, Callable[[Request], Reply]] = {
+    "hello": hello,
+    "ismaster": hello,
+    "buildinfo": build_info,
+    "ping": nothing,
+    "endsessions": nothing,
+    "compact": nothing,
+    "shutdown": nothing,  # the service stops after the answer
+    "find": reads.find,
+    "getmore": reads.get_more,
+    "killcursors": reads.kill_cursors,
+    "count": reads.count,
+    "distinct": reads.distinct,
+    "aggregate": reads.aggregate,
+    "insert": writes.insert,
+    "update": writes.update,
+    "delete": writes.delete,
+    "findandmodify": writes.find_and_modify,
+    "create": catalog.create,
+    "drop": catalog.drop,
+    "dropdatabase": catalog.drop_database,
+    "renamecollection": catalog.rename_collection,
+    "listcollections": catalog.list_collections,
+    "listdatabases": catalog.list_databases,
+    "createindexes": catalog.create_indexes,
+    "listindexes": catalog.list_indexes,
+    "dropindexes": catalog.drop_indexes,
+}
+
+
+def answer(engine: Engine, database: str, body: Document) -> Reply:
+    """Carry out a command; whatever goes wrong becomes the reply."""
+    request = Request(engine, database, body)
+    try:
+        return _carried_out(request)
+    except CommandError as error:
+        return error.as_reply()
+    except NotImplementedError as error:
+        return CommandError(Code.NotImplemented, str(error)).as_reply()
+    except mongomock.OperationFailure as error:
+        return CommandError(Code.BadValue, str(error)).as_reply()
+    except Exception as error:  # a defect in one command must reach its client and leave the others served
+        log.exception("%s failed", request.name)
+        return CommandError(Code.UnknownError, f"{request.name}: {type(error).__name__}: {error}").as_reply()
+
+
+def _carried_out(request: Request) -> Reply:
+    handler = COMMANDS.get(request.name.lower())
+    if handler is None:
+        raise CommandError(Code.CommandNotFound, f"no such command: '{request.name}'")
+    if "txnNumber" in request.body and "autocommit" in request.body:
+        raise CommandError(Code.NotImplemented, "this server has no transactions")
+    with request.engine.command():
+        return handler(request)

@@ -1,0 +1,179 @@
+"""Aggregation: a pipeline of stages over documents. Expressions are mongomock's; documents given are not changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+from mongomock import aggregate
+from mongomock.filtering import filter_applies
+
+from db.embedded.collection import Collection
+from db.embedded.dates import date_from_string
+from db.embedded.errors import Code, CommandError
+from db.embedded.shape import ordered
+from db.embedded.values import Document, canonical, path_values
+
+Lookup = Callable[[str], Collection | None]
+Stage = Callable[[list[Document], Any, Lookup], list[Document]]
+MISSING = object()
+
+
+def run_pipeline(documents: Iterable[Document], stages: Sequence[Document], lookup: Lookup) -> list[Document]:
+    """Pass documents through the stages.
+
+    Args:
+        documents: where it starts; not changed.
+        stages: objects with one field each.
+        lookup: the collection of a name in the same database, for $lookup.
+
+    Raises:
+        CommandError: a stage that this server does not have, or that is malformed.
+    """
+    found = list(documents)
+    for stage in stages:
+        if not isinstance(stage, dict) or len(stage) != 1:
+            raise CommandError(Code.FailedToParse, f"a pipeline stage is an object with one field, not {stage!r}")
+        ((name, options),) = stage.items()
+        if name not in STAGES:
+            raise CommandError(Code.NotImplemented, f"this server has no aggregation stage {name}")
+        found = STAGES[name](found, options, lookup)
+    return found
+
+
+def evaluate(expression: Any, document: Document) -> Any:  # noqa: ANN401
+    """The value of an expression, or MISSING."""
+    if not isinstance(expression, str | dict | list):
+        return expression
+    if isinstance(expression, str) and not expression.startswith("$"):
+        return expression
+    if isinstance(expression, dict) and set(expression) == {"$dateFromString"}:
+        return date_from_string(expression["$dateFromString"], lambda part: evaluate(part, document))
+    try:
+        return aggregate._parse_expression(expression, document, ignore_missing_keys=True)
+    except KeyError:
+        return MISSING
+
+
+def _match(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+    return [document for document in documents if filter_applies(options, document)]
+
+
+def _sort(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+    return ordered(documents, options)
+
+
+def _count(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+    return [{options: len(documents)}] if documents else []
+
+
+def _facet(documents: list[Document], options: Any, lookup: Lookup) -> list[Document]:  # noqa: ANN401
+    return [{name: run_pipeline(documents, stages, lookup) for name, stages in options.items()}]
+
+
+def _lookup(documents: list[Document], options: Any, lookup: Lookup) -> list[Document]:  # noqa: ANN401
+    if set(options) != {"from", "localField", "foreignField", "as"} or "." in options["as"]:
+        raise CommandError(Code.NotImplemented, f"this server has only the equality $lookup, not {options!r}")
+    foreign = lookup(options["from"])
+    local = options["localField"].split(".")
+    joined = []
+    for document in documents:
+        values = path_values(document, local) or [None]
+        query = {options["foreignField"]: {"$in": values} if len(values) > 1 else {"$eq": values[0]}}
+        matches = [] if foreign is None else [entry.document for entry in foreign.matching(query)]
+        joined.append({**document, options["as"]: matches})
+    return joined
+
+
+def _group(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+    fields = dict(options)
+    if "_id" not in fields:
+        raise CommandError(Code.FailedToParse, "$group needs an _id")
+    by = fields.pop("_id")
+    groups: dict[Hashable, tuple[Any, list[Document]]] = {}
+    for document in documents:
+        value = evaluate(by, document)
+        value = None if value is MISSING else value
+        groups.setdefault(canonical(value), (value, []))[1].append(document)
+    return [
+        {"_id": value, **{name: _accumulate(name, rule, members) for name, rule in fields.items()}}
+        for value, members in groups.values()
+    ]
+
+
+def _accumulate(name: str, rule: Any, documents: list[Document]) -> Any:  # noqa: ANN401
+    if not isinstance(rule, dict) or len(rule) != 1 or next(iter(rule)) not in ACCUMULATORS:
+        raise CommandError(Code.NotImplemented, f"this server cannot accumulate {name}: {rule!r}")
+    ((operator, expression),) = rule.items()
+    return ACCUMULATORS[operator]([evaluate(expression, document) for document in documents])
+
+
+def _present(values: list[Any]) -> list[Any]:
+    return [value for value in values if value is not MISSING]
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    return list({canonical(value): value for value in reversed(_present(values))}.values())[::-1]
+
+
+ACCUMULATORS: dict[str, Callable[[list[Any]], Any]] = {
+    "$sum": lambda values: aggregate._sum_operation(_numbers(values)),
+    "$avg": lambda values: aggregate._avg_operation(_numbers(values)),
+    "$min": lambda values: aggregate._group_operation(_present(values), min),
+    "$max": lambda values: aggregate._group_operation(_present(values), max),
+    "$first": lambda values: None if values[0] is MISSING else values[0],
+    "$last": lambda values: None if values[-1] is MISSING else values[-1],
+    "$push": _present,
+    "$addToSet": _distinct,
+    "$mergeObjects": lambda values: aggregate._merge_objects_operation(_present(values)),
+}
+
+
+def _numbers(values: list[Any]) -> list[Any]:
+    return [value for value in _present(values) if not isinstance(value, bool)]
+
+
+def _add_fields(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+    return [_with_fields(document, options) for document in documents]
+
+
+def _with_fields(document: Document, fields: Document) -> Document:
+    extended = dict(document)
+    for path, expression in fields.items():
+        value = evaluate(expression, document)
+        if value is MISSING:
+            continue
+        target = extended
+        *parents, last = path.split(".")
+        for part in parents:
+            inner = target.get(part)
+            target[part] = dict(inner) if isinstance(inner, dict) else {}
+            target = target[part]
+        target[last] = value
+    return extended
+
+
+def _mongomock(name: str) -> Stage:
+    def stage(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+        return list(aggregate.process_pipeline(documents, None, [{name: options}], None))
+
+    return stage
+
+
+STAGES: dict[str, Stage] = {
+    "$match": _match,
+    "$sort": _sort,
+    "$skip": lambda documents, count, _: documents[count:],
+    "$limit": lambda documents, count, _: documents[:count],
+    "$count": _count,
+    "$facet": _facet,
+    "$lookup": _lookup,
+    "$group": _group,
+    "$addFields": _add_fields,
+    "$set": _add_fields,
+    "$project": _mongomock("$project"),
+    "$unwind": _mongomock("$unwind"),
+    "$replaceRoot": _mongomock("$replaceRoot"),
+    "$bucket": _mongomock("$bucket"),
+    "$sample": _mongomock("$sample"),
+}

@@ -1,0 +1,272 @@
+"""Finds or starts the database: an explicit URI, else `mongod` on PATH, else the embedded server; and probes it.
+
+A server started here is left running for others; it is found again by its folder. What is stored in it is no concern
+of this module.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+from pymongo import MongoClient
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+
+from db.connection import Document, connect
+from db.embedded import folder as embedded
+from db.probe import probe
+
+URI_DELAYS_S = (0.5, 1.0, 2.0)  # with 2 s to select a server each time: about 10 s in all
+START_S = 120.0
+"""How long a server may take to read its data."""
+STOP_S = 20.0
+IDLE_S = 300.0
+_POLL_S = 0.05
+Kind = Literal["uri", "mongod", "embedded"]
+
+
+class DatabaseUnavailable(Exception):
+    """No database could be reached or started."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A database that answers.
+
+    Args:
+        uri: the connection string, without a database name.
+        kind: how it was found.
+        description: a sentence for the user, without passwords.
+        pid: of a server started by us.
+    """
+
+    uri: str
+    kind: Kind
+    description: str
+    pid: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Server({self.kind}: {self.description})"  # the URI may hold a password
+
+    def client(self) -> MongoClient[Document]:
+        """A client with this project's time-outs; close it after use."""
+        return connect(self.uri)
+
+    def stop(self) -> None:
+        """Stop a server that was started by us, cleanly; does nothing to one that was given by URI.
+
+        Raises:
+            DatabaseUnavailable: it is still running after 20 s.
+        """
+        if self.kind == "uri":
+            return
+        with connect(self.uri) as client:
+            # mongod hangs up instead of answering, and a server that has ended already is what we want
+            with suppress(PyMongoError):
+                client.admin.command("shutdown")
+        deadline = time.monotonic() + STOP_S
+        while self.pid is not None and _alive(self.pid):
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable(f"process {self.pid} ({self.kind}) still runs {STOP_S:g} s after shutdown")
+            time.sleep(_POLL_S)
+
+
+def ensure_server(uri: str | None, folder: Path, *, idle_s: float = IDLE_S) -> Server:
+    """A database that answers and is fit for use; a fresh one is probed first.
+
+    Args:
+        uri: an explicit connection string; then nothing is started.
+        folder: where a server of our own keeps its data; one server at a time runs for it, whoever asks.
+        idle_s: the embedded server stops by itself after so many seconds without a connection; 0 for never.
+
+    Raises:
+        DatabaseUnavailable: nothing answers, or the server did not start.
+        UnfitDatabase: it answers, but not as MongoDB would.
+    """
+    folder = folder.absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _one_at_a_time(folder):
+        if uri:
+            return _given(uri, folder)
+        start = _launcher(folder)
+        running = start.running(folder)
+        if running is not None:
+            return running
+        server = start.start(folder, idle_s)
+        try:
+            probe(server.uri)
+        except BaseException:
+            server.stop()
+            raise
+        return server
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    with (folder / "launch.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel's: it ends with the process
+        yield
+
+
+# --- a given URI
+
+
+def _given(uri: str, folder: Path) -> Server:
+    shown = _without_password(uri)
+    version = _wait_for(uri, shown)
+    mark = folder / "probed.json"
+    identity = {"server": hashlib.sha256(uri.encode()).hexdigest(), "version": version}
+    if not mark.exists() or json.loads(mark.read_text() or "null") != identity:
+        probe(uri)
+        mark.write_text(json.dumps(identity))
+    return Server(uri, "uri", f"the database at {shown} (version {version})")
+
+
+def _wait_for(uri: str, shown: str) -> str:
+    """The version of the server at `uri`, once it answers."""
+    last: Exception | None = None
+    for delay_s in (*URI_DELAYS_S, None):
+        try:
+            return str(_hello(uri)["version"])
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise DatabaseUnavailable(f"{shown} is not a usable MongoDB connection string: {error}") from error
+        except PyMongoError as error:
+            last = error
+        if delay_s is not None:
+            time.sleep(delay_s)
+    reason = str(last).partition(", Timeout")[0][:200]
+    raise DatabaseUnavailable(
+        f"no database answers at {shown} ({reason}); start it, correct the URI, or leave the URI out to use a local one"
+    ) from last
+
+
+def _hello(uri: str) -> dict[str, Any]:
+    with connect(uri) as client:
+        info: dict[str, Any] = client.server_info()
+        return info
+
+
+def _without_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+# --- a server of our own
+
+
+@dataclass(frozen=True)
+class _Launcher:
+    running: Callable[[Path], Server | None]
+    start: Callable[[Path, float], Server]
+
+
+def _launcher(folder: Path) -> _Launcher:
+    """What runs for this folder: what wrote its data, else mongod where there is one, else the embedded server."""
+    mongod = shutil.which("mongod")
+    has_mongod_data = (folder / "mongod").is_dir()
+    if (folder / "embedded" / embedded.DATA).exists() or not (mongod or has_mongod_data):
+        return _Launcher(_running_embedded, _start_embedded)
+    if mongod is None:
+        raise DatabaseUnavailable(
+            f"the data in {folder / 'mongod'} was written by mongod, which is not on PATH; "
+            "install it, or give another folder"
+        )
+    return _Launcher(_running_mongod, lambda place, _: _start_mongod(mongod, place))
+
+
+def _running_embedded(folder: Path) -> Server | None:
+    state = embedded.read_state(folder / "embedded")
+    if state is None or not _answers(state.uri):
+        return None
+    return Server(state.uri, "embedded", f"the embedded one-machine database in {folder}", state.pid)
+
+
+def _start_embedded(folder: Path, idle_s: float) -> Server:
+    data = folder / "embedded"
+    command = [sys.executable, "-P", "-m", "db.embedded", "--folder", str(data), "--idle", str(idle_s), "--detach"]
+    for attempt in range(int(STOP_S / _POLL_S)):
+        outcome = _run(command, folder)
+        if outcome.returncode == 0:
+            break
+        if "is served by process" not in outcome.stderr or attempt * _POLL_S > STOP_S:
+            raise DatabaseUnavailable(f"the embedded database did not start: {_last_line(outcome.stderr)}")
+        time.sleep(_POLL_S)  # the one before is about to stop
+    server = _running_embedded(folder)
+    if server is None:
+        raise DatabaseUnavailable(f"the embedded database started but does not answer; see {data / embedded.LOG}")
+    return server
+
+
+def _running_mongod(folder: Path) -> Server | None:
+    uri, pid_file = _mongod_uri(folder), folder / "mongod" / "mongod.pid"
+    if not pid_file.exists() or not _answers(uri):
+        return None
+    version = _hello(uri)["version"]
+    return Server(uri, "mongod", f"mongod {version} with its data in {folder}", int(pid_file.read_text()))
+
+
+def _mongod_uri(folder: Path) -> str:
+    return f"mongodb://{quote(str(folder / 'mongod' / 'mongo.sock'), safe='')}"
+
+
+def _start_mongod(mongod: str, folder: Path) -> Server:
+    place = embedded.prepare(folder / "mongod")
+    (place / "data").mkdir(exist_ok=True)
+    socket = place / "mongo.sock"
+    if len(os.fsencode(socket)) > embedded.MAX_SOCKET_PATH_BYTES:
+        raise DatabaseUnavailable(f"{socket} is too long for a socket; give a folder with a shorter path")
+    command = [mongod, "--fork", "--dbpath", str(place / "data"), "--logpath", str(place / "mongod.log"), "--logappend"]
+    command += ["--pidfilepath", str(place / "mongod.pid"), "--bind_ip", str(socket), "--filePermissions", "0600"]
+    outcome = _run(command, folder)
+    server = _running_mongod(folder) if outcome.returncode == 0 else None
+    if server is None:
+        raise DatabaseUnavailable(
+            f"{mongod} did not start: {_last_line(outcome.stderr or outcome.stdout)}; see {place / 'mongod.log'}"
+        )
+    return server
+
+
+def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that puts its server in the background and returns."""
+    try:
+        return subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=START_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DatabaseUnavailable(f"{command[0]} could not be started: {error}") from error
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[-1]
+
+
+def _answers(uri: str) -> bool:
+    try:
+        _hello(uri)
+    except PyMongoError:
+        return False
+    return True
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended but was not waited for by its parent does not."""
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except ProcessLookupError:
+        return False
+    except (OSError, IndexError):
+        return True  # no /proc here: it answers signals, so it runs
+    return state != "Z"
