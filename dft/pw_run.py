@@ -84,9 +84,7 @@ def run_pw(
         PwNotFound: the command's program is not there.
         DiskFull: under 200 MB free.
     """
-    words = shlex.split(command)
-    if not words or shutil.which(words[0]) is None:
-        raise PwNotFound(f"no program {command!r}; `make setup` installs pw.x, or give its path as dft.command")
+    words = require_pw(command)
     folder.mkdir(parents=True, exist_ok=True)
     _require_space(folder)
     _sweep(folder)
@@ -105,6 +103,18 @@ def run_pw(
     )
     shutil.rmtree(folder / OUTDIR, ignore_errors=True)  # wave functions and charge: 1-25 MB that nothing reads again
     return run
+
+
+def require_pw(command: str) -> list[str]:
+    """The words of the command, if its program is there.
+
+    Raises:
+        PwNotFound: it is not.
+    """
+    words = shlex.split(command)
+    if not words or shutil.which(words[0]) is None:
+        raise PwNotFound(f"no program {command!r}; `make setup` installs pw.x, or give its path as dft.pw_command")
+    return words
 
 
 def _require_space(folder: Path) -> None:
