@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 CLUSTER = Path(__file__).parent.parent / "cluster.yaml"
 
 
-def test_rays_own_validator_accepts_the_cluster_file():
-    from ray.autoscaler._private.util import fillout_defaults, validate_config
+def test_rays_own_validator_accepts_the_cluster_file_and_no_key_of_ours(tmp_path, monkeypatch):
+    from jsonschema import ValidationError
+    from ray.autoscaler._private.util import prepare_config, validate_config
 
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # the local provider keeps a state file there
     config = yaml.safe_load(CLUSTER.read_text())
-    validate_config(config)
-    # The filled-out file is what `ray up` really works with.
-    validate_config(fillout_defaults(config))
+    validate_config(prepare_config(config))
+    with pytest.raises(ValidationError, match="campaign"):
+        validate_config(prepare_config(config | {"campaign": "first"}))
 
 
 def test_the_cluster_asks_for_a_token_and_keeps_the_dashboard_on_loopback():
