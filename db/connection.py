@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pymongo import MongoClient
@@ -18,17 +18,17 @@ T = TypeVar("T")
 DUPLICATE_KEY = 11000  # MongoDB's error code for a violated unique index
 RETRY_DELAYS_S = (0.3, 1.0, 3.0, 6.0)  # with 2 s to select a server each time: about 20 s in all
 SERVER_SELECTION_MS = 2000
+CLIENT_OPTIONS: Mapping[str, Any] = {
+    "serverSelectionTimeoutMS": SERVER_SELECTION_MS,
+    "connectTimeoutMS": SERVER_SELECTION_MS,
+    "socketTimeoutMS": 60_000,
+    "appname": "crystalloop",
+}
 
 
 def connect(uri: str, select_ms: int = SERVER_SELECTION_MS) -> MongoClient[Document]:
     """A client with the time-outs that `Retry` counts on; it connects at the first command."""
-    return MongoClient(
-        uri,
-        serverSelectionTimeoutMS=select_ms,
-        connectTimeoutMS=select_ms,
-        socketTimeoutMS=60_000,
-        appname="crystalloop",
-    )
+    return MongoClient(uri, **{**CLIENT_OPTIONS, "serverSelectionTimeoutMS": select_ms, "connectTimeoutMS": select_ms})
 
 
 class Retry:
@@ -45,7 +45,7 @@ class Retry:
     ) -> None:
         self._server, self._delays_s, self._sleep = server, tuple(delays_s), sleep
 
-    def __call__(self, command: Callable[[], T]) -> T:
+    def __call__(self, command: Callable[..., T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401  (the command's)
         """The command's result.
 
         Raises:
@@ -53,7 +53,7 @@ class Retry:
         """
         for delay_s in (*self._delays_s, None):
             try:
-                return command()
+                return command(*args, **kwargs)
             except AutoReconnect as error:  # ServerSelectionTimeoutError and NotPrimaryError are AutoReconnects too
                 if delay_s is None:
                     raise StoreUnavailable(

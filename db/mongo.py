@@ -86,11 +86,11 @@ class MongoStore:
     def ensure_indexes(self) -> None:
         """Make the indexes that are missing."""
         unique = [("campaign", ASCENDING), ("key", ASCENDING)]
-        self._retry(lambda: self._candidates.create_index(unique, unique=True))
+        self._retry(self._candidates.create_index, unique, unique=True)
         for name, indexes in INDEXES.items():
             for fields in indexes:
                 keys = [(field, ASCENDING) for field in fields]
-                self._retry(lambda name=name, keys=keys: self._database[name].create_index(keys))  # type: ignore[misc]
+                self._retry(self._database[name].create_index, keys)
 
     # Campaigns
 
@@ -232,6 +232,10 @@ class MongoStore:
         condition = {"key": key, "state": str(CandidateState.RELAXED)}
         oldest = [("updated_at", ASCENDING)]  # the one that was computed; copies came later
         return _candidate(self._retry(lambda: self._candidates.find_one(condition, sort=oldest)))
+
+    def with_key(self, key: str) -> tuple[Candidate, ...]:
+        """See Store."""
+        return self.matching({"key": key})
 
     def set_formation_energy(self, candidate_id: str, e_f: float | None, reason: str | None, now: datetime) -> bool:
         """See Store."""

@@ -95,6 +95,9 @@ class Store(Protocol):
     def relaxation_by_key(self, key: str) -> Candidate | None:
         """A RELAXED candidate with this key, of any campaign."""
 
+    def with_key(self, key: str) -> tuple[Candidate, ...]:
+        """Every candidate with this key, of any campaign and in any state."""
+
     def set_formation_energy(self, candidate_id: str, e_f: float | None, reason: str | None, now: datetime) -> bool:
         """Set e_f (eV/atom) of a RELAXED candidate, or the reason why there is none."""
 

@@ -1,0 +1,187 @@
+"""The worker process: takes fireworks of its campaign and of the references, one after another. `python -m dft.worker`.
+
+It does not use FireWorks' rapidfire: that sleeps a minute when idle. Whoever can write to the queue's database could
+name any Python class in a firework, so a worker only loads those that look exactly like ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fireworks.core.fworker import FWorker
+from fireworks.core.launchpad import LaunchPad
+from fireworks.core.rocket_launcher import launch_rocket
+from pymongo.errors import PyMongoError
+
+from db.mongo import MongoStore
+from db.records import REFERENCES
+from db.store import StoreUnavailable
+from dft.firetask import Outcome, RelaxTask, WorkContext, working
+from dft.pseudos import PseudoTable, PwEnvironmentError
+from dft.relax_queue import open_launchpad
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 1.0
+SOON_S = 0.1  # after a job: the loop often queues the next one at once
+SOON_LOOKS = 10
+OUTAGE_S = 5.0
+PEEK = 20  # fireworks looked at; more foreign ones than this at the top of the queue would hide ours
+SPEC_FIELDS = frozenset({"_tasks", "_category", "_priority", "candidate_id", "key"})
+EXIT_ENVIRONMENT = 3
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Why a worker ended: `stopped`, `orphaned` or `environment`, and how many fireworks it launched."""
+
+    why: str
+    detail: str = ""
+    launched: int = 0
+
+
+def work(
+    context: WorkContext, launchpad: LaunchPad, campaigns: Sequence[str], *, parent_pid: int | None = None
+) -> Ended:
+    """Take fireworks until told to stop.
+
+    Args:
+        context: machine and store; `context.stop` ends the loop, and a running pw.x within about a second.
+        launchpad: the queue.
+        campaigns: whose candidates to take; the shared references are taken too.
+        parent_pid: when this process has another parent, the one that started it is dead: finish the job and end.
+    """
+    environment: list[str] = []
+
+    def report(candidate_id: str, outcome: Outcome, detail: str) -> None:
+        if outcome is Outcome.ENVIRONMENT:
+            environment.append(f"{candidate_id}: {detail}")
+        context.report(candidate_id, outcome, detail)
+
+    launched, looks = 0, 0
+    categories = [*campaigns, REFERENCES]
+    with working(replace(context, report=report)):
+        while not context.stop.is_set():
+            if parent_pid is not None and os.getppid() != parent_pid:
+                return Ended("orphaned", f"process {parent_pid} is gone", launched)
+            try:
+                took = launch_next(context.worker, launchpad, categories)
+            except (PyMongoError, StoreUnavailable) as error:
+                logger.warning("the queue is out of reach, trying again: %s", error)
+                context.stop.wait(OUTAGE_S)
+                continue
+            if environment:
+                return Ended("environment", environment[0], launched)
+            if took:
+                launched, looks = launched + 1, SOON_LOOKS
+                continue
+            context.stop.wait(SOON_S if looks > 0 else IDLE_S)
+            looks -= 1
+    return Ended("stopped", launched=launched)
+
+
+def launch_next(name: str, launchpad: LaunchPad, categories: list[str]) -> bool:
+    """Launch the first firework of ours; False when there is none or another worker was faster."""
+    condition = {"state": "READY", "spec._category": {"$in": categories}}
+    waiting = launchpad.fireworks.find(condition, sort=[("spec._priority", -1)], limit=PEEK)
+    number = next((document["fw_id"] for document in waiting if is_ours(document)), None)
+    if number is None:
+        return False
+    # With the number in the query rather than as fw_id=..., FireWorks asks for READY too and only one worker gets it.
+    fworker = FWorker(name=name, category=categories, query={"fw_id": number})
+    try:
+        return bool(launch_rocket(launchpad, fworker, strm_lvl="CRITICAL"))
+    except PyMongoError:
+        raise
+    except Exception:  # FireWorks' bookkeeping: the store has the outcome, and the reconciler mends the workflow
+        logger.exception("firework %s was not finished properly", number)
+        return True
+
+
+def is_ours(firework: Mapping[str, Any]) -> bool:
+    """Whether a firework, not yet made an object, holds our task and plain values only: nothing that names a class."""
+    spec = firework.get("spec", {})
+    plain = all(isinstance(value, str | int | float) for name, value in spec.items() if name != "_tasks")
+    ours = spec.get("_tasks") == [RelaxTask().to_dict()] and set(spec) <= SPEC_FIELDS and plain
+    if not ours:
+        logger.error("firework %s is not one of ours and is left alone", firework.get("fw_id"))
+    return ours
+
+
+def main(arguments: Sequence[str] | None = None, **replaced: Any) -> int:  # noqa: ANN401
+    """Run a worker until SIGTERM or SIGINT.
+
+    Args:
+        arguments: see `--help`.
+        replaced: fields of WorkContext, for tests.
+
+    Returns:
+        The exit code: 0, or 3 when this machine cannot run pw.x or the database does not answer.
+    """
+    options = _options().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        context = WorkContext(
+            store=MongoStore.open(options.uri, options.database),
+            table=PseudoTable.load(options.pseudos.resolve()),
+            runs=options.runs.resolve(),
+            worker=options.name,
+            pw_command=options.pw_command,
+            ttl_s=options.ttl,
+            stop=stop,
+            **replaced,
+        )
+    except (PwEnvironmentError, StoreUnavailable) as error:
+        logger.error("%s", error)
+        return EXIT_ENVIRONMENT
+    own_folder = _own_folder(context.runs, options.name)
+    launchpad = open_launchpad(options.uri, options.database)
+    try:
+        ended = work(context, launchpad, options.category, parent_pid=options.parent_pid)
+    finally:
+        os.chdir(context.runs)
+        shutil.rmtree(own_folder, ignore_errors=True)
+    logger.info("worker %s ended after %d launches: %s %s", options.name, ended.launched, ended.why, ended.detail)
+    return EXIT_ENVIRONMENT if ended.why == "environment" else 0
+
+
+def _own_folder(runs: Path, name: str) -> Path:
+    """FireWorks writes FW.json into the working directory: one per worker, removed at the end."""
+    folder = runs / ".workers" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    return folder
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m dft.worker", description="Relax queued candidates with pw.x.")
+    parser.add_argument("--uri", required=True, help="of the database server")
+    parser.add_argument("--database", required=True, help="its queue is <database>_fireworks on the same server")
+    parser.add_argument("--runs", required=True, type=Path, help="folder for the files of the relaxations")
+    parser.add_argument("--pseudos", required=True, type=Path, help="folder of the pseudopotentials")
+    parser.add_argument("--pw-command", default="pw.x", help="pw.x, with what stands before it")
+    parser.add_argument("--category", action="append", default=[], help="campaign to work for; may be given again")
+    parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="shown in leases and attempts")
+    parser.add_argument(
+        "--ttl", type=float, default=60.0, help="seconds after which a silent worker's job is given away"
+    )
+    parser.add_argument("--parent-pid", type=int, help="end after the current job when this process is gone")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Stand-ins for pw.x and dft.relax: they answer at once, or when a file called `gate` appears in the runs folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from database_fixture import NOON
+
+from dft.failures import PwFailure
+from dft.relax import AttemptReport, GaveUp, Relaxed
+
+
+def until(condition, timeout_s: float = 30.0, what: str = "the condition"):
+    """Wait for the condition and return its value; fail when it does not come."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s} s in vain for {what}")
+        time.sleep(0.02)
+    return value
+
+
+def report(number: int = 1, outcome: str = "converged") -> AttemptReport:
+    return AttemptReport(number, NOON, outcome, "as told", "", 2.5, 3.0, f"attempt-{number}")
+
+
+def relaxed(structure, attempts=()) -> Relaxed:
+    return Relaxed(
+        structure=structure,
+        conventional=structure,
+        energy_ev=-20.0,
+        energy_per_atom_ev=-10.0,
+        a_ang=4.06,
+        spacegroup=225,
+        pressure_kbar=0.1,
+        fmax_ev_ang=0.0,
+        steps=3,
+        bond_change_percent=0.5,
+        cell_change_percent=0.4,
+        cpu_s=2.5,
+        wall_s=3.0,
+        pw_version="6.7",
+        pseudos={"Li": "0" * 32, "F": "1" * 32},
+        attempts=tuple(attempts),
+    )
+
+
+class FakeRelax:
+    """One launch, then an answer. Notes each launch in `<runs>/launches`.
+
+    Args:
+        answer: "relaxed", "gave up", or an exception to raise.
+    """
+
+    def __init__(self, answer="relaxed"):
+        self.answer = answer
+
+    def __call__(self, structure, settings, table, folder, *, run, on_attempt, start, command):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        run("input", folder / "attempt-1", command=command, timeout_s=60.0)
+        attempts = [report(1, "converged" if self.answer == "relaxed" else "scf_not_converged")]
+        on_attempt(attempts[0])
+        if self.answer == "relaxed":
+            return relaxed(structure, attempts)
+        return GaveUp(next(iter(PwFailure)), "SCF did not converge", tuple(attempts), None)
+
+
+def fake_run(text, folder, *, command, timeout_s, on_progress):
+    """A launch that asks `on_progress` until the gate is open."""
+    runs = folder.parent.parent
+    with (runs / "launches").open("a") as file:
+        file.write(folder.parent.name + "\n")
+    until(lambda: on_progress(None) or (runs / "gate").exists(), what="the gate")
+
+
+def launches(runs: Path) -> list[str]:
+    """Ids of the candidates launched, in order."""
+    path = runs / "launches"
+    return path.read_text().split() if path.exists() else []
