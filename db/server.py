@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
@@ -72,10 +72,9 @@ class Server:
         """
         if self.kind == "uri":
             return
-        with connect(self.uri) as client:
-            # mongod hangs up instead of answering, and a server that has ended already is what we want
-            with suppress(PyMongoError):
-                client.admin.command("shutdown")
+        # mongod hangs up instead of answering, and a server that has ended already is what we want
+        with connect(self.uri) as client, suppress(PyMongoError):
+            client.admin.command("shutdown")
         deadline = time.monotonic() + STOP_S
         while self.pid is not None and _alive(self.pid):
             if time.monotonic() > deadline:
@@ -146,7 +145,7 @@ def _wait_for(uri: str, shown: str) -> str:
             last = error
         if delay_s is not None:
             time.sleep(delay_s)
-    reason = str(last).partition(", Timeout")[0][:200]
+    reason = str(last).partition(" (configured timeouts")[0].partition(", Timeout")[0][:200]
     raise DatabaseUnavailable(
         f"no database answers at {shown} ({reason}); start it, correct the URI, or leave the URI out to use a local one"
     ) from last
@@ -160,7 +159,7 @@ def _hello(uri: str) -> dict[str, Any]:
 
 def _without_password(uri: str) -> str:
     parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return unquote(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 
 # --- a server of our own
