@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 
-from models.prototypes import Prototype, decorate, decorations, plausible_oxidation
+from models.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
+from orchestrator.acquisition import spread
 from orchestrator.compounds import parse_compound
 from orchestrator.config import Campaign
-from orchestrator.screen import Draft
+from orchestrator.parts import Proposed
+from orchestrator.screen import Draft, KnownStructures, is_new, run_funnel, unique, valid_distances, wanted_formula
 
 BALANCED = 0.5
 IONIC = 0.1
@@ -56,6 +59,22 @@ def is_balanced(formula: str, prototype: str) -> bool:
 
 
 def _fits(order: list[str], amounts: dict[str, float], kind: Prototype) -> bool:
-    from models.prototypes import multiplicities
-
     return tuple(int(amounts[symbol]) for symbol in order) == multiplicities(kind)
+
+
+def anonymous_formulas(pool: Sequence[Draft]) -> frozenset[str]:
+    """The kinds of formula that the campaign is about, such as AB and ABC3."""
+    return frozenset(str(draft.structure.composition.anonymized_formula) for draft in pool)
+
+
+def choose_decorated(campaign: Campaign, pool: Sequence[Draft], known: KnownStructures, count: int) -> Proposed:
+    """The funnel over decorated prototypes, and a diverse few of them."""
+    filters = (
+        valid_distances(),
+        wanted_formula(campaign.elements, anonymous_formulas(pool), campaign.generate.max_atoms),
+        is_new(known),
+        unique(),
+    )
+    funnel = run_funnel(pool, filters)
+    chosen = spread(funnel.survivors, [preference(draft) for draft in funnel.survivors], count)
+    return Proposed(funnel.counts, tuple(chosen))

@@ -135,16 +135,13 @@ class Loop:
         """Candidates first, then the round that names the chosen: a round in the store is complete."""
         store, name, now = self._parts.store, self._campaign.name, self._parts.now()
         passed = tuple(stage for stage, _ in proposed.counts)
-        scores = {id(draft): score for draft, score in proposed.chosen}
-        records = {
-            id(draft): self._parts.energies.candidate(draft, name, round_, passed, now).model_copy(
-                update={"score": scores.get(id(draft))}
-            )
-            for draft in proposed.survivors
-        }
-        store.add_candidates(list(records.values()))
-        wanted = [records[id(draft)].id for draft, _ in proposed.chosen]
-        chosen = [found for identity in wanted if (found := store.candidate(identity)) is not None]
+        candidate = self._parts.energies.candidate
+        records = [
+            candidate(draft, name, round_, passed, now).model_copy(update={"score": score})
+            for draft, score in proposed.chosen
+        ]
+        store.add_candidates(records)
+        chosen = [found for record in records if (found := store.candidate(record.id)) is not None]
         store.put_round(
             Round(
                 id=f"{name}/{round_}",
@@ -214,7 +211,13 @@ class Loop:
         parent = versions[-1] if versions else None
         training = self._training_set()
         version_id = f"{name}-v{len(versions) + 1}"
-        parts.tell("training", version=version_id, labelled=len(training.labelled), unlabelled=len(training.unlabelled))
+        parts.tell(
+            "training",
+            version=version_id,
+            labelled=len(training.labelled),
+            unlabelled=len(training.unlabelled),
+            progress=parts.trainer.progress_file(version_id),
+        )
         trained = parts.trainer.train(version_id, after_round, training, parent)
         version = ModelVersion(
             id=version_id,

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from db.records import Candidate, ModelVersion, NetworkRecord
 from db.store import Store
 from orchestrator.dataset import TrainingSet
-from orchestrator.energies import Energies
 from orchestrator.screen import Draft, KnownStructures
+
+if TYPE_CHECKING:
+    from orchestrator.energies import Energies
 
 
 @dataclass(frozen=True)
 class Proposed:
-    """What a proposer gives: the funnel's counts, everyone who came through, and who is to be computed with what score."""
+    """What a proposer gives: the funnel's counts, and who is to be computed with what score."""
 
     counts: tuple[tuple[str, int], ...]
-    survivors: tuple[Draft, ...]
     chosen: tuple[tuple[Draft, float], ...]
 
 
@@ -45,6 +47,9 @@ class Trainer(Protocol):
 
     def train(self, version_id: str, round_: int, training: TrainingSet, parent: ModelVersion | None) -> Trained:
         """Fit all three networks, starting from the parent's weights where there is one."""
+
+    def progress_file(self, version_id: str) -> Path:
+        """JSON lines of how far the training is."""
 
 
 class Queue(Protocol):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -28,15 +29,22 @@ class LocalWorkers:
         command: the whole command line of one worker.
         slots: how many to keep.
         log_folder: each worker writes worker-<slot>.log there.
+        environment: variables added to this process' own.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, command: Sequence[str], slots: int, log_folder: Path, clock: Callable[[], float] = time.monotonic
+        self,
+        command: Sequence[str],
+        slots: int,
+        log_folder: Path,
+        environment: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._command = list(command)
         self._slots: list[subprocess.Popen[bytes] | None] = [None] * slots
         self._folder = log_folder
+        self._environment = {**os.environ, **(environment or {})}
         self._clock = clock
         self._deaths: deque[float] = deque(maxlen=QUICK_DEATHS)
 
@@ -73,7 +81,12 @@ class LocalWorkers:
         with (self._folder / f"worker-{slot}.log").open("ab") as out:
             # A session of its own: Ctrl-C in the terminal reaches only the campaign, which then ends its workers.
             return subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
             )
 
     def _note_death(self, slot: int, code: int) -> None:

@@ -1,0 +1,265 @@
+"""build(campaign) -> Loop: the only file that knows every concrete class, and what a run needs before and after."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from db.mongo import MongoStore
+from db.records import CampaignRecord, CampaignState, Span
+from db.server import Server, ensure_server
+from dft.pseudos import LANTHANIDES, PseudoTable
+from dft.pw_run import require_pw
+from dft.relax_queue import RelaxQueue, open_launchpad
+from orchestrator.cold_start import decorated_pool
+from orchestrator.config import Campaign, home
+from orchestrator.data_files import KnownCrystal
+from orchestrator.energies import Energies
+from orchestrator.loop import Loop
+from orchestrator.parts import Parts, Tell
+from orchestrator.planning import dft_settings, known_crystals
+from orchestrator.policy import Finish
+from orchestrator.proposer import CandidateProposer
+from orchestrator.report import write_report
+from orchestrator.results import campaign_status, summary_lines
+from orchestrator.runtime import RayRuntime
+from orchestrator.trainer import NetworkTrainer
+from orchestrator.workers import LocalWorkers, python_module
+
+log = logging.getLogger(__name__)
+
+
+class CampaignError(Exception):
+    """The campaign cannot be run as asked: it runs already, or there is none."""
+
+
+def now() -> datetime:
+    """The clock of this program."""
+    return datetime.now(UTC)
+
+
+def database(campaign: Campaign | None) -> tuple[Server, str]:
+    """The server that this campaign, or a command without one, uses; started where it is ours and not running."""
+    uri = campaign.database.uri if campaign else os.environ.get("CRYSTALLOOP_MONGODB_URI")
+    return ensure_server(uri, home() / "db"), campaign.database.name if campaign else "crystalloop"
+
+
+@contextmanager
+def open_store(campaign: Campaign | None) -> Iterator[MongoStore]:
+    """The store, for the commands that only look."""
+    server, name = database(campaign)
+    store = MongoStore.open(server.uri, name)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def run_campaign(campaign: Campaign, tell: Tell) -> dict[str, Any]:
+    """Run or resume a campaign to its end, and write its report.
+
+    Raises:
+        Every error that `orchestrator.errors` knows; whatever was computed before stays.
+    """
+    folder = campaign.run_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(_only_runner(folder))
+        tell("preparing", what="reading data and checking pw.x and pseudopotentials")
+        table, known = preflight(campaign, tell)
+        server, _ = database(campaign)
+        tell("note", text=server.description)
+        store = stack.enter_context(open_store(campaign))
+        _start(store, campaign, folder)
+        stack.enter_context(_stop_on_signals())
+        runtime = RayRuntime(campaign, tell)
+        stack.callback(runtime.shutdown)
+        loop = build(campaign, store, server, table, known, runtime, tell)
+        finish = loop.run()
+        started = now()
+        report = write_report(store, campaign, folder, now())
+        store.add_span(campaign.name, Span(what="report", round=0, started_at=started, finished_at=now()))
+        return _summary(store, campaign, finish, report)
+
+
+def preflight(campaign: Campaign, tell: Tell) -> tuple[PseudoTable, tuple[KnownCrystal, ...]]:
+    """What must be right before anything is started: pw.x, pseudopotentials, data files.
+
+    Raises:
+        PwEnvironmentError, DataError: the first thing that is wrong, with the next move.
+    """
+    require_pw(campaign.dft.pw_command)
+    table = PseudoTable.load(campaign.pseudo_folder)
+    table.check(campaign.elements)
+    odd = sorted(set(campaign.elements) & LANTHANIDES)
+    if odd:
+        tell(
+            "note",
+            text=f"{', '.join(odd)}: SSSP lanthanides keep f electrons in valence; energies differ from frozen-f data",
+        )
+    known, notes = known_crystals(campaign)
+    for note in notes:
+        tell("note", text=note)
+    return table, known
+
+
+def build(
+    campaign: Campaign,
+    store: MongoStore,
+    server: Server,
+    table: PseudoTable,
+    known: tuple[KnownCrystal, ...],
+    runtime: RayRuntime,
+    tell: Tell,
+) -> Loop:
+    """Put the loop together."""
+    from orchestrator.train import fit_networks
+
+    queue = RelaxQueue(store, open_launchpad(server.uri, campaign.database.name))
+    queue.prepare()
+    models = campaign.run_folder / "models"
+    parts = Parts(
+        store=store,
+        queue=queue,
+        workers=local_workers(campaign, server, campaign.dft.slots),
+        proposer=CandidateProposer(campaign, models, runtime),
+        trainer=NetworkTrainer(campaign, models, fit_networks, runtime.start),
+        energies=Energies(dft_settings(campaign), table),
+        now=now,
+        sleep=time.sleep,
+        tell=tell,
+    )
+    return Loop(campaign, parts, known, decorated_pool(campaign))
+
+
+def local_workers(campaign: Campaign, server: Server, slots: int) -> LocalWorkers:
+    """Worker processes of this machine for a campaign."""
+    runs = (campaign.run_folder / "relaxations").resolve()
+    arguments = {
+        "--database": campaign.database.name,
+        "--runs": str(runs),
+        "--pseudos": str(campaign.pseudo_folder.resolve()),
+        "--pw-command": campaign.dft.pw_command,
+        "--category": campaign.name,
+        "--ttl": str(campaign.dft.lease_s),
+        "--parent-pid": str(os.getpid()),
+    }
+    flat = [text for pair in arguments.items() for text in pair]
+    # The URI may hold a password: it travels in the environment, which other users cannot read.
+    return LocalWorkers(
+        python_module("dft.worker", *flat), slots, campaign.run_folder / "logs", {"CRYSTALLOOP_MONGODB_URI": server.uri}
+    )
+
+
+def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None]) -> None:
+    """Keep workers for a campaign on this machine until Ctrl-C or SIGTERM."""
+    require_pw(campaign.dft.pw_command)
+    PseudoTable.load(campaign.pseudo_folder).check(campaign.elements)
+    server, _ = database(campaign)
+    workers = local_workers(campaign, server, slots)
+    say(f"{slots} workers for {campaign.name} on {socket.gethostname()}; Ctrl-C ends them")
+    with _stop_on_signals():
+        try:
+            while True:
+                workers.ensure()
+                time.sleep(1.0)
+        finally:
+            workers.stop()
+
+
+def request_stop(store: MongoStore, campaign: Campaign) -> str:
+    """Ask the campaign to end at its next step; the sentence to print.
+
+    Raises:
+        CampaignError: there is no such campaign.
+    """
+    record = store.campaign(campaign.name)
+    if record is None:
+        raise CampaignError(f"no campaign {campaign.name!r} in this database; start it with `crystalloop run`")
+    if not _is_running(campaign.run_folder):
+        return f"{campaign.name} is not running"
+    store.set_campaign_state(campaign.name, CampaignState.STOPPING, now())
+    return f"{campaign.name} ends at its next step; `crystalloop run` goes on with it"
+
+
+def _start(store: MongoStore, campaign: Campaign, folder: Path) -> None:
+    """Register the campaign, or take it up again."""
+    moment = now()
+    record = CampaignRecord(
+        id=campaign.name,
+        spec=campaign.spec(),
+        spec_digest=campaign.spec_digest(),
+        folder=str(folder),
+        state=CampaignState.ACTIVE,
+        created_at=moment,
+        updated_at=moment,
+    )
+    store.start_campaign(record)
+    store.set_campaign_state(campaign.name, CampaignState.ACTIVE, moment)
+
+
+def _summary(store: MongoStore, campaign: Campaign, finish: Finish, report: Path) -> dict[str, Any]:
+    status = campaign_status(store, campaign.name)
+    lines = [*summary_lines(store, campaign), f"report: {report}"]
+    if not finish.completed:
+        lines.append("the same command goes on from here")
+    return {**status, "completed": finish.completed, "outcome": finish.reason, "report": str(report), "lines": lines}
+
+
+@contextmanager
+def _only_runner(folder: Path) -> Iterator[None]:
+    """Hold the campaign's lock; the kernel lets go of it however this process ends.
+
+    Raises:
+        CampaignError: another process runs this campaign.
+    """
+    with (folder / ".lock").open("a+") as file:
+        if not _locked(file):
+            file.seek(0)
+            raise CampaignError(
+                f"this campaign runs already (process {file.read().strip() or 'unknown'}); "
+                "watch it with `crystalloop status --watch`, or end it with `crystalloop stop`"
+            )
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_running(folder: Path) -> bool:
+    if not (folder / ".lock").exists():
+        return False
+    with (folder / ".lock").open("a+") as file:
+        return not _locked(file)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: workers are told, work under way is handed back."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

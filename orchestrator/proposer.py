@@ -1,0 +1,211 @@
+"""The loop's proposer: bases and conditions, latents decoded by actors, the funnel, the choice. Ray is met in actors only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from db.records import ModelVersion
+from models.crystal import Crystal
+from models.elements import atomic_numbers
+from models.generate import Base, Batch, Kind, Proposal, Request
+from models.prototypes import match_prototype
+from orchestrator.acquisition import choose
+from orchestrator.actors import ModelActors
+from orchestrator.cold_start import anonymous_formulas, choose_decorated, decorated_pool
+from orchestrator.config import Campaign
+from orchestrator.dataset import Example, TrainingSet
+from orchestrator.parts import Proposed
+from orchestrator.runtime import RayRuntime
+from orchestrator.screen import (
+    Draft,
+    Filter,
+    KnownStructures,
+    is_new,
+    near_target,
+    run_funnel,
+    unique,
+    valid_distances,
+    wanted_formula,
+)
+
+BASES = 24
+"""Base compounds of a round: half of them the best known, half not computed yet and predicted best."""
+BATCH = 64
+"""Latents in one actor call: many small calls cost more than the work."""
+
+
+class CandidateProposer:
+    """Proposes the candidates of one campaign; see parts.Proposer."""
+
+    def __init__(self, campaign: Campaign, models: Path, runtime: RayRuntime) -> None:
+        self._campaign, self._models, self._runtime = campaign, models, runtime
+        self._pool = decorated_pool(campaign)
+        self._formulas = anonymous_formulas(self._pool)
+
+    def propose(
+        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownStructures, count: int
+    ) -> Proposed:
+        """At most `count` candidates; from decorated prototypes without a version, else from the version's networks."""
+        if version is None:
+            return choose_decorated(self._campaign, self._pool, known, count)
+        self._runtime.start()
+        ray_ = self._campaign.ray
+        actors = ModelActors(
+            self._models / version.id,
+            self._campaign.voxels.n,
+            ray_.generator_actors,
+            ray_.screen_actors,
+            ray_.gpus_per_generator,
+        )
+        try:
+            return self._with_model(round_, version, training, known, count, actors)
+        finally:
+            actors.close()
+
+    def _with_model(
+        self,
+        round_: int,
+        version: ModelVersion,
+        training: TrainingSet,
+        known: KnownStructures,
+        count: int,
+        actors: ModelActors,
+    ) -> Proposed:
+        bases = self._bases(training, known, actors)
+        requests = self._requests(round_, training, bases)
+        batches: list[Batch] = actors.generators.map("generate", requests)
+        proposals = [proposal for batch in batches for proposal in batch.proposals]
+        drafts = self._drafts(proposals, version, round_, actors)
+        funnel = run_funnel(drafts, self._filters(training, known), generated=sum(r.count for r in requests))
+        rng = np.random.default_rng([self._campaign.seed, round_, 3])
+        chosen = choose(funnel.survivors, self._campaign.target, count, rng)
+        return Proposed(funnel.counts, tuple(chosen))
+
+    def _filters(self, training: TrainingSet, known: KnownStructures) -> tuple[Filter, ...]:
+        """In the order of the paper's Table 2."""
+        campaign = self._campaign
+        return (
+            valid_distances(),
+            wanted_formula(campaign.elements, self._formulas, campaign.generate.max_atoms),
+            is_new(known),
+            near_target(campaign.target, training.values(campaign.target.property)),
+            unique(),
+        )
+
+    def _bases(self, training: TrainingSet, known: KnownStructures, actors: ModelActors) -> list[Base]:
+        """The compounds to generate around: the best known, and the uncomputed that the CGCNN thinks best."""
+        mine = [e for e in training.examples if set(e.structure.symbol_set) <= set(self._campaign.elements)]
+        target = self._campaign.target
+        computed = [e for e in mine if target.property in e.labels]
+        computed.sort(key=lambda e: -target.merit(e.labels[target.property]))
+        open_ = [e for e in mine if target.property not in e.labels and not known.knows(e.structure)]
+        rows, _ = self._predict([Crystal.from_structure(e.structure) for e in open_], actors)
+        values = [row.get(target.property) for row in rows]
+        order = np.argsort([-target.merit(v) if v is not None else 0.0 for v in values], kind="stable")
+        best_open = [open_[i] for i in order]
+        half = BASES // 2
+        picked = computed[: max(half, BASES - len(best_open))] + best_open[: max(half, BASES - len(computed))]
+        return [_base(example) for example in picked[:BASES]]
+
+    def _requests(self, round_: int, training: TrainingSet, bases: Sequence[Base]) -> list[Request]:
+        """Batches of latents: the campaign's shares of random, around and between."""
+        generation = self._campaign.generate
+        shares = {Kind.RANDOM: generation.random, Kind.AROUND: generation.around, Kind.BETWEEN: generation.between}
+        if len(bases) < 2:
+            shares[Kind.BETWEEN] = 0.0
+        if not bases:
+            shares[Kind.AROUND] = 0.0
+            shares[Kind.RANDOM] = 1.0
+        total = sum(shares.values())
+        allowed = tuple(sorted(atomic_numbers()[symbol] for symbol in self._campaign.elements))
+        wanted = self._wanted_e_f(training)
+        requests: list[Request] = []
+        for kind, share in shares.items():
+            left = round(generation.per_round * share / total)
+            while left > 0:
+                size = min(BATCH, left)
+                requests.append(
+                    Request(
+                        kind=kind,
+                        count=size,
+                        seed=int(
+                            np.random.SeedSequence([self._campaign.seed, round_, len(requests)]).generate_state(1)[0]
+                        ),
+                        bases=tuple(bases),
+                        wanted_e_f_ev=wanted,
+                        scale=generation.scale,
+                        allowed=allowed,
+                    )
+                )
+                left -= size
+        return requests
+
+    def _wanted_e_f(self, training: TrainingSet) -> float | None:
+        """The formation energy to condition on: the middle of the target's range, or the best that is known."""
+        target = self._campaign.target
+        values = training.values("formation_energy_per_atom")
+        if target.property != "formation_energy_per_atom" or not values:
+            return None
+        ends = [end for end in (target.minimum, target.maximum) if end is not None]
+        return float(np.mean(ends)) if ends else max(values, key=target.merit)
+
+    def _drafts(
+        self, proposals: Sequence[Proposal], version: ModelVersion, round_: int, actors: ModelActors
+    ) -> list[Draft]:
+        """Proposals with their predictions and their prototype."""
+        rows, sigmas = self._predict([proposal.crystal for proposal in proposals], actors)
+        return [
+            _draft(proposal, version, row, sigma) for proposal, row, sigma in zip(proposals, rows, sigmas, strict=True)
+        ]
+
+    def _predict(
+        self, crystals: Sequence[Crystal], actors: ModelActors
+    ) -> tuple[list[dict[str, float | None]], list[float]]:
+        batches = [list(crystals[i : i + BATCH]) for i in range(0, len(crystals), BATCH)]
+        rows: list[dict[str, float | None]] = []
+        sigmas: list[float] = []
+        for some_rows, some_sigmas in actors.screeners.map("predict", batches):
+            rows += some_rows
+            sigmas += some_sigmas
+        return rows, sigmas
+
+
+def _base(example: Example) -> Base:
+    structure = example.structure
+    prototype = match_prototype(structure)
+    formula = structure.composition.reduced_formula
+    return Base(
+        name=f"{formula}:{prototype}" if prototype else str(formula),
+        crystal=Crystal.from_structure(structure),
+        e_f_ev=example.labels.get("formation_energy_per_atom"),
+    )
+
+
+def _draft(proposal: Proposal, version: ModelVersion, row: dict[str, float | None], sigma: float) -> Draft:
+    structure = proposal.crystal.to_structure()
+    prototype = match_prototype(structure)
+    return Draft(
+        structure=structure,
+        kind=str(proposal.kind),
+        prototype=str(prototype) if prototype else None,
+        model_version=version.id,
+        bases=proposal.bases,
+        latent=proposal.latent,
+        condition=proposal.condition,
+        seed=proposal.seed,
+        confidence=proposal.confidence,
+        predicted=row,
+        sigma=sigma,
+    )
+
+
+def failure_counts(batches: Sequence[Batch]) -> Counter[str]:
+    """Why latents gave no crystal, summed over batches."""
+    total: Counter[str] = Counter()
+    for batch in batches:
+        total.update(batch.failures)
+    return total
