@@ -61,8 +61,7 @@ def write_report(store: Store, campaign: Campaign, folder: Path, now: datetime) 
 def gather(store: Store, campaign: Campaign) -> Findings:
     """Read what the page needs from the store."""
     record, candidates = store.campaign(campaign.name), store.candidates(campaign.name)
-    elements = set(campaign.elements)
-    references = tuple(c for c in store.candidates(REFERENCES) if set(c.crystal.species) <= elements)
+    references = own_references(campaign, candidates, store.candidates(REFERENCES))
     return Findings(
         campaign=campaign,
         record=record,
@@ -72,6 +71,15 @@ def gather(store: Store, campaign: Campaign) -> Findings:
         rounds=round_results(campaign.target, candidates, store.rounds(campaign.name)),
         account=account(record, (*candidates, *references)) if record else None,
     )
+
+
+def own_references(
+    campaign: Campaign, candidates: Sequence[Candidate], references: Sequence[Candidate]
+) -> tuple[Candidate, ...]:
+    """The references that the campaign's formation energies were made with; all of an element while none was used."""
+    used = {r.id: element for c in candidates for element, r in used_references(c, references).items()}
+    missing = set(campaign.elements) - set(used.values())
+    return tuple(r for r in references if r.id in used or set(r.crystal.species) <= missing)
 
 
 def draw(findings: Findings) -> dict[str, tuple[bytes, bytes, str]]:

@@ -178,6 +178,12 @@ def test_the_drawn_figures_are_those_with_something_in_them():
     assert draw(gather(empty_store(), campaign())) == {}
 
 
+def test_references_made_with_other_settings_are_not_the_campaigns():
+    references = gather(example_store(), campaign()).references
+    assert sorted(r.id for r in references) == [f"ref-{e}-fast" for e in ("Cl", "F", "Li", "Mg", "Na", "O")]
+    assert len(gather(MemoryStore(record(), references), campaign()).references) == 6
+
+
 def test_values_are_written_for_readers():
     assert number(-1.2345, 2) == "−1.23"
     assert number(-0.0004, 2) == "0.00"
