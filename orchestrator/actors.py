@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
+
+from orchestrator.runtime import quiet_keras
 
 if TYPE_CHECKING:
     from models.crystal import Crystal
@@ -22,17 +23,11 @@ class ActorsKeepDying(Exception):
     """An actor died more often than RESTARTS in one call."""
 
 
-def _quiet_keras() -> None:
-    """Before Keras is imported: quiet, and Keras 3 whatever Ray has set."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.pop("TF_USE_LEGACY_KERAS", None)
-
-
 class Generator:
     """Decodes latents into crystals. Holds the VAE and the UNet of one model version."""
 
     def __init__(self, folder: str, n: int) -> None:
-        _quiet_keras()
+        quiet_keras()
         from models.checkpoint import load
         from models.unet import UNet
         from models.vae import DensityVAE
@@ -51,7 +46,7 @@ class Screener:
     """Predicts properties. Holds the CGCNN of one model version."""
 
     def __init__(self, folder: str) -> None:
-        _quiet_keras()
+        quiet_keras()
         from models.cgcnn import CGCNN
         from models.checkpoint import load
 

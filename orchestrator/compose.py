@@ -135,6 +135,7 @@ def build(
         proposer=CandidateProposer(campaign, models, runtime),
         trainer=NetworkTrainer(campaign, models, fit_networks, runtime.start),
         energies=Energies(dft_settings(campaign), table),
+        meanwhile=runtime.start,
         now=now,
         sleep=time.sleep,
         tell=tell,

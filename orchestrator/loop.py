@@ -176,6 +176,7 @@ class Loop:
             open_ = [c for c in parts.store.candidates(name) if c.id in rounds[-1].chosen and c.state in OPEN]
             if any(c.state is CandidateState.PROPOSED for c in open_):
                 self._dispatch(open_)
+            parts.meanwhile()
         parts.workers.ensure()
         lost = parts.store.expire_leases(parts.now())
         if lost:

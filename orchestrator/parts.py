@@ -89,6 +89,7 @@ class Parts:
     proposer: Proposer
     trainer: Trainer
     energies: Energies
+    meanwhile: Callable[[], None]  # called once pw.x is at work: what would cost time later
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     tell: Tell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from orchestrator.cold_start import choose_decorated, decorated_pool
 from orchestrator.config import Campaign, ConfigError
 from orchestrator.data_files import KnownCrystal, read_crystals
 from orchestrator.dataset import E_F
+from orchestrator.runtime import quiet_keras
 from orchestrator.screen import Draft, KnownStructures
 
 if TYPE_CHECKING:
@@ -45,20 +47,22 @@ def check_networks(campaign: Campaign) -> None:
     Raises:
         ConfigError: names the field and those there are.
     """
-    from models.cgcnn import CGCNNConfig
-    from models.unet import UNetConfig
-    from models.vae import VAEConfig
-
     networks = campaign.networks
-    for name, given, config in (
-        ("unet", networks.unet, UNetConfig),
-        ("vae", networks.vae, VAEConfig),
-        ("cgcnn", networks.cgcnn, CGCNNConfig),
-    ):
-        known = [field.name for field in fields(config)]
+    for name, given in (("unet", networks.unet), ("vae", networks.vae), ("cgcnn", networks.cgcnn)):
+        if not given:
+            continue
+        known = [field.name for field in fields(_config_type(name))]
         for key in given:
             if key not in known:
                 raise ConfigError(f"networks.{name}.{key}: unknown field; there are {', '.join(known)}")
+
+
+def _config_type(name: str) -> type[Any]:
+    """The configuration class of a network; importing it starts Keras, so only where something is overridden."""
+    quiet_keras()
+    module = import_module(f"models.{name}")
+    config: type[Any] = getattr(module, {"unet": "UNetConfig", "vae": "VAEConfig", "cgcnn": "CGCNNConfig"}[name])
+    return config
 
 
 def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[str]]:

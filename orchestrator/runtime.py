@@ -1,9 +1,12 @@
-"""Ray on this machine or on a cluster: started when first needed, shut down at the end."""
+"""Ray on this machine or on a cluster, and Keras in this process: started when first needed, ended at the end."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
+from importlib import import_module
+from pathlib import Path
 
 import ray
 
@@ -11,6 +14,23 @@ from orchestrator.config import Campaign
 from orchestrator.parts import Tell
 
 log = logging.getLogger(__name__)
+
+
+def quiet_keras() -> None:
+    """Import Keras without TensorFlow's greetings on stderr, which no setting of its own silences."""
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import_module("keras")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 class RayRuntime:
@@ -33,6 +53,7 @@ class RayRuntime:
             # Logical CPUs: the trainer's, and a share for each actor, whatever the number of cores here.
             wanted = self._resources.train_workers * self._resources.cpus_per_train_worker + 1
             options |= {"num_cpus": max(os.cpu_count() or 1, int(wanted))}
+        quiet_keras()
         ray.init(**options, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         self._ours = True
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -16,7 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from db.records import Candidate, CandidateState
-from orchestrator.train_job import read_progress
+from orchestrator.train import read_progress
 
 LINE_S = 15.0
 """Without a terminal to redraw, a line this often says that work goes on."""
@@ -30,7 +31,7 @@ def _number(value: object, digits: int = 3) -> str:
 
 def show_rows(console: Console, rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """A plain table of dictionaries with the same keys."""
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False)
     for key in rows[0] if rows else ("nothing",):
         table.add_column(str(key), overflow="fold")
     for row in rows:
@@ -55,8 +56,8 @@ def show_plan(console: Console, plan: Mapping[str, Any]) -> None:
     console.print(f"  rounds: {plan['rounds']} of {plan['per_round']} relaxations, {plan['slots']} at a time")
     console.print(f"  elemental references: {', '.join(plan['references'])} (computed once per database and settings)")
     console.print(
-        f"  estimate: {plan['cpu_hours_first_round']:.2f} CPU-hours for the first round with references, "
-        f"{plan['cpu_hours']:.2f} for all; within a factor of two"
+        f"  estimate, to a factor of two: {plan['cpu_hours']:.2f} CPU-hours, "
+        f"of these {plan['cpu_hours_first_round']:.2f} in the first round with the references"
     )
     if plan["first_batch"]:
         show_rows(console, plan["first_batch"], title="first batch")
