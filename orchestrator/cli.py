@@ -134,8 +134,8 @@ def status(
     Example: crystalloop status campaigns/first.yaml --watch
     """
     with sentences():
-        from orchestrator.compose import open_store
-        from orchestrator.results import campaign_status
+        from orchestrator.session import open_store
+        from orchestrator.status import campaign_status
         from orchestrator.terminal import show_status, watch_status
 
         campaign = read_campaign(file)
@@ -159,8 +159,8 @@ def results(
     """
     with sentences():
         from db.query import parse_query
-        from orchestrator.compose import open_store
         from orchestrator.results import result_rows
+        from orchestrator.session import open_store
         from orchestrator.terminal import show_results
 
         campaign = read_campaign(file)
@@ -181,8 +181,9 @@ def trace(
     Example: crystalloop trace first-2-MgO-1a2b3c4d
     """
     with sentences():
-        from orchestrator.compose import open_store
-        from orchestrator.results import trace_chain, trace_lines
+        from orchestrator.results import trace_chain
+        from orchestrator.session import open_store
+        from orchestrator.trace_text import trace_lines
 
         with open_store(_read(file)) as store:
             chain = trace_chain(store, candidate)
@@ -200,7 +201,7 @@ def stop(file: File) -> None:
     Example: crystalloop stop campaigns/first.yaml
     """
     with sentences():
-        from orchestrator.compose import open_store, request_stop
+        from orchestrator.session import open_store, request_stop
 
         campaign = read_campaign(file)
         with open_store(campaign) as store:

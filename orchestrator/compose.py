@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
@@ -10,19 +9,18 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from db.mongo import MongoStore
 from db.records import CampaignRecord, CampaignState, Span
-from db.server import Server, ensure_server
+from db.server import Server
 from dft.pseudos import LANTHANIDES, PseudoTable
 from dft.pw_run import require_pw
 from dft.relax_queue import RelaxQueue, open_launchpad
 from orchestrator.cold_start import decorated_pool
-from orchestrator.config import Campaign, home
+from orchestrator.config import Campaign
 from orchestrator.data_files import KnownCrystal
 from orchestrator.energies import Energies
 from orchestrator.loop import Loop
@@ -31,38 +29,13 @@ from orchestrator.planning import dft_settings, known_crystals
 from orchestrator.policy import Finish
 from orchestrator.proposer import CandidateProposer
 from orchestrator.report import write_report
-from orchestrator.results import campaign_status, summary_lines
 from orchestrator.runtime import RayRuntime
+from orchestrator.session import database, now, only_runner, open_store
+from orchestrator.status import campaign_status, summary_lines
 from orchestrator.trainer import NetworkTrainer
 from orchestrator.workers import LocalWorkers, python_module
 
 log = logging.getLogger(__name__)
-
-
-class CampaignError(Exception):
-    """The campaign cannot be run as asked: it runs already, or there is none."""
-
-
-def now() -> datetime:
-    """The clock of this program."""
-    return datetime.now(UTC)
-
-
-def database(campaign: Campaign | None) -> tuple[Server, str]:
-    """The server that this campaign, or a command without one, uses; started where it is ours and not running."""
-    uri = campaign.database.uri if campaign else os.environ.get("CRYSTALLOOP_MONGODB_URI")
-    return ensure_server(uri, home() / "db"), campaign.database.name if campaign else "crystalloop"
-
-
-@contextmanager
-def open_store(campaign: Campaign | None) -> Iterator[MongoStore]:
-    """The store, for the commands that only look."""
-    server, name = database(campaign)
-    store = MongoStore.open(server.uri, name)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def run_campaign(campaign: Campaign, tell: Tell) -> dict[str, Any]:
@@ -74,7 +47,7 @@ def run_campaign(campaign: Campaign, tell: Tell) -> dict[str, Any]:
     folder = campaign.run_folder
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        stack.enter_context(_only_runner(folder))
+        stack.enter_context(only_runner(folder))
         tell("preparing", what="reading data and checking pw.x and pseudopotentials")
         table, known = preflight(campaign, tell)
         server, _ = database(campaign)
@@ -86,6 +59,7 @@ def run_campaign(campaign: Campaign, tell: Tell) -> dict[str, Any]:
         stack.callback(runtime.shutdown)
         loop = build(campaign, store, server, table, known, runtime, tell)
         finish = loop.run()
+        tell("preparing", what="writing the report")
         started = now()
         report = write_report(store, campaign, folder, now())
         store.add_span(campaign.name, Span(what="report", round=0, started_at=started, finished_at=now()))
@@ -178,21 +152,6 @@ def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None]) -> N
             workers.stop()
 
 
-def request_stop(store: MongoStore, campaign: Campaign) -> str:
-    """Ask the campaign to end at its next step; the sentence to print.
-
-    Raises:
-        CampaignError: there is no such campaign.
-    """
-    record = store.campaign(campaign.name)
-    if record is None:
-        raise CampaignError(f"no campaign {campaign.name!r} in this database; start it with `crystalloop run`")
-    if not _is_running(campaign.run_folder):
-        return f"{campaign.name} is not running"
-    store.set_campaign_state(campaign.name, CampaignState.STOPPING, now())
-    return f"{campaign.name} ends at its next step; `crystalloop run` goes on with it"
-
-
 def _start(store: MongoStore, campaign: Campaign, folder: Path) -> None:
     """Register the campaign, or take it up again."""
     moment = now()
@@ -211,45 +170,10 @@ def _start(store: MongoStore, campaign: Campaign, folder: Path) -> None:
 
 def _summary(store: MongoStore, campaign: Campaign, finish: Finish, report: Path) -> dict[str, Any]:
     status = campaign_status(store, campaign.name)
-    lines = [*summary_lines(store, campaign), f"report: {report}"]
+    lines = [*summary_lines(store, campaign.name), f"report: {report}"]
     if not finish.completed:
         lines.append("the same command goes on from here")
     return {**status, "completed": finish.completed, "outcome": finish.reason, "report": str(report), "lines": lines}
-
-
-@contextmanager
-def _only_runner(folder: Path) -> Iterator[None]:
-    """Hold the campaign's lock; the kernel lets go of it however this process ends.
-
-    Raises:
-        CampaignError: another process runs this campaign.
-    """
-    with (folder / ".lock").open("a+") as file:
-        if not _locked(file):
-            file.seek(0)
-            raise CampaignError(
-                f"this campaign runs already (process {file.read().strip() or 'unknown'}); "
-                "watch it with `crystalloop status --watch`, or end it with `crystalloop stop`"
-            )
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_running(folder: Path) -> bool:
-    if not (folder / ".lock").exists():
-        return False
-    with (folder / ".lock").open("a+") as file:
-        return not _locked(file)
 
 
 @contextmanager

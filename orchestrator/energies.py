@@ -87,7 +87,8 @@ class Energies:
                     f"the elemental reference of {element} was not computed; `crystalloop trace` its ref- id says why",
                 )
             energies[element] = found.relaxation.energy_per_atom_ev
-        return formation_energy_ev_per_atom(relaxation.energy_ev, structure.composition, energies), None
+        amounts = structure.composition.get_el_amt_dict()
+        return formation_energy_ev_per_atom(relaxation.energy_ev, amounts, energies), None
 
     def _reference(self, element: str, now: datetime) -> Candidate:
         structure: Structure = reference_structure(element)

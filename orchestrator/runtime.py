@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -48,7 +49,7 @@ class RayRuntime:
         self._tell("preparing", what="starting Ray")
         os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        options = {"address": self._resources.address} if self._resources.address else {"address": "local"}
+        options: dict[str, Any] = {"address": self._resources.address or "local"}
         if not self._resources.address:
             # Logical CPUs: the trainer's, and a share for each actor, whatever the number of cores here.
             wanted = self._resources.train_workers * self._resources.cpus_per_train_worker + 1

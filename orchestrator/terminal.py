@@ -23,17 +23,17 @@ LINE_S = 15.0
 """Without a terminal to redraw, a line this often says that work goes on."""
 
 
-def _number(value: object, digits: int = 3) -> str:
+def _number(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.{digits}f}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.3f}" if isinstance(value, float) else escape(str(value))
 
 
 def show_rows(console: Console, rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """A plain table of dictionaries with the same keys."""
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False)
     for key in rows[0] if rows else ("nothing",):
-        table.add_column(str(key), overflow="fold")
+        table.add_column(str(key), no_wrap=True)
     for row in rows:
         table.add_row(*[_number(value) for value in row.values()])
     console.print(table)
@@ -44,9 +44,21 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         console.print("no candidates (yet)")
         return
-    columns = ("id", "prototype", "round", "model_version", "status", "e_f_predicted", "e_f", "a", "attempts", "cpu_s")
-    show_rows(console, [{column: row[column] for column in columns} for row in rows])
-    console.print("[dim]e_f: formation energy, eV/atom; a: conventional cell edge, angstrom; cpu_s: seconds in pw.x[/]")
+    columns = {
+        "id": "id",
+        "prototype": "prototype",
+        "model": "model_version",
+        "status": "status",
+        "predicted": "e_f_predicted",
+        "e_f": "e_f",
+        "a": "a",
+        "tries": "attempts",
+        "cpu_s": "cpu_s",
+    }
+    show_rows(console, [{title: row[column] for title, column in columns.items()} for row in rows])
+    console.print(
+        "[dim]predicted, e_f: formation energy, eV/atom; a: conventional cell edge, angstrom; cpu_s: in pw.x[/]"
+    )
 
 
 def show_plan(console: Console, plan: Mapping[str, Any]) -> None:
