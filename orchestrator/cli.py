@@ -21,8 +21,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 pseudos_app = typer.Typer(no_args_is_help=True, help="Pseudopotentials: install, check, list.")
 app.add_typer(pseudos_app, name="pseudos")
-out = Console(soft_wrap=False)
-err = Console(stderr=True)
+out = Console(width=None if sys.stdout.isatty() else 140)  # a pipe or a file has no width
+err = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
 
 
 class Exit(IntEnum):

@@ -19,6 +19,8 @@ from rich.table import Table
 from db.records import Candidate, CandidateState
 from orchestrator.train import read_progress
 
+WIDE = 100
+"""Columns of a terminal that holds every column of a table; narrower ones get the main columns."""
 LINE_S = 15.0
 """Without a terminal to redraw, a line this often says that work goes on."""
 
@@ -55,6 +57,9 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
         "tries": "attempts",
         "cpu_s": "cpu_s",
     }
+    if console.width < WIDE:
+        for column in ("model", "tries", "cpu_s"):
+            del columns[column]
     show_rows(console, [{title: row[column] for title, column in columns.items()} for row in rows])
     console.print(
         "[dim]predicted, e_f: formation energy, eV/atom; a: conventional cell edge, angstrom; cpu_s: in pw.x[/]"
