@@ -40,6 +40,7 @@ OUTAGE_S = 5.0
 PEEK = 20  # fireworks looked at; more foreign ones than this at the top of the queue would hide ours
 SPEC_FIELDS = frozenset({"_tasks", "_category", "_priority", "candidate_id", "key"})
 EXIT_ENVIRONMENT = 3
+URI_VARIABLE = "CRYSTALLOOP_MONGODB_URI"
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,8 @@ def _own_folder(runs: Path, name: str) -> Path:
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dft.worker", description="Relax queued candidates with pw.x.")
-    parser.add_argument("--uri", required=True, help="of the database server")
+    uri = os.environ.get(URI_VARIABLE)  # rather than on the command line, which other users can read
+    parser.add_argument("--uri", default=uri, required=uri is None, help=f"of the database server; else {URI_VARIABLE}")
     parser.add_argument("--database", required=True, help="its queue is <database>_fireworks on the same server")
     parser.add_argument("--runs", required=True, type=Path, help="folder for the files of the relaxations")
     parser.add_argument("--pseudos", required=True, type=Path, help="folder of the pseudopotentials")

@@ -33,8 +33,9 @@ def queue(store, mongodb_uri, database_name):
 
 
 @pytest.fixture
-def command(mongodb_uri, database_name, tmp_path):
-    command = [sys.executable, str(SCRIPT), "--uri", mongodb_uri, "--database", database_name]
+def command(mongodb_uri, database_name, tmp_path, monkeypatch):
+    monkeypatch.setenv("CRYSTALLOOP_MONGODB_URI", mongodb_uri)
+    command = [sys.executable, str(SCRIPT), "--database", database_name]
     return [*command, "--runs", str(tmp_path), "--pseudos", str(tmp_path), "--category", "first"]
 
 
