@@ -174,9 +174,11 @@ class RelaxQueue:
         state = firework["state"]
         if state in HELD or (state == "READY" and workflow is not None and not workflow.get("locked")):
             return None
-        if self._is_younger(GRACE if state in ACTIVE else AGAIN, firework, workflow, now):
+        sign = self._last_sign(firework, workflow)
+        came_back = state in ACTIVE and candidate.updated_at > sign  # claimed since it was taken, and given up again
+        if not came_back and now - sign < (GRACE if state in ACTIVE else AGAIN):
             return None
-        if state == "READY" and workflow is not None:
+        if state == "READY" and workflow is not None:  # locked, else it had been left alone above
             return self._unlock(candidate.id)
         self._discard(candidate.id, firework["fw_id"])
         self.submit([candidate])
@@ -189,7 +191,7 @@ class RelaxQueue:
         if candidate is None or candidate.state is CandidateState.QUEUED:  # queued a moment ago: the next time
             return None
         workflow: Document | None = self._retry(self._launchpad.workflows.find_one, {"_id": candidate_id})
-        if self._is_younger(GRACE, firework, workflow, now):
+        if now - self._last_sign(firework, workflow) < GRACE:
             return None
         if candidate.state in FINISHED:
             return self._close(candidate_id, firework["fw_id"])
@@ -215,12 +217,12 @@ class RelaxQueue:
         self._retry(self._launchpad.workflows.update_one, {"_id": candidate_id}, {"$unset": {"locked": ""}})
         return "unlocked"
 
-    def _is_younger(self, age: timedelta, firework: Document, workflow: Document | None, now: datetime) -> bool:
-        """Whether FireWorks wrote anything about this firework within the last `age`."""
+    def _last_sign(self, firework: Document, workflow: Document | None) -> datetime:
+        """When FireWorks last wrote anything about this firework."""
         stamps = [firework.get("updated_on"), firework.get("created_on"), (workflow or {}).get("updated_on")]
         for launch in self._retry(_documents, self._launchpad.launches, {"fw_id": firework["fw_id"]}):
             stamps += [entry.get("updated_on") for entry in launch.get("state_history", [])]
-        return any(now - _moment(stamp) < age for stamp in stamps if stamp)
+        return max(_moment(stamp) for stamp in stamps if stamp)
 
     def _find(self, collection: Any, ids: Sequence[str]) -> Iterable[Document]:  # noqa: ANN401  (FireWorks is untyped)
         for start in range(0, len(ids), CHUNK):

@@ -199,6 +199,16 @@ def test_an_ended_lease_brings_the_candidate_back_to_a_worker(store, queue, laun
     assert [attempt.outcome for attempt in store.candidate("first-0000").attempts] == ["interrupted", "converged"]
 
 
+def test_a_candidate_that_came_back_since_it_was_taken_is_offered_at_once(store, queue, launchpad):
+    queue.submit(queued(store, 0))
+    launchpad.fireworks.update_one({}, {"$set": {"state": "RUNNING"}})
+    claimed_at = now() + timedelta(seconds=1)
+    token = store.claim("first-0000", "stopped", claimed_at, 60).lease.token
+    assert queue.reconcile(claimed_at) == Repairs()
+    store.release("first-0000", token, claimed_at)
+    assert queue.reconcile(claimed_at) == Repairs(rebuilt=("first-0000",))
+
+
 def test_a_running_candidate_is_not_disturbed(store, queue, launchpad):
     queue.submit(queued(store, 0))
     launchpad.fireworks.update_one({}, {"$set": {"state": "RUNNING"}})
