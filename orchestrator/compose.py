@@ -25,7 +25,7 @@ from orchestrator.data_files import KnownCrystal
 from orchestrator.energies import Energies
 from orchestrator.loop import Loop
 from orchestrator.parts import Parts, Tell
-from orchestrator.planning import dft_settings, known_crystals
+from orchestrator.planning import check_dft, check_networks, dft_settings, known_crystals
 from orchestrator.policy import Finish
 from orchestrator.proposer import CandidateProposer
 from orchestrator.report import write_report
@@ -73,8 +73,9 @@ def preflight(campaign: Campaign, tell: Tell) -> tuple[PseudoTable, tuple[KnownC
         PwEnvironmentError, DataError: the first thing that is wrong, with the next move.
     """
     require_pw(campaign.dft.pw_command)
+    check_networks(campaign)
     table = PseudoTable.load(campaign.pseudo_folder)
-    table.check(campaign.elements)
+    check_dft(campaign, table)
     odd = sorted(set(campaign.elements) & LANTHANIDES)
     if odd:
         tell(

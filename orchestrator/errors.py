@@ -16,6 +16,8 @@ CODES: dict[str, int] = {
     "db.store.CampaignMismatch": USAGE,
     "models.elements.UnknownElement": USAGE,
     "models.prototypes.InvalidDecoration": USAGE,
+    "dft.ground_states.NoReference": USAGE,
+    "dft.pw_input.InputError": USAGE,
     "dft.pseudos.PwEnvironmentError": ENVIRONMENT,
     "orchestrator.workers.WorkersKeepDying": ENVIRONMENT,
     "models.checkpoint.CheckpointError": FAILED,
@@ -23,7 +25,7 @@ CODES: dict[str, int] = {
     "orchestrator.actors.ActorsKeepDying": FAILED,
     "db.store.StoreUnavailable": DATABASE,
     "db.server.DatabaseUnavailable": DATABASE,
-    "db.server.UnfitDatabase": DATABASE,
+    "db.probe.UnfitDatabase": DATABASE,
 }
 
 

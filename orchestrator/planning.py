@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from dft.cost import estimate_cpu_s
 from dft.pseudos import LANTHANIDES, PseudoTable
+from dft.pw_input import cutoffs_ry
 from dft.references import reference_settings, reference_structure
 from dft.settings import PwSettings, preset
 from orchestrator.cold_start import choose_decorated, decorated_pool
@@ -39,6 +40,20 @@ def dft_settings(campaign: Campaign) -> PwSettings:
         raise ConfigError(
             f"dft.settings.{key}: {first['msg']} (given: {first['input']!r}); known: {', '.join(PwSettings.model_fields)}"
         ) from error
+
+
+def check_dft(campaign: Campaign, table: PseudoTable) -> PwSettings:
+    """The campaign's DFT settings, once everything that they need is there for each of its elements.
+
+    Raises:
+        ConfigError, MissingPseudo, CorruptPseudo, InputError, NoReference: what is missing, and for which element.
+    """
+    settings = dft_settings(campaign)
+    table.check(campaign.elements)
+    cutoffs_ry(campaign.elements, settings, table)
+    for element in campaign.elements:
+        reference_structure(element)
+    return settings
 
 
 def check_networks(campaign: Campaign) -> None:
@@ -110,10 +125,9 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     Raises:
         ConfigError, DataError, PwEnvironmentError: what `run` would refuse, too.
     """
-    settings = dft_settings(campaign)
     check_networks(campaign)
     table = PseudoTable.load(campaign.pseudo_folder)
-    table.check(campaign.elements)
+    settings = check_dft(campaign, table)
     known, notes = known_crystals(campaign)
     batch = first_batch(campaign, known)
     odd = sorted(set(campaign.elements) & LANTHANIDES)
