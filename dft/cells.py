@@ -34,6 +34,22 @@ def spacegroup_number(structure: Structure, symprec_ang: float = SYMPREC_ANG) ->
     return 1 if dataset is None else int(dataset.number)
 
 
+def only_volume_is_free(structure: Structure, symprec_ang: float = SYMPREC_ANG) -> bool:
+    """Whether symmetry fixes all but the volume: a cubic lattice, and no atom may move.
+
+    An atom may move along what the average of its site's rotations leaves; none do if the traces are zero.
+    """
+    if spacegroup_number(structure, symprec_ang) < 195:
+        return False
+    operations = spglib.get_symmetry(_cell(structure), symprec=symprec_ang)
+    for position in structure.frac_coords:
+        images = operations["rotations"] @ position + operations["translations"] - position  # [operations, 3]
+        stays = np.all(np.abs(images - np.round(images)) < 1e-3, axis=1)
+        if abs(np.trace(operations["rotations"][stays].mean(axis=0))) > 1e-6:
+            return False
+    return True
+
+
 def _standardized(structure: Structure, symprec_ang: float, to_primitive: bool) -> Structure:
     try:
         found = spglib.standardize_cell(_cell(structure), to_primitive=to_primitive, symprec=symprec_ang)

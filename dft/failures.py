@@ -39,11 +39,13 @@ class PwFailure(Enum):
 
     PSEUDO_TRUNCATED = Row(101, Action.GIVE_UP, "a pseudopotential file ends early", "install it again")
     PSEUDO_MISSING = Row(102, Action.GIVE_UP, "a pseudopotential file is missing or unreadable", "install it again")
+    LAUNCH_FAILED = Row(103, Action.RETRY, "pw.x ended before its first line", "once more; check mpi and the UPF files")
     BAD_INPUT = Row(201, Action.GIVE_UP, "pw.x cannot read the input: a defect of this program", "report it")
     SINGULAR_CELL = Row(202, Action.GIVE_UP, "the cell is singular or has no k-point mesh", "reject the structure")
     ATOMS_OVERLAP = Row(203, Action.GIVE_UP, "two atoms are at the same place", "reject the structure")
     ATOMS_TOO_CLOSE = Row(204, Action.GIVE_UP, "two atoms are nearer than half the sum of their radii", "reject")
     VOLUME_OUT_OF_RANGE = Row(205, Action.GIVE_UP, "the volume per atom is that of no crystal", "reject")
+    ATOMS_TOO_FAR = Row(210, Action.GIVE_UP, "no two atoms are near enough to bond", "reject the structure")
     TOO_FEW_BANDS = Row(206, Action.GIVE_UP, "fewer bands than electrons need", "do not set nbnd")
     TOO_FEW_PLANE_WAVES = Row(207, Action.GIVE_UP, "more bands than plane waves", "raise the cutoff")
     NO_DISPERSION = Row(208, Action.GIVE_UP, "D2 has no parameters for an element", "leave the element or D2 out")
@@ -108,7 +110,11 @@ _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
     (_Place.ROUTINE, r"init_london", PwFailure.NO_DISPERSION),
     (_Place.ROUTINE, r"too few bands", PwFailure.TOO_FEW_BANDS),
     (_Place.ROUTINE, r"memory_report|more bands than PWs", PwFailure.TOO_FEW_PLANE_WAVES),
-    (_Place.ROUTINE, r"kpoint_grid|card_kpoints|recips|latgen|cell_base|singular", PwFailure.SINGULAR_CELL),
+    (
+        _Place.ROUTINE,
+        r"kpoint_grid|card_kpoints|recips|latgen|cell_base|singular|inhostat|DGETRF|invmat",
+        PwFailure.SINGULAR_CELL,
+    ),
     (
         _Place.ROUTINE,
         r"cdiagh|rdiagh|cholesky|positive definite|too many bands are not converged|c_bands|[cr]egterg|broyden",
@@ -163,7 +169,7 @@ def _ended_early(output: PwOutput) -> PwFailure | None:
     if output.returncode < 0 or output.returncode in (137, 143):
         return PwFailure.KILLED
     if not output.job_done:
-        return PwFailure.OUTPUT_CUT
+        return PwFailure.OUTPUT_CUT if output.version else PwFailure.LAUNCH_FAILED
     return PwFailure.UNKNOWN_ERROR if output.returncode != 0 else None
 
 

@@ -9,6 +9,8 @@ from dft.failures import PwFailure
 
 CLOSEST = 0.5
 """Of the sum of covalent radii. pw.x computes atoms 0.002 angstrom apart without a word."""
+FURTHEST = 1.7
+"""Of the same sum: where not even the closest atoms touch, the pressure is small and the answer empty."""
 VOLUME_PER_ATOM_ANG3 = (2.0, 300.0)
 """Inside lie hydrogen under pressure, caesium (115) and a diatomic molecule in an 8 angstrom box (256)."""
 
@@ -27,18 +29,18 @@ def preflight(structure: Structure) -> tuple[PwFailure, str] | None:
         )
     pair = closest_pair(structure)
     if pair is None:
-        return None
+        return PwFailure.ATOMS_TOO_FAR, "no two atoms are within 9 angstrom of each other"
     first, second, distance, ratio = pair
-    if ratio >= CLOSEST:
+    if CLOSEST <= ratio <= FURTHEST:
         return None
     return (
-        PwFailure.ATOMS_TOO_CLOSE,
-        f"{first} and {second} are {distance:.3f} angstrom apart, {ratio:.2f} of the sum of their covalent radii "
-        f"(at least {CLOSEST:g})",
+        PwFailure.ATOMS_TOO_CLOSE if ratio < CLOSEST else PwFailure.ATOMS_TOO_FAR,
+        f"the closest atoms, {first} and {second}, are {distance:.3f} angstrom apart: {ratio:.2f} of the sum of their "
+        f"covalent radii, outside {CLOSEST:g} to {FURTHEST:g}",
     )
 
 
-def closest_pair(structure: Structure, reach_ang: float = 4.0) -> tuple[str, str, float, float] | None:
+def closest_pair(structure: Structure, reach_ang: float = 9.0) -> tuple[str, str, float, float] | None:
     """The two atoms nearest in units of their covalent radii: symbols, distance, ratio; None with none in reach."""
     symbols = [site.specie.symbol for site in structure]
     radii = np.array([covalent_radius_ang(symbol) for symbol in symbols])

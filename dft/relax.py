@@ -9,50 +9,24 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Protocol
 
 from pymatgen.core.structure import Structure
 
-from dft.cells import conventional_cell, primitive_cell, spacegroup_number
+from dft.attempt import AttemptReport, Bench, Launch, make_attempt
+from dft.cells import conventional_cell, spacegroup_number
 from dft.compare import Comparison, compare
-from dft.failures import PwFailure, correct, describe_change, diagnose
+from dft.failures import PwFailure
 from dft.preflight import preflight
 from dft.pseudos import PseudoTable
-from dft.pw_input import InputError, pw_input_text
 from dft.pw_output import PwOutput, parse_pw_output
-from dft.pw_run import STDOUT, PwRun, run_pw
+from dft.pw_run import STDOUT, run_pw
 from dft.settings import PwSettings
 
 __all__ = ["AttemptReport", "Comparison", "GaveUp", "Launch", "Relaxed", "compare", "relax", "resume_point"]
 
 log = logging.getLogger(__name__)
-
-_KILL_AFTER = 1.25
-"""Of max_seconds, and a minute: pw.x ends by itself at max_seconds unless it hangs."""
-
-
-class Launch(Protocol):
-    """What `relax` needs of `run_pw`; a test passes its own."""
-
-    def __call__(self, input_text: str, folder: Path, command: str = ..., timeout_s: float | None = ...) -> PwRun:
-        """One launch of pw.x in a folder."""
-
-
-@dataclass(frozen=True)
-class AttemptReport:
-    """One launch of pw.x, or the refusal to make one."""
-
-    number: int
-    started_at: datetime
-    outcome: str  # "converged" or the name of a PwFailure
-    detail: str  # what was seen, in a sentence
-    correction: str  # what the next launch changes; "" where there is none
-    cpu_s: float = 0.0
-    wall_s: float = 0.0
-    folder: str = ""  # below the folder of the relaxation; "" where nothing was launched
 
 
 @dataclass(frozen=True)
@@ -110,16 +84,17 @@ def relax(
 ) -> Relaxed | GaveUp:
     """Relax a crystal, correcting what goes wrong, until the result is to be believed or hopeless.
 
-    A vc-relax keeps the plane waves of the cell it starts from, so its own verdict is not taken: pressure and forces of
-    the last SCF, in the fresh cell, decide. Where they are too large the next launch starts from there.
+    Where symmetry leaves the volume alone free, single SCFs follow the pressure to zero; all else is a vc-relax. That
+    keeps the plane waves of the cell it starts from, so its own verdict is not taken: pressure and forces of its last
+    SCF, in the fresh cell, decide, and where they are too large the next attempt starts from there.
 
     Args:
         structure: as generated, in any cell; the symmetrised primitive cell is what is computed.
         settings: thresholds, limits, number of attempts.
         table: pseudopotentials.
-        folder: gets one subfolder per launch, `attempt-1` and on; numbers go on where there are some already.
+        folder: gets one subfolder per attempt, `attempt-1` and on; numbers go on where there are some already.
         run: launches pw.x.
-        on_attempt: called after each launch or refusal, before the next begins.
+        on_attempt: called after each attempt, before the next begins.
         start: cell to start from in place of `structure`, for a relaxation that was interrupted; see `resume_point`.
         command: pw.x, with what stands before it.
         now: the clock.
@@ -128,105 +103,32 @@ def relax(
         PwEnvironmentError: no pw.x, no space, a missing or wrong pseudopotential. The crystal is not to blame for it.
     """
     pseudos = table.check(site.specie.symbol for site in structure)
+    bench = Bench(folder, table, run, command, now)
     first, reports, steps = _next_number(folder), list[AttemptReport](), 0
     cell, current = start or structure, settings
     for attempt in count(1):
-        tried = _try(first + attempt - 1, attempt, cell, current, table, now, partial(_launch, run, folder, command))
+        tried = make_attempt(bench, first + attempt - 1, attempt, cell, current)
         reports.append(tried.report)
-        steps += tried.output.steps if tried.output else 0
+        steps += tried.steps
+        cell = tried.last_structure or cell
         log.info("%s attempt %d: %s", folder.name, tried.report.number, tried.report.detail)
         if on_attempt is not None:
             on_attempt(tried.report)
         if tried.failure is None and tried.output is not None:
             return _relaxed(structure, tried.output, pseudos, steps, tuple(reports))
-        last = (tried.output.last_structure if tried.output else None) or cell
         if tried.failure is not None and tried.following is None:
-            return GaveUp(tried.failure, tried.report.detail, tuple(reports), last)
-        cell, current = last, tried.following or current
-    raise AssertionError("unreachable: correct() ends the loop at max_attempts")
+            return GaveUp(tried.failure, tried.report.detail, tuple(reports), cell)
+        current = tried.following or current
+    raise AssertionError("unreachable: there is no correction after max_attempts")
 
 
 def resume_point(folder: Path) -> Structure | None:
     """Last complete cell among the launches in a folder, for `relax(start=...)`; None where there is none."""
-    for number in range(_next_number(folder) - 1, 0, -1):
-        path = folder / f"attempt-{number}" / STDOUT
-        found = parse_pw_output(None, path.read_text(errors="replace"), "", 0) if path.is_file() else None
-        if found is not None and found.last_structure is not None and preflight(found.last_structure) is None:
-            return found.last_structure
+    for path in sorted(folder.rglob(STDOUT), key=lambda path: path.stat().st_mtime, reverse=True):
+        found = parse_pw_output(None, path.read_text(errors="replace"), "", 0).last_structure
+        if found is not None and preflight(found) is None:
+            return found
     return None
-
-
-@dataclass(frozen=True)
-class _Try:
-    report: AttemptReport
-    failure: PwFailure | None
-    output: PwOutput | None  # None where nothing was launched
-    following: PwSettings | None  # settings of the next launch; None at the end
-
-
-def _try(
-    number: int,
-    attempt: int,
-    cell: Structure,
-    settings: PwSettings,
-    table: PseudoTable,
-    now: Callable[[], datetime],
-    launch: Callable[[str, str, float], PwRun],
-) -> _Try:
-    """One launch, or the refusal to make it."""
-    started_at = now()
-    prepared = _prepared(cell, settings, table)
-    if not isinstance(prepared, str):
-        failure, detail = prepared
-        return _Try(AttemptReport(number, started_at, failure.name.lower(), detail, ""), failure, None, None)
-    name = f"attempt-{number}"
-    ran = launch(prepared, name, settings.max_seconds * _KILL_AFTER + 60)
-    output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode, ran.timed_out)
-    seen = diagnose(output, settings)
-    following = None if seen is None else _following(seen, output, settings, attempt)
-    report = AttemptReport(
-        number=number,
-        started_at=started_at,
-        outcome="converged" if seen is None else seen.name.lower(),
-        detail=_detail(seen, output),
-        correction="" if following is None else describe_change(settings, following),
-        cpu_s=ran.cpu_s,
-        wall_s=ran.wall_s,
-        folder=name,
-    )
-    return _Try(report, seen, output, following)
-
-
-def _prepared(cell: Structure, settings: PwSettings, table: PseudoTable) -> str | tuple[PwFailure, str]:
-    """The input text, or why there is none."""
-    refusal = preflight(cell)
-    if refusal is not None:
-        return refusal
-    try:
-        return pw_input_text(primitive_cell(cell), settings, table, "scf" if settings.vary == "nothing" else "vc-relax")
-    except InputError as error:
-        return PwFailure.BAD_INPUT, str(error)
-
-
-def _launch(run: Launch, folder: Path, command: str, text: str, name: str, timeout_s: float) -> PwRun:
-    return run(text, folder / name, command=command, timeout_s=timeout_s)
-
-
-def _following(failure: PwFailure, output: PwOutput, settings: PwSettings, attempt: int) -> PwSettings | None:
-    if failure in (PwFailure.OUT_OF_TIME, PwFailure.TIMEOUT) and output.n_scf == 0:
-        return None  # not one SCF cycle fits in the limit: the next launch would get no further
-    return correct(failure, settings, attempt)
-
-
-def _detail(failure: PwFailure | None, output: PwOutput) -> str:
-    last = output.last
-    seen = [f"{error.routine} ({error.code}): {error.message}" for error in output.errors[:1]]
-    if last is not None and last.pressure_kbar is not None and last.fmax_ev_ang is not None:
-        seen.append(f"P {last.pressure_kbar:.2f} kbar, fmax {last.fmax_ev_ang:.1e} eV/angstrom")
-    elif output.scf_accuracy_ry is not None:
-        seen.append(f"SCF accuracy {output.scf_accuracy_ry:.1e} Ry")
-    what = "converged" if failure is None else failure.meaning
-    return f"{what}; {', '.join(seen)}" if seen else what
 
 
 def _next_number(folder: Path) -> int:

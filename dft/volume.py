@@ -1,0 +1,52 @@
+"""Where the pressure of a crystal with only its volume free will vanish: secant steps along an equation of state. Pure.
+
+Rock salt, CsCl, zincblende, cubic perovskites and Heuslers have no other freedom. Three single SCFs, each with its own
+plane waves, then do what a vc-relax needs five for, and none of its ways to fail exists.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+B_PRIME = 4.5
+"""Pressure derivative of the bulk modulus; 3.5 to 5.5 for nearly all solids. Murnaghan (1944): with it, P is linear in
+V**-B_PRIME, so that two points give the third nearly exactly."""
+_LARGEST = 0.18  # of ln V, in one step
+
+
+def next_volume_ang3(points: Sequence[tuple[float, float]], atoms: int) -> float:
+    """The next volume to compute, from volumes and pressures seen so far.
+
+    Args:
+        points: (volume of the cell in cubic angstrom, pressure in kbar) in order of computation, at least one.
+        atoms: in that cell; decides the guess of the bulk modulus for the first step.
+
+    Returns:
+        A volume on the side to which the last pressure pushes, at most 18 % away.
+    """
+    volume, pressure = points[-1]
+    slope = _murnaghan_slope(points) or B_PRIME / _guessed_bulk_modulus_kbar(volume / atoms)
+    # x = (V / V_now)**-B_PRIME is 1 now; P is linear in x and slope is d(x)/dP.
+    x = 1 - pressure * slope
+    step = -math.log(x) / B_PRIME if x > 0 else math.inf
+    if step * pressure < 0:
+        step = -step
+    return volume * math.exp(math.copysign(min(abs(step), _LARGEST), pressure))
+
+
+def _murnaghan_slope(points: Sequence[tuple[float, float]]) -> float | None:
+    """From the last two points; None with one, or where the pressure rises with the volume (past the spinodal)."""
+    if len(points) < 2:
+        return None
+    (volume_0, pressure_0), (volume_1, pressure_1) = points[-2:]
+    x_0 = (volume_0 / volume_1) ** -B_PRIME
+    if pressure_0 == pressure_1:
+        return None
+    slope = (1 - x_0) / (pressure_1 - pressure_0)
+    return slope if slope > 0 else None
+
+
+def _guessed_bulk_modulus_kbar(volume_per_atom_ang3: float) -> float:
+    """110 Mbar angstrom^6 / v^2: within a factor of 2.5 for Li, Na, Al, LiF, NaCl, MgO, LiMgF3 and diamond."""
+    return min(1.1e5 / volume_per_atom_ang3**2, 4000.0)
