@@ -68,6 +68,28 @@ def up(x: Tensor) -> Tensor:
     return layers.UpSampling3D(2)(x)
 
 
+def fold(x: Tensor, patch: int) -> Tensor:
+    """Blocks of patch^3 voxels become channels: [b, n, n, n, c] -> [b, n/p, n/p, n/p, p^3 c]. Nothing is lost.
+
+    Convolutions with few channels on the full grid are where a CPU spends its time; on folded maps they are several
+    times faster.
+    """
+    if patch == 1:
+        return x
+    n, c = int(x.shape[1]), int(x.shape[-1])
+    x = ops.reshape(x, (-1, n // patch, patch, n // patch, patch, n // patch, patch, c))
+    return ops.reshape(ops.transpose(x, (0, 1, 3, 5, 2, 4, 6, 7)), (-1, *(n // patch,) * 3, patch**3 * c))
+
+
+def unfold(x: Tensor, patch: int) -> Tensor:
+    """Inverse of `fold`: [b, m, m, m, p^3 c] -> [b, mp, mp, mp, c]."""
+    if patch == 1:
+        return x
+    m, c = int(x.shape[1]), int(x.shape[-1]) // patch**3
+    x = ops.reshape(x, (-1, m, m, m, patch, patch, patch, c))
+    return ops.reshape(ops.transpose(x, (0, 1, 4, 2, 5, 3, 6, 7)), (-1, *(m * patch,) * 3, c))
+
+
 def count_weights(model: keras.Model) -> int:
     """Trainable numbers of a model."""
     return int(sum(int(ops.size(v)) for v in model.trainable_variables))

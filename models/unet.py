@@ -11,16 +11,17 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from models.blocks import Norm, Tensor, conv_block, down, up
+from models.blocks import Norm, Tensor, conv_block, down, fold, periodic_conv, unfold, up
 from models.channels import CLASSES, COORDINATE_SCALE_ANG, Floats
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Shape and loss of the UNet. The default is small: about 0.1 M weights.
+    """Shape and loss of the UNet. The default is small: about 0.15 M weights.
 
     Attributes:
         n: voxels per cell edge.
+        patch: blocks of patch^3 voxels are folded into channels first; 1 is the paper's.
         base: channels of the first level; each level has twice the last one's.
         levels: how often the grid is halved.
         norm: normalisation, see `blocks.Norm`.
@@ -31,7 +32,8 @@ class UNetConfig:
     """
 
     n: int = 16
-    base: int = 8
+    patch: int = 2
+    base: int = 16
     levels: int = 2
     norm: Norm = "group"
     coordinates: bool = True
@@ -40,9 +42,9 @@ class UNetConfig:
     weight_cap: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.levels < 1 or self.n % 2**self.levels:
+        if self.levels < 1 or self.patch < 1 or self.n % (self.patch * 2**self.levels):
             raise ValueError(
-                f"n {self.n} cannot be halved {self.levels} times; choose levels so that 2^levels divides n"
+                f"n {self.n} cannot be folded by {self.patch} and halved {self.levels} times; patch * 2^levels divides n"
             )
         if self.base < 1:
             raise ValueError(f"base {self.base} is below 1 channel")
@@ -54,7 +56,7 @@ class UNetConfig:
     @classmethod
     def preset(cls, name: str, n: int) -> Self:
         """`compact` (default sizes) or `paper` (64/128/256, bottom 512; 31 M weights)."""
-        return cls(n=n, base=64, levels=3) if name == "paper" else cls(n=n)
+        return cls(n=n, patch=1, base=64, levels=3) if name == "paper" else cls(n=n, patch=max(1, n // 8))
 
 
 @dataclass(frozen=True)
@@ -112,21 +114,26 @@ def build_unet(config: UNetConfig) -> keras.Model:
     n = config.n
     maps = keras.Input((n, n, n, 4), name="maps")
     density = maps[..., :1]
-    x = ops.concatenate([density, _voxel_edges(maps, n)], axis=-1) if config.coordinates else density
-    raw, skips = x, []
+    raw = ops.concatenate([density, _voxel_edges(maps, n)], axis=-1) if config.coordinates else density
+    x, skips = fold(density, config.patch), []
+    if config.coordinates:
+        x = ops.concatenate([x, raw[:, :: config.patch, :: config.patch, :: config.patch, 1:]], axis=-1)
     for level in range(config.levels):
         x = conv_block(x, config.base * 2**level, config.norm, f"down{level}a")
         x = conv_block(x, config.base * 2**level, config.norm, f"down{level}b")
         skips.append(x)
         x = down(x)
     x = conv_block(x, config.base * 2**config.levels, config.norm, "bottom")
-    features = [*skips, x]  # [b, n, n, n, base], [b, n/2, ...], ..., bottom
+    features = [*skips, x]  # [b, m, m, m, base], [b, m/2, ...], ..., bottom; m = n / patch
     for level in reversed(range(config.levels)):
-        x = ops.concatenate([up(x), skips[level]], axis=-1)
-        x = conv_block(x, config.base * 2**level, config.norm, f"up{level}")
+        filters = config.base * 2**level
+        x = skips[level] + periodic_conv(up(x), filters, f"join{level}", kernel=1)
+        x = conv_block(x, filters, config.norm, f"up{level}")
+    if config.patch > 1:
+        x = unfold(periodic_conv(x, config.base // 2 * config.patch**3, "unfold", kernel=1), config.patch)
     # Heights that normalisation removed are needed to tell neighbours of the periodic table apart.
     x = ops.concatenate([x, raw], axis=-1)
-    x = layers.LeakyReLU(0.2)(layers.Conv3D(2 * config.base, 1, name="head")(x))
+    x = layers.LeakyReLU(0.2)(layers.Conv3D(16, 1, name="head")(x))
     species = layers.Conv3D(CLASSES, 1, name="species")(x)  # [b, n, n, n, 95]
     occupancy = layers.Conv3D(1, 1, name="occupancy")(x)[..., 0]  # [b, n, n, n]
     outputs = {"species": species, "occupancy": occupancy, "features": features}

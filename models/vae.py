@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from models.blocks import Norm, Tensor, conv_block, down, periodic_conv, up
+from models.blocks import Norm, Tensor, conv_block, down, fold, periodic_conv, unfold, up
 from models.channels import CLASSES, COORDINATE_SCALE_ANG, Floats, fractional_grid
 from models.unet import UNet
 
@@ -25,6 +25,7 @@ class VAEConfig:
 
     Attributes:
         n: voxels per cell edge.
+        patch: blocks of patch^3 voxels are folded into channels first, and unfolded last; 1 is the paper's.
         latent: dimensions of z.
         filters: channels of the encoder's levels, each halving the grid; the decoder mirrors them.
         hidden: width of the dense layer at the bottleneck, at least `latent`: the bottleneck is the latent itself.
@@ -42,8 +43,9 @@ class VAEConfig:
     """
 
     n: int = 16
+    patch: int = 2
     latent: int = 32
-    filters: tuple[int, ...] = (16, 32, 64)
+    filters: tuple[int, ...] = (32, 64)
     hidden: int = 128
     norm: Norm = "none"
     cubic: bool = True
@@ -59,8 +61,10 @@ class VAEConfig:
 
     def __post_init__(self) -> None:
         halvings = len(self.filters)
-        if not halvings or self.n % 2**halvings:
-            raise ValueError(f"n {self.n} cannot be halved {halvings} times; give fewer filters than {self.filters}")
+        if not halvings or self.patch < 1 or self.n % (self.patch * 2**halvings):
+            raise ValueError(
+                f"n {self.n} cannot be folded by {self.patch} and halved {halvings} times, once per filter in {self.filters}"
+            )
         if self.hidden < self.latent:
             raise ValueError(f"hidden {self.hidden} is narrower than latent {self.latent}: it would be the bottleneck")
         if len(self.decile_edges_ev) not in (0, DECILES - 1):
@@ -72,8 +76,8 @@ class VAEConfig:
     def preset(cls, name: str, n: int) -> Self:
         """`compact` (default sizes) or `paper` (16/32/64/128, latent 256, alpha 1)."""
         if name == "paper":
-            return cls(n=n, latent=256, filters=(16, 32, 64, 128), hidden=512, alpha=1.0)
-        return cls(n=n)
+            return cls(n=n, patch=1, latent=256, filters=(16, 32, 64, 128), hidden=512, alpha=1.0)
+        return cls(n=n, patch=max(1, n // 8))
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ def build_encoder(config: VAEConfig) -> keras.Model:
     """Maps [b, n, n, n, 4] and condition [b, 10] -> mean and log variance [b, latent]."""
     maps = keras.Input((config.n,) * 3 + (4,), name="maps")
     condition = keras.Input((DECILES,), name="condition")
-    x: Tensor = maps
+    x: Tensor = fold(maps, config.patch)
     for level, filters in enumerate(config.filters):
         bias = layers.Dense(filters, use_bias=False, name="condition_in")(condition) if level == 0 else None
         x = down(conv_block(x, filters, config.norm, f"enc{level}", bias))
@@ -188,12 +192,13 @@ def build_decoder(config: VAEConfig) -> keras.Model:
     condition = keras.Input((DECILES,), name="condition")
     z = ops.concatenate([latent, condition], axis=-1)
     hidden = layers.LeakyReLU(0.2)(layers.Dense(config.hidden, name="dec_hidden")(z))
-    small = config.n // 2 ** len(config.filters)
+    small = config.n // config.patch // 2 ** len(config.filters)
     x = layers.Dense(small**3 * config.filters[-1], name="dec_grid")(hidden)
     x = layers.LeakyReLU(0.2)(ops.reshape(x, (-1, small, small, small, config.filters[-1])))
     for level in reversed(range(len(config.filters))):
-        x = conv_block(up(x), config.filters[max(level - 1, 0)], config.norm, f"dec{level}")
-    density = ops.softplus(periodic_conv(x, 1, "density"))  # [b, n, n, n, 1]
+        filters = config.filters[level - 1] if level else max(1, config.filters[0] // 2)
+        x = conv_block(up(x), filters, config.norm, f"dec{level}")
+    density = ops.softplus(unfold(periodic_conv(x, config.patch**3, "density"), config.patch))  # [b, n, n, n, 1]
     lattice = _lattice(hidden, config)
     coordinates = ops.einsum("ijkf,bfc->bijkc", fractional_grid(config.n) / COORDINATE_SCALE_ANG, lattice)
     named = layers.LeakyReLU(0.2)(layers.Dense(64, name="elements_hidden")(z))

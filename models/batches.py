@@ -1,0 +1,175 @@
+"""What each network sees in a training step: maps drawn on the fly, labels and weights as arrays. No training here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.cgcnn import CGCNN
+from models.channels import CLASSES, Floats, to_channels
+from models.crystal import Crystal
+from models.elements import covalent_radii_ang
+from models.graph import pad_batch
+from models.unet import UNetConfig, voxel_weights
+from models.vae import VAEConfig, decile_one_hot
+from models.voxels import VoxelConfig, coordinates, density_batch, lattices_of, voxelize_batch
+
+Batch = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of every batch that one of several workers computes."""
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """This worker's rows; all workers' are of one length."""
+        return rows[self.rank :: self.world]
+
+
+def row_batches(count: int, batch: int, steps: int, seed: int, share: Share) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Step number and this worker's rows for each step: shuffled passes over `count` crystals, the same for a seed.
+
+    Every batch has the same size, so that the compiled step is traced once; the last one of a pass runs into the next.
+    """
+    size = -(-batch // share.world) * share.world
+    rng = np.random.default_rng([seed, 17])
+    queue = np.zeros(0, np.intp)
+    for step in range(steps):
+        while len(queue) < size:
+            queue = np.concatenate([queue, rng.permutation(count)])
+        rows, queue = queue[:size], queue[size:]
+        yield step, share.of(rows)
+
+
+def draw_maps(crystals: Sequence[Crystal], voxels: VoxelConfig) -> Floats:
+    """The networks' input for crystals: [b, n, n, n, 4]."""
+    return to_channels(density_batch(crystals, voxels), coordinates(lattices_of(crystals), voxels.n))
+
+
+def unet_batches(
+    crystals: Sequence[Crystal],
+    voxels: VoxelConfig,
+    config: UNetConfig,
+    batch: int,
+    steps: int,
+    seed: int,
+    share: Share,
+) -> Iterator[Batch]:
+    """Batches for `UNet.compute_loss`: every crystal at a random periodic translation each time it is seen."""
+    counts = np.bincount(voxelize_batch(crystals, voxels).species.ravel(), minlength=CLASSES)
+    for step, rows in row_batches(len(crystals), batch, steps, seed, share):
+        rng = np.random.default_rng([seed, step, share.rank])
+        shifted = [translate(crystals[row], rng.random(3)) for row in rows]
+        drawn = voxelize_batch(shifted, voxels)
+        yield {
+            "maps": to_channels(drawn.density, coordinates(drawn.lattices, voxels.n)),
+            "species": drawn.species.astype(np.int32),
+            "weights": voxel_weights(drawn.species, counts, config),
+        }
+
+
+def vae_batches(
+    crystals: Sequence[Crystal],
+    e_f_ev: NDArray[np.floating],
+    voxels: VoxelConfig,
+    config: VAEConfig,
+    batch: int,
+    steps: int,
+    seed: int,
+    share: Share,
+) -> Iterator[Batch]:
+    """Batches for `DensityVAE.compute_loss`.
+
+    Crystals come in their canonical origin: a random one would cost three latent dimensions that mean nothing.
+    Unlabelled crystals (NaN in `e_f_ev`) train reconstruction and latent with the condition left out.
+    """
+    standing = [canonical_origin(crystal) for crystal in crystals]
+    conditions = decile_one_hot(e_f_ev, config.decile_edges_ev)
+    present = elements_present(crystals)
+    for step, rows in row_batches(len(crystals), batch, steps, seed, share):
+        rng = np.random.default_rng([seed, step, share.rank, 1])
+        kept = (rng.random((len(rows), 1)) >= config.drop_condition).astype(np.float32)
+        yield {
+            "maps": draw_maps([standing[row] for row in rows], voxels),
+            "condition": conditions[rows] * kept,
+            "elements": present[rows],
+            "noise": rng.standard_normal((len(rows), config.latent)).astype(np.float32),
+            "beta": np.array(config.beta * min(1.0, (step + 1) / max(1.0, config.warm_up * steps)), np.float32),
+        }
+
+
+def cgcnn_batches(
+    model: CGCNN,
+    crystals: Sequence[Crystal],
+    labels: NDArray[np.floating],
+    batch: int,
+    steps: int,
+    seed: int,
+    share: Share,
+) -> Iterator[Batch]:
+    """Batches for `CGCNN.compute_loss`; labels [c, 8] in the properties' units, NaN where missing."""
+    graphs = model.graphs(crystals)
+    atoms = max(len(graph.numbers) for graph in graphs)
+    scaled = (labels - np.array(model.config.mean)) / np.array(model.config.scale)
+    weights = member_weights(labels, model.config.members)
+    for _, rows in row_batches(len(crystals), min(batch, len(crystals)), steps, seed, share):
+        arrays = pad_batch([graphs[row] for row in rows], atoms).arrays()
+        targets = np.nan_to_num(scaled[rows]).astype(np.float32)
+        yield {**arrays, "targets": targets, "weights": weights[rows]}
+
+
+def member_weights(labels: NDArray[np.floating], members: int) -> Floats:
+    """1 where a member may see a label: [c, m, 8].
+
+    The i-th labelled crystal of a property is kept from member i mod m, unless there are too few to spare one.
+    """
+    known = np.isfinite(labels)  # [c, 8]
+    order = np.cumsum(known, axis=0) - 1
+    enough = known.sum(axis=0) > members  # [8]
+    kept_from = (order[:, None, :] % members == np.arange(members)[None, :, None]) & enough
+    return np.asarray(known[:, None, :] & ~kept_from, np.float32)
+
+
+def elements_present(crystals: Sequence[Crystal]) -> Floats:
+    """1 for every element of a crystal: [b, 95]."""
+    present = np.zeros((len(crystals), CLASSES), np.float32)
+    for row, crystal in enumerate(crystals):
+        present[row, crystal.numbers] = 1.0
+    return present
+
+
+def translate(crystal: Crystal, shift: NDArray[np.floating]) -> Crystal:
+    """The same crystal with its origin moved; shift in fractions of the cell, [3]."""
+    return Crystal(crystal.lattice, crystal.numbers, crystal.frac_coords + shift)
+
+
+def canonical_origin(crystal: Crystal) -> Crystal:
+    """The same crystal in one origin and hand, whatever cell setting it was given in.
+
+    An atom of the rarest element (of several, the largest: the most electropositive) goes to the origin, and of all
+    such settings and their inversions the first in lexicographic order is taken. For the cubic prototypes that is the
+    origin of the shared data with the cation first.
+    """
+    numbers, counts = np.unique(crystal.numbers, return_counts=True)
+    rank = np.lexsort((numbers, -covalent_radii_ang()[numbers], counts))
+    anchors = crystal.frac_coords[crystal.numbers == numbers[rank[0]]]
+    settings = [
+        _sorted_setting(crystal, sign * (crystal.frac_coords - anchor)) for anchor in anchors for sign in (1, -1)
+    ]
+    _, order, coords = min(settings, key=lambda setting: setting[0])
+    return Crystal(crystal.lattice, crystal.numbers[order], coords)
+
+
+def _sorted_setting(
+    crystal: Crystal, frac_coords: NDArray[np.float64]
+) -> tuple[tuple[float, ...], NDArray[np.intp], NDArray[np.float64]]:
+    """Key for comparison, order of atoms and coordinates of one setting, atoms sorted by number and place."""
+    wrapped = np.round(frac_coords, 4) % 1.0
+    order = np.lexsort((wrapped[:, 2], wrapped[:, 1], wrapped[:, 0], crystal.numbers))
+    return tuple(wrapped[order].ravel()), order, frac_coords[order]
