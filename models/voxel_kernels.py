@@ -74,8 +74,8 @@ def periodic_gaussians(
 
     Args:
         frac: fractional coordinates, [...].
-        edges_ang: period, [...].
-        widths_ang: standard deviation, [...].
+        edges_ang: period; broadcasts against frac.
+        widths_ang: standard deviation; broadcasts against frac.
         n: grid points per period.
         tail: images are summed until they add less than this fraction of the peak.
 
@@ -86,7 +86,7 @@ def periodic_gaussians(
     images = int(np.ceil(reach + 0.5))
     offset = _wrapped_offsets(frac, n)
     scale = (edges_ang / (np.sqrt(2.0) * widths_ang)).astype(np.float32)[..., None]
-    total = np.zeros_like(offset)
+    total = np.zeros(np.broadcast_shapes(offset.shape, scale.shape), dtype=np.float32)
     for image in range(-images, images + 1):
         total += np.exp(-np.square((offset + np.float32(image)) * scale))
     total *= (1.0 / (np.sqrt(2.0 * np.pi) * widths_ang)).astype(np.float32)[..., None]
