@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
 
-from orchestrator.runtime import quiet_keras
+from orchestrator.quiet import quiet_keras
 
 if TYPE_CHECKING:
     from models.crystal import Crystal
@@ -24,40 +24,50 @@ class ActorsKeepDying(Exception):
 
 
 class Generator:
-    """Decodes latents into crystals. Holds the VAE and the UNet of one model version."""
+    """Decodes latents into crystals. Holds the VAE and the UNet of the model version it was last asked for.
 
-    def __init__(self, folder: str, n: int) -> None:
+    Every call names the version's folder, so an actor that Ray started anew after a death loads what it lacks.
+    """
+
+    def __init__(self, n: int) -> None:
         quiet_keras()
+        self._n = n
+        self._folder = ""
+
+    def generate(self, folder: str, request: Request) -> Batch:
+        """The crystals of one request, and its failures counted by reason."""
+        from models.generate import generate
+
+        self._load(folder)
+        return generate(self._vae, self._unet, request)
+
+    def _load(self, folder: str) -> None:
         from models.checkpoint import load
         from models.unet import UNet
         from models.vae import DensityVAE
 
-        self._vae = load(Path(folder) / "vae", DensityVAE, n=n)
-        self._unet = load(Path(folder) / "unet", UNet, n=n)
-
-    def generate(self, request: Request) -> Batch:
-        """The crystals of one request, and its failures counted by reason."""
-        from models.generate import generate
-
-        return generate(self._vae, self._unet, request)
+        if folder != self._folder:
+            self._vae = load(Path(folder) / "vae", DensityVAE, n=self._n)
+            self._unet = load(Path(folder) / "unet", UNet, n=self._n)
+            self._folder = folder
 
 
 class Screener:
-    """Predicts properties. Holds the CGCNN of one model version."""
+    """Predicts properties. Holds the CGCNN of the model version it was last asked for."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self) -> None:
         quiet_keras()
-        from models.cgcnn import CGCNN
-        from models.checkpoint import load
+        self._folder = ""
 
-        self._cgcnn = load(Path(folder) / "cgcnn", CGCNN)
-
-    def predict(self, crystals: Sequence[Crystal]) -> tuple[list[dict[str, float | None]], list[float]]:
+    def predict(self, folder: str, crystals: Sequence[Crystal]) -> tuple[list[dict[str, float | None]], list[float]]:
         """Property -> value for each crystal (None where there is none), and sigma of the formation energy in eV/atom."""
         import numpy as np
 
-        from models.cgcnn import predict_properties
+        from models.cgcnn import CGCNN, predict_properties
+        from models.checkpoint import load
 
+        if folder != self._folder:
+            self._cgcnn, self._folder = load(Path(folder) / "cgcnn", CGCNN), folder
         values, sigma = predict_properties(self._cgcnn, crystals)
         rows = [
             {name: (float(column[i]) if np.isfinite(column[i]) else None) for name, column in values.items()}
@@ -67,25 +77,26 @@ class Screener:
 
 
 class ActorGroup:
-    """Some actors of one kind, each with the same weights, sharing batches of calls."""
+    """Some actors of one kind, sharing batches of calls."""
 
     def __init__(self, kind: Callable[..., Any], arguments: tuple[object, ...], count: int, **resources: float) -> None:
         remote = ray.remote(kind).options(max_restarts=RESTARTS, max_task_retries=RESTARTS, **resources)
         self._actors = [remote.remote(*arguments) for _ in range(count)]
 
-    def map(self, method: str, batches: Sequence[object]) -> list[Any]:
-        """Call the method once for each batch, spread over the actors; results in the order of the batches.
+    def map(self, method: str, folder: Path, batches: Sequence[object]) -> list[Any]:
+        """Call the method with a model folder once for each batch, spread over the actors; results in this order.
 
         Raises:
             ActorsKeepDying: an actor could not be kept alive.
         """
-        calls = [getattr(self._actors[i % len(self._actors)], method).remote(batch) for i, batch in enumerate(batches)]
+        path, count = str(folder.resolve()), len(self._actors)
+        calls = [getattr(self._actors[i % count], method).remote(path, batch) for i, batch in enumerate(batches)]
         try:
             return list(ray.get(calls))
         except ray.exceptions.ActorDiedError as error:
             raise ActorsKeepDying(
-                f"a {method} actor died {RESTARTS + 1} times ({error}); likely out of memory: lower generate.per_round "
-                "or the number of actors, then repeat the same command"
+                f"an actor died {RESTARTS + 1} times in {method} ({error}); likely out of memory: lower "
+                "generate.per_round or the number of actors, then repeat the same command"
             ) from error
 
     def close(self) -> None:
@@ -95,13 +106,12 @@ class ActorGroup:
 
 
 class ModelActors:
-    """The actors of one model version."""
+    """The generators and screeners of a campaign."""
 
-    def __init__(self, folder: Path, n: int, generators: int, screeners: int, gpus: float = 0.0) -> None:
-        path = str(folder.resolve())
-        share: Mapping[str, float] = {"num_cpus": 0.5}
-        self.generators = ActorGroup(Generator, (path, n), generators, **share, num_gpus=gpus)
-        self.screeners = ActorGroup(Screener, (path,), screeners, **share)
+    def __init__(self, n: int, generators: int, screeners: int, gpus: float = 0.0) -> None:
+        share: Mapping[str, float] = {"num_cpus": 0.25}
+        self.generators = ActorGroup(Generator, (n,), generators, **share, num_gpus=gpus)
+        self.screeners = ActorGroup(Screener, (), screeners, **share)
 
     def close(self) -> None:
         """End all of them."""

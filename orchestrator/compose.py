@@ -108,7 +108,7 @@ def build(
         queue=queue,
         workers=local_workers(campaign, server, campaign.dft.slots),
         proposer=CandidateProposer(campaign, models, runtime),
-        trainer=NetworkTrainer(campaign, models, fit_networks, runtime.start),
+        trainer=NetworkTrainer(campaign, models, fit_networks, runtime.before_training),
         energies=Energies(dft_settings(campaign), table),
         meanwhile=runtime.start,
         now=now,

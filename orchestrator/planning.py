@@ -18,7 +18,7 @@ from orchestrator.cold_start import choose_decorated, decorated_pool
 from orchestrator.config import Campaign, ConfigError
 from orchestrator.data_files import KnownCrystal, read_crystals
 from orchestrator.dataset import E_F
-from orchestrator.runtime import quiet_keras
+from orchestrator.quiet import quiet_keras
 from orchestrator.screen import Draft, KnownStructures
 
 if TYPE_CHECKING:

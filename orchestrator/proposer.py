@@ -14,7 +14,6 @@ from models.elements import atomic_numbers
 from models.generate import Base, Batch, Kind, Proposal, Request
 from models.prototypes import match_prototype
 from orchestrator.acquisition import choose
-from orchestrator.actors import ModelActors
 from orchestrator.cold_start import anonymous_formulas, choose_decorated, decorated_pool
 from orchestrator.config import Campaign
 from orchestrator.dataset import Example, TrainingSet
@@ -53,18 +52,7 @@ class CandidateProposer:
         if version is None:
             return choose_decorated(self._campaign, self._pool, known, count)
         self._runtime.start()
-        ray_ = self._campaign.ray
-        actors = ModelActors(
-            self._models / version.id,
-            self._campaign.voxels.n,
-            ray_.generator_actors,
-            ray_.screen_actors,
-            ray_.gpus_per_generator,
-        )
-        try:
-            return self._with_model(round_, version, training, known, count, actors)
-        finally:
-            actors.close()
+        return self._with_model(round_, version, training, known, count)
 
     def _with_model(
         self,
@@ -73,13 +61,13 @@ class CandidateProposer:
         training: TrainingSet,
         known: KnownStructures,
         count: int,
-        actors: ModelActors,
     ) -> Proposed:
-        bases = self._bases(training, known, actors)
+        folder = self._models / version.id
+        bases = self._bases(training, known, folder)
         requests = self._requests(round_, training, bases)
-        batches: list[Batch] = actors.generators.map("generate", requests)
+        batches: list[Batch] = self._runtime.actors().generators.map("generate", folder, requests)
         proposals = [proposal for batch in batches for proposal in batch.proposals]
-        drafts = self._drafts(proposals, version, round_, actors)
+        drafts = self._drafts(proposals, version)
         funnel = run_funnel(drafts, self._filters(training, known), generated=sum(r.count for r in requests))
         rng = np.random.default_rng([self._campaign.seed, round_, 3])
         chosen = choose(funnel.survivors, self._campaign.target, count, rng)
@@ -96,14 +84,14 @@ class CandidateProposer:
             unique(),
         )
 
-    def _bases(self, training: TrainingSet, known: KnownStructures, actors: ModelActors) -> list[Base]:
+    def _bases(self, training: TrainingSet, known: KnownStructures, folder: Path) -> list[Base]:
         """The compounds to generate around: the best known, and the uncomputed that the CGCNN thinks best."""
         mine = [e for e in training.examples if set(e.structure.symbol_set) <= set(self._campaign.elements)]
         target = self._campaign.target
         computed = [e for e in mine if target.property in e.labels]
         computed.sort(key=lambda e: -target.merit(e.labels[target.property]))
         open_ = [e for e in mine if target.property not in e.labels and not known.knows(e.structure)]
-        rows, _ = self._predict([Crystal.from_structure(e.structure) for e in open_], actors)
+        rows, _ = self._predict([Crystal.from_structure(e.structure) for e in open_], folder)
         values = [row.get(target.property) for row in rows]
         order = np.argsort([-target.merit(v) if v is not None else 0.0 for v in values], kind="stable")
         best_open = [open_[i] for i in order]
@@ -153,22 +141,18 @@ class CandidateProposer:
         ends = [end for end in (target.minimum, target.maximum) if end is not None]
         return float(np.mean(ends)) if ends else max(values, key=target.merit)
 
-    def _drafts(
-        self, proposals: Sequence[Proposal], version: ModelVersion, round_: int, actors: ModelActors
-    ) -> list[Draft]:
+    def _drafts(self, proposals: Sequence[Proposal], version: ModelVersion) -> list[Draft]:
         """Proposals with their predictions and their prototype."""
-        rows, sigmas = self._predict([proposal.crystal for proposal in proposals], actors)
+        rows, sigmas = self._predict([proposal.crystal for proposal in proposals], self._models / version.id)
         return [
             _draft(proposal, version, row, sigma) for proposal, row, sigma in zip(proposals, rows, sigmas, strict=True)
         ]
 
-    def _predict(
-        self, crystals: Sequence[Crystal], actors: ModelActors
-    ) -> tuple[list[dict[str, float | None]], list[float]]:
+    def _predict(self, crystals: Sequence[Crystal], folder: Path) -> tuple[list[dict[str, float | None]], list[float]]:
         batches = [list(crystals[i : i + BATCH]) for i in range(0, len(crystals), BATCH)]
         rows: list[dict[str, float | None]] = []
         sigmas: list[float] = []
-        for some_rows, some_sigmas in actors.screeners.map("predict", batches):
+        for some_rows, some_sigmas in self._runtime.actors().screeners.map("predict", folder, batches):
             rows += some_rows
             sigmas += some_sigmas
         return rows, sigmas

@@ -1,65 +1,73 @@
-"""Ray on this machine or on a cluster, and Keras in this process: started when first needed, ended at the end."""
+"""Ray and the actors of a campaign, on this machine or on a cluster: started when first needed, ended at the end."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import ray
 
+from orchestrator.actors import ModelActors
 from orchestrator.config import Campaign
 from orchestrator.parts import Tell
+from orchestrator.quiet import quiet_keras
 
 log = logging.getLogger(__name__)
 
 
-def quiet_keras() -> None:
-    """Import Keras without TensorFlow's greetings on stderr, which no setting of its own silences."""
-    if "keras" in sys.modules:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.pop("TF_USE_LEGACY_KERAS", None)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        import_module("keras")
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 class RayRuntime:
-    """One Ray session of a campaign."""
+    """One Ray session of a campaign, with its generators and screeners."""
 
     def __init__(self, campaign: Campaign, tell: Tell) -> None:
-        self._resources = campaign.ray
-        self._tell = tell
-        self._ours = False
+        self._campaign, self._tell = campaign, tell
+        self._actors: ModelActors | None = None
 
     def start(self) -> None:
-        """Connect to the campaign's cluster, or start Ray on this machine; does nothing when it runs already."""
-        if ray.is_initialized():
-            return
-        self._tell("preparing", what="starting Ray")
-        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        options: dict[str, Any] = {"address": self._resources.address or "local"}
-        if not self._resources.address:
-            # Logical CPUs: the trainer's, and a share for each actor, whatever the number of cores here.
-            wanted = self._resources.train_workers * self._resources.cpus_per_train_worker + 1
-            options |= {"num_cpus": max(os.cpu_count() or 1, int(wanted))}
+        """Everything that takes seconds to start: Keras here, Ray, the actors with Keras in them. Does nothing twice."""
         quiet_keras()
-        ray.init(**options, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        self._ours = True
+        if not ray.is_initialized():
+            self._connect()
+        self.actors()
+
+    def actors(self) -> ModelActors:
+        """The campaign's actors."""
+        if self._actors is None:
+            resources = self._campaign.ray
+            self._actors = ModelActors(
+                self._campaign.voxels.n,
+                resources.generator_actors,
+                resources.screen_actors,
+                resources.gpus_per_generator,
+            )
+        return self._actors
+
+    def before_training(self) -> None:
+        """Start Ray where it is not running; where generators hold GPUs, take those back for the trainer."""
+        if self._campaign.ray.gpus_per_generator and self._actors is not None:
+            self._actors.close()
+            self._actors = None
+        quiet_keras()
+        if not ray.is_initialized():
+            self._connect()
 
     def shutdown(self) -> None:
-        """End our session; a cluster of the user's goes on."""
-        if self._ours:
+        """End our actors and our session; a cluster of the user's goes on."""
+        if self._actors is not None:
+            self._actors.close()
+            self._actors = None
+        if ray.is_initialized():
             ray.shutdown()
-            self._ours = False
+
+    def _connect(self) -> None:
+        """Connect to the campaign's cluster, or start Ray on this machine."""
+        resources = self._campaign.ray
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        options: dict[str, Any] = {"address": resources.address or "local"}
+        if not resources.address:
+            # Logical CPUs: the trainer's, and a share for each actor, whatever the number of cores here.
+            actors = resources.generator_actors + resources.screen_actors
+            wanted = resources.train_workers * resources.cpus_per_train_worker + actors / 4 + 1
+            options["num_cpus"] = max(os.cpu_count() or 1, int(wanted))
+        ray.init(**options, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
