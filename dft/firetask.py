@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +25,7 @@ from db.store import Store, StoreUnavailable
 from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.pw_run import Progress, run_pw
 from dft.relax import AttemptReport, GaveUp, Relaxed, relax, resume_point
+from dft.replay import Replay, was_cut_off
 from dft.settings import PwSettings
 from dft.stored_result import StoredResult, attempt_of
 
@@ -206,9 +207,14 @@ class _Work:
         if interruptions >= MAX_INTERRUPTIONS:
             return self._failed(f"interrupted {interruptions} times; does pw.x need more memory than there is?")
         attempts: list[Attempt] = []
+        replay = Replay(folder, self._launch)
+        recorded = {attempt.folder for attempt in candidate.attempts}
 
         def note(report: AttemptReport) -> None:
+            report = replace(report, folder=replay.names.get(report.folder, report.folder))
             attempts.append(attempt_of(report, len(candidate.attempts) + len(attempts) + 1, context.worker))
+            if report.folder and report.folder in recorded:
+                return
             try:
                 context.store.add_attempt(candidate.id, self.lease.token, attempts[-1], context.now())
             except StoreUnavailable:
@@ -221,7 +227,7 @@ class _Work:
                 settings,
                 context.table,
                 folder,
-                run=self._launch,
+                run=replay,
                 on_attempt=note,
                 start=_interrupted_at(folder),
                 command=context.pw_command,
@@ -245,7 +251,7 @@ class _Work:
         """The attempts that the store does not have yet, then the result."""
         store, candidate_id, token = self.context.store, self.candidate.id, self.lease.token
         stored = (store.candidate(candidate_id) or self.candidate).attempts
-        known = {(attempt.folder, attempt.outcome) for attempt in stored}
+        known = {(attempt.folder, attempt.outcome) for attempt in stored}  # interrupted attempts have no folder
         missing = [attempt for attempt in result.attempts if (attempt.folder, attempt.outcome) not in known]
         for number, attempt in enumerate(missing, start=len(stored) + 1):
             store.add_attempt(candidate_id, token, attempt.model_copy(update={"number": number}), self.context.now())
@@ -266,7 +272,9 @@ class _Work:
 
 
 def _interrupted_at(folder: Path) -> Structure | None:
-    """The last cell of an earlier worker that did not get to the end; None to start from the candidate's own."""
+    """The last cell of a launch that was cut off; None to begin with the candidate's own, replaying complete launches."""
+    if not was_cut_off(folder):
+        return None
     try:
         return resume_point(folder)
     except Exception:  # whatever a killed pw.x left in its output, starting over is right

@@ -8,6 +8,7 @@ from pathlib import Path
 from database_fixture import NOON
 
 from dft.failures import PwFailure
+from dft.pw_run import PwRun
 from dft.relax import AttemptReport, GaveUp, Relaxed
 
 
@@ -59,8 +60,9 @@ class FakeRelax:
     def __call__(self, structure, settings, table, folder, *, run, on_attempt, start, command):
         if isinstance(self.answer, Exception):
             raise self.answer
-        run("input", folder / "attempt-1", command=command, timeout_s=60.0)
-        attempts = [report(1, "converged" if self.answer == "relaxed" else "scf_not_converged")]
+        number = 1 + len(list(folder.glob("attempt-*")))
+        run("input", folder / f"attempt-{number}", command=command, timeout_s=60.0)
+        attempts = [report(number, "converged" if self.answer == "relaxed" else "scf_not_converged")]
         on_attempt(attempts[0])
         if self.answer == "relaxed":
             return relaxed(structure, attempts)
@@ -72,7 +74,12 @@ def fake_run(text, folder, *, command, timeout_s, on_progress):
     runs = folder.parent.parent
     with (runs / "launches").open("a") as file:
         file.write(folder.parent.name + "\n")
+    folder.mkdir(parents=True)
+    (folder / "pw.in").write_text(text)
     until(lambda: on_progress(None) or (runs / "gate").exists(), what="the gate")
+    for name in ("pw.out", "pw.err"):
+        (folder / name).touch()
+    return PwRun(0, "", "", None, 2.5, 3.0, False, folder)
 
 
 def launches(runs: Path) -> list[str]:

@@ -163,6 +163,43 @@ def test_an_answer_that_could_not_be_recorded_is_not_computed_again(store, conte
     assert launches(tmp_path) == [candidate_id]
 
 
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_launch_that_ended_before_its_worker_was_killed_is_not_repeated(store, context, tmp_path, noted):
+    candidate_id = queued(store)
+
+    class Killed(BaseException):
+        """Ends the worker right after pw.x, before or after the attempt was noted."""
+
+    class Dies(FakeRelax):
+        def __call__(self, *arguments, on_attempt, **options):
+            def note(report):
+                if noted:
+                    on_attempt(report)
+                raise Killed
+
+            return super().__call__(*arguments, on_attempt=note, **options)
+
+    with pytest.raises(Killed):
+        perform(candidate_id, context(relax=Dies(), ttl_s=60.0))
+    later = NOON + timedelta(minutes=2)
+    store.expire_leases(later)
+    assert perform(candidate_id, context(worker="worker-2", now=lambda: later)) is Outcome.RELAXED
+    attempts = store.candidate(candidate_id).attempts
+    assert sorted(attempt.outcome for attempt in attempts) == ["converged", "interrupted"]
+    assert [attempt.folder for attempt in attempts if attempt.folder] == ["attempt-1"]
+    assert launches(tmp_path) == [candidate_id]
+
+
+def test_a_launch_that_was_cut_off_is_made_again(store, context, tmp_path):
+    candidate_id = queued(store)
+    folder = tmp_path / candidate_id / "attempt-1"
+    folder.mkdir(parents=True)
+    (folder / "pw.in").write_text("input")
+    assert perform(candidate_id, context()) is Outcome.RELAXED
+    assert [attempt.folder for attempt in store.candidate(candidate_id).attempts] == ["attempt-2"]
+    assert launches(tmp_path) == [candidate_id]
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"key": "another"}'])
 def test_a_waiting_answer_that_is_not_this_one_is_ignored(store, context, tmp_path, text):
     candidate_id = queued(store)
