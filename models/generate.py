@@ -1,0 +1,257 @@
+"""Latent vectors to proposed crystals: random, around a base compound, between two. Screening lives elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batches import canonical_origin, draw_maps
+from models.channels import Floats, from_channels
+from models.crystal import Crystal, InvalidCrystal
+from models.reconstruct import (
+    ReconstructConfig,
+    Reconstruction,
+    ReconstructionError,
+    SpeciesFrom,
+    structure_from_map,
+    symmetrise,
+)
+from models.segmentation import SegmentConfig
+from models.unet import UNet, segment
+from models.vae import DECILES, Decoded, DensityVAE
+from models.voxels import VoxelConfig
+
+
+class Kind(StrEnum):
+    """How a latent vector was drawn."""
+
+    RANDOM = "random"
+    AROUND = "around"
+    BETWEEN = "between"
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """How decoded maps become crystals.
+
+    Attributes:
+        voxels: the grid and atom widths that the networks were trained with.
+        element_threshold: elements that the latent's element head gives less than this do not occur in the crystal.
+        symprec_ang: tolerance of the symmetrised crystal's positions. A network's atoms scatter by about a quarter of
+            a voxel, so it is far above a DFT code's.
+        reconstruct: thresholds of the reconstruction; its species_from and voxels are set here.
+        species_from: vote of the UNet, fit to the density, or both.
+    """
+
+    voxels: VoxelConfig = field(default_factory=lambda: VoxelConfig(n=16))
+    element_threshold: float = 0.5
+    symprec_ang: float = 0.3
+    reconstruct: ReconstructConfig = field(
+        default_factory=lambda: ReconstructConfig(segment=SegmentConfig(occupancy_threshold=0.5))
+    )
+    species_from: SpeciesFrom = SpeciesFrom.DENSITY
+
+    @property
+    def reading(self) -> ReconstructConfig:
+        """The reconstruction's configuration with this one's grid and species decision."""
+        return replace(self.reconstruct, voxels=self.voxels, species_from=self.species_from)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A known compound to generate from.
+
+    Attributes:
+        name: shown as the origin of candidates, for example its formula.
+        crystal: conventional cell.
+        e_f_ev: formation energy in eV/atom, which gives its condition; None when unknown.
+    """
+
+    name: str
+    crystal: Crystal
+    e_f_ev: float | None = None
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Latent vectors and where they come from."""
+
+    latent: Floats  # [b, latent]
+    condition: Floats  # [b, 10]
+    bases: tuple[tuple[str, ...], ...]
+    kind: Kind
+
+    def __len__(self) -> int:
+        return len(self.latent)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A generated crystal, before any screening.
+
+    Attributes:
+        crystal: symmetrised conventional cell.
+        raw: as read from the maps.
+        latent: [latent].
+        condition: [10], all zero without one.
+        bases: names of the base compounds.
+        kind: how the latent was drawn.
+        confidence: of the least certain site, 0 to 1.
+    """
+
+    crystal: Crystal
+    raw: Crystal
+    latent: Floats
+    condition: Floats
+    bases: tuple[str, ...]
+    kind: Kind
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What came out of some draws, in their order; failures counted by reason."""
+
+    made: tuple[Proposal, ...]
+    failures: Counter[str]
+
+
+def draw_random(vae: DensityVAE, rng: np.random.Generator, count: int, deciles: Sequence[int] | None = None) -> Draws:
+    """Latents from the prior N(0, 1).
+
+    Args:
+        vae: gives the latent's size, and whether it knows any decile.
+        rng: source of randomness.
+        count: how many.
+        deciles: conditions to go through in turn, 0 (lowest formation energy) to 9; all of them when None.
+
+    Raises:
+        ValueError: a decile outside 0 to 9.
+    """
+    wanted = list(range(DECILES)) if deciles is None else list(deciles)
+    if not wanted or min(wanted) < 0 or max(wanted) >= DECILES:
+        raise ValueError(f"deciles {wanted}: give numbers from 0 to {DECILES - 1}")
+    condition = np.zeros((count, DECILES), np.float32)
+    if vae.config.decile_edges_ev:
+        condition[np.arange(count), np.resize(wanted, count)] = 1.0
+    latent = rng.standard_normal((count, vae.config.latent)).astype(np.float32)
+    return Draws(latent, condition, ((),) * count, Kind.RANDOM)
+
+
+def draw_around(
+    vae: DensityVAE, rng: np.random.Generator, count: int, bases: Sequence[Base], voxels: VoxelConfig, scale: float
+) -> Draws:
+    """Draw z ~ N(mu_base, scale^2) under the base's decile, going through the bases in turn.
+
+    Args:
+        vae: encodes the bases.
+        rng: source of randomness.
+        count: how many.
+        bases: compounds to start from.
+        voxels: the grid.
+        scale: a standard deviation (the paper's "variance 0.5" is one in its code).
+    """
+    mean, condition = encode_bases(vae, bases, voxels)
+    which = np.resize(np.arange(len(bases)), count)
+    noise = rng.standard_normal((count, vae.config.latent)).astype(np.float32)
+    names = tuple((bases[int(i)].name,) for i in which)
+    return Draws(mean[which] + np.float32(scale) * noise, condition[which], names, Kind.AROUND)
+
+
+def draw_between(
+    vae: DensityVAE,
+    rng: np.random.Generator,
+    count: int,
+    bases: Sequence[Base],
+    voxels: VoxelConfig,
+    scale: float = 0.0,
+) -> Draws:
+    """Points on the lines between pairs of bases, at random places, with the condition of the nearer end.
+
+    Raises:
+        ValueError: fewer than two bases.
+    """
+    if len(bases) < 2:
+        raise ValueError(f"{len(bases)} base compound: lines need two; name another one or draw around it")
+    mean, condition = encode_bases(vae, bases, voxels)
+    ends = np.stack([rng.choice(len(bases), 2, replace=False) for _ in range(count)]).reshape(-1, 2)
+    along = rng.random((count, 1)).astype(np.float32)
+    noise = rng.standard_normal((count, vae.config.latent)).astype(np.float32)
+    latent = (1 - along) * mean[ends[:, 0]] + along * mean[ends[:, 1]] + np.float32(scale) * noise
+    nearer = np.where(along[:, 0] < 0.5, ends[:, 0], ends[:, 1])
+    names = tuple((bases[int(i)].name, bases[int(j)].name) for i, j in ends)
+    return Draws(latent, condition[nearer], names, Kind.BETWEEN)
+
+
+def encode_bases(vae: DensityVAE, bases: Sequence[Base], voxels: VoxelConfig) -> tuple[Floats, Floats]:
+    """Latent mean [b, latent] and condition [b, 10] of base compounds."""
+    e_f = np.array([np.nan if base.e_f_ev is None else base.e_f_ev for base in bases])
+    condition = vae.condition(e_f)
+    mean, _ = vae.encode(draw_maps([canonical_origin(base.crystal) for base in bases], voxels), condition)
+    return mean, condition
+
+
+def propose(
+    vae: DensityVAE, unet: UNet, draws: Draws, config: GenerateConfig, allowed: Sequence[int] | None = None
+) -> Proposals:
+    """Decode, segment, reconstruct and symmetrise.
+
+    Args:
+        vae: the decoder.
+        unet: the segmentation.
+        draws: latent vectors.
+        config: thresholds.
+        allowed: atomic numbers that may occur; all when None.
+    """
+    decoded = vae.decode(draws.latent, draws.condition)  # maps [b, n, n, n, 4]
+    segmentation = segment(unet, decoded.maps, allowed)  # species, occupancy [b, n, n, n]
+    density, _ = from_channels(decoded.maps)  # [b, n, n, n]
+    elements = likely_elements(decoded, config.element_threshold, allowed)
+    made, failures = [], Counter[str]()
+    for i in range(len(draws)):
+        try:
+            read = structure_from_map(
+                density[i],
+                segmentation.species[i],
+                segmentation.occupancy[i],
+                decoded.lattice[i],
+                config.reading,
+                elements[i],
+            )
+            made.append(_proposal(draws, i, read, config))
+        except ReconstructionError as error:
+            failures[error.reason.value] += 1
+        except InvalidCrystal:
+            failures["invalid crystal"] += 1
+    return Proposals(tuple(made), failures)
+
+
+def likely_elements(decoded: Decoded, threshold: float, allowed: Sequence[int] | None) -> list[tuple[int, ...]]:
+    """Elements that each decoded crystal may have: those the latent names, at least its likeliest one."""
+    probability: NDArray[np.floating] = decoded.elements.copy()
+    probability[:, 0] = 0.0
+    if allowed is not None:
+        outside = np.setdiff1d(np.arange(probability.shape[1]), np.array(allowed))
+        probability[:, outside] = 0.0
+    best = probability.argmax(axis=1)
+    return [
+        tuple(sorted({int(z) for z in np.flatnonzero(row >= threshold)} | {int(top)}))
+        for row, top in zip(probability, best, strict=True)
+    ]
+
+
+def _proposal(draws: Draws, i: int, read: Reconstruction, config: GenerateConfig) -> Proposal:
+    return Proposal(
+        crystal=symmetrise(read.crystal, config.symprec_ang),
+        raw=read.crystal,
+        latent=draws.latent[i],
+        condition=draws.condition[i],
+        bases=draws.bases[i],
+        kind=draws.kind,
+        confidence=read.confidence,
+    )
