@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -70,7 +71,7 @@ class Server:
         Raises:
             DatabaseUnavailable: it is still running after 20 s.
         """
-        if self.kind == "uri":
+        if self.kind == "uri" or not _listens(self.uri):
             return
         # mongod hangs up instead of answering, and a server that has ended already is what we want
         with connect(self.uri) as client, suppress(PyMongoError):
@@ -124,6 +125,8 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 def _given(uri: str, folder: Path) -> Server:
     shown = _without_password(uri)
+    if not uri.startswith(("mongodb://", "mongodb+srv://")):
+        raise DatabaseUnavailable(f"{shown} is not a usable MongoDB connection string: it starts with mongodb://")
     version = _wait_for(uri, shown)
     mark = folder / "probed.json"
     identity = {"server": hashlib.sha256(uri.encode()).hexdigest(), "version": version}
@@ -195,11 +198,9 @@ def _running_embedded(folder: Path) -> Server | None:
 def _start_embedded(folder: Path, idle_s: float) -> Server:
     data = folder / "embedded"
     command = [sys.executable, "-P", "-m", "db.embedded", "--folder", str(data), "--idle", str(idle_s), "--detach"]
-    for attempt in range(int(STOP_S / _POLL_S)):
-        outcome = _run(command, folder)
-        if outcome.returncode == 0:
-            break
-        if "is served by process" not in outcome.stderr or attempt * _POLL_S > STOP_S:
+    deadline = time.monotonic() + STOP_S
+    while (outcome := _run(command, folder)).returncode != 0:
+        if "is served by process" not in outcome.stderr or time.monotonic() > deadline:
             raise DatabaseUnavailable(f"the embedded database did not start: {_last_line(outcome.stderr)}")
         time.sleep(_POLL_S)  # the one before is about to stop
     server = _running_embedded(folder)
@@ -223,11 +224,11 @@ def _mongod_uri(folder: Path) -> str:
 def _start_mongod(mongod: str, folder: Path) -> Server:
     place = embedded.prepare(folder / "mongod")
     (place / "data").mkdir(exist_ok=True)
-    socket = place / "mongo.sock"
-    if len(os.fsencode(socket)) > embedded.MAX_SOCKET_PATH_BYTES:
-        raise DatabaseUnavailable(f"{socket} is too long for a socket; give a folder with a shorter path")
+    path = place / "mongo.sock"
+    if len(os.fsencode(path)) > embedded.MAX_SOCKET_PATH_BYTES:
+        raise DatabaseUnavailable(f"{path} is too long for a socket; give a folder with a shorter path")
     command = [mongod, "--fork", "--dbpath", str(place / "data"), "--logpath", str(place / "mongod.log"), "--logappend"]
-    command += ["--pidfilepath", str(place / "mongod.pid"), "--bind_ip", str(socket), "--filePermissions", "0600"]
+    command += ["--pidfilepath", str(place / "mongod.pid"), "--bind_ip", str(path), "--filePermissions", "0600"]
     outcome = _run(command, folder)
     server = _running_mongod(folder) if outcome.returncode == 0 else None
     if server is None:
@@ -251,7 +252,15 @@ def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[-1]
 
 
+def _listens(uri: str) -> bool:
+    """Whether somebody accepts connections on the socket of one of our servers; the file may outlive a killed one."""
+    with socket.socket(socket.AF_UNIX) as attempt:
+        return attempt.connect_ex(unquote(uri.removeprefix("mongodb://"))) == 0
+
+
 def _answers(uri: str) -> bool:
+    if not _listens(uri):
+        return False
     try:
         _hello(uri)
     except PyMongoError:

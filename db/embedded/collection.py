@@ -6,19 +6,19 @@ Documents are never changed in place: a change replaces the entry, so that curso
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import bson
 from bson.errors import InvalidDocument
 from bson.objectid import ObjectId
-from mongomock.filtering import filter_applies
 
 from db.embedded import storage
 from db.embedded.errors import Code, CommandError
 from db.embedded.index import Index
 from db.embedded.journal import Journal
-from db.embedded.values import MAX_DOCUMENT_BYTES, SCALARS, STORED, Document, canonical
+from db.embedded.matching import equalities, predicate
+from db.embedded.values import MAX_DOCUMENT_BYTES, STORED, Document, canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,14 @@ class Collection:
     def matching(self, query: Document) -> Iterator[Entry]:
         """Entries that match, in order of insertion; safe against changes made while iterating."""
         entries, rest = self._narrow(query)
-        if rest and not entries:
-            filter_applies(rest, {})  # a malformed filter is an error also where nothing can match
-        for entry in entries:
-            if not rest or filter_applies(rest, entry.document):
-                yield entry
+        matches = predicate(rest)
+        if matches is None:
+            yield from entries
+            return
+        if not entries:  # a malformed filter is an error also where there is nothing to find
+            with suppress(KeyError, TypeError):  # an expression over fields that the empty document lacks
+                matches({})
+        yield from (entry for entry in entries if matches(entry.document))
 
     def insert(self, document: Document) -> Entry:
         """Add a document; an `_id` is made where it has none.
@@ -179,15 +182,15 @@ class Collection:
         best: list[Entry] | None = None
         served = None
         lookups = {index.leading_path: index for index in self.indexes.values()}
-        for path, values, whole in _equalities(query):
-            if path == "_id":
-                found = [self._by_key[key] for key in dict.fromkeys(map(canonical, values)) if key in self._by_key]
-            elif path in lookups:
-                found = [self._by_number[number] for number in lookups[path].holders(values)]
+        for one in equalities(query):
+            if one.path == "_id":
+                found = [self._by_key[key] for key in dict.fromkeys(one.values) if key in self._by_key]
+            elif one.path in lookups:
+                found = [self._by_number[number] for number in lookups[one.path].holders(one.values)]
             else:
                 continue
             if best is None or len(found) < len(best):
-                best, served = found, path if whole else None
+                best, served = found, one.path if one.whole else None
         if best is None:
             return list(self._by_number.values()), query
         best.sort(key=lambda entry: entry.number)
@@ -213,23 +216,3 @@ def encoded(document: Document) -> bytes:
             Code.BSONObjectTooLarge, f"the document has {len(raw)} bytes, the limit is {MAX_DOCUMENT_BYTES}"
         )
     return raw
-
-
-def _equalities(query: Document) -> Iterator[tuple[str, list[Any], bool]]:
-    """(path, scalar values, whether that is the whole condition on a top-level path) for what a hash can answer."""
-    for path, condition in query.items():
-        if path == "$and" and isinstance(condition, list):
-            for part in condition:
-                if isinstance(part, dict):
-                    yield from ((inner, values, False) for inner, values, _ in _equalities(part))
-            continue
-        values: Any = None
-        whole = True
-        if isinstance(condition, SCALARS):
-            values = [condition]
-        elif isinstance(condition, dict) and isinstance(condition.get("$eq"), SCALARS):
-            values, whole = [condition["$eq"]], len(condition) == 1
-        elif isinstance(condition, dict) and isinstance(condition.get("$in"), list):
-            values, whole = condition["$in"], len(condition) == 1
-        if values is not None and all(isinstance(value, SCALARS) for value in values):
-            yield path, values, whole

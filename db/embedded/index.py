@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from itertools import product
-from typing import Any
 
 from mongomock.filtering import filter_applies
 
@@ -39,11 +38,11 @@ class Index:
         partial = "partialFilterExpression" in self.spec or any(part.isdigit() for part in path.split("."))
         return None if partial else path
 
-    def holders(self, values: Iterable[Any]) -> dict[int, None]:
-        """Numbers of the documents whose leading path equals one of the scalar `values`."""
+    def holders(self, values: Iterable[Hashable]) -> dict[int, None]:
+        """Numbers of the documents whose leading path equals one of the scalar `values`, given in canonical form."""
         found: dict[int, None] = {}
         for value in values:
-            found.update(self._leading.get(canonical(value), {}))
+            found.update(self._leading.get(value, {}))
         return found
 
     def check(self, number: int, document: Document) -> None:

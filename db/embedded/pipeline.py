@@ -6,11 +6,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from mongomock import aggregate
-from mongomock.filtering import filter_applies
 
 from db.embedded.collection import Collection
 from db.embedded.dates import date_from_string
 from db.embedded.errors import Code, CommandError
+from db.embedded.matching import predicate
 from db.embedded.shape import ordered
 from db.embedded.values import Document, canonical, path_values
 
@@ -56,7 +56,8 @@ def evaluate(expression: Any, document: Document) -> Any:  # noqa: ANN401
 
 
 def _match(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
-    return [document for document in documents if filter_applies(options, document)]
+    matches = predicate(options)
+    return documents if matches is None else list(filter(matches, documents))
 
 
 def _sort(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
