@@ -58,7 +58,9 @@ def distinct(request: Request) -> Reply:
     seen: dict[Any, Any] = {}
     for value in values:
         seen.setdefault(canonical(value), value)
-    return {"values": list(seen.values()), "ok": 1.0}
+    reply = {"values": list(seen.values()), "ok": 1.0}
+    encoded(reply)  # refused where it would not fit
+    return reply
 
 
 def aggregate(request: Request) -> Reply:
