@@ -211,10 +211,10 @@ class _Work:
         recorded = {attempt.folder for attempt in candidate.attempts}
 
         def note(report: AttemptReport) -> None:
-            report = replace(report, folder=replay.names.get(report.folder, report.folder))
-            attempts.append(attempt_of(report, len(candidate.attempts) + len(attempts) + 1, context.worker))
+            report = replace(report, folder=replay.answered(report.folder))
             if report.folder and report.folder in recorded:
                 return
+            attempts.append(attempt_of(report, len(candidate.attempts) + len(attempts) + 1, context.worker))
             try:
                 context.store.add_attempt(candidate.id, self.lease.token, attempts[-1], context.now())
             except StoreUnavailable:
@@ -272,7 +272,7 @@ class _Work:
 
 
 def _interrupted_at(folder: Path) -> Structure | None:
-    """The last cell of a launch that was cut off; None to begin with the candidate's own, replaying complete launches."""
+    """The last cell of a launch that was cut off; None to begin with the candidate's own, through complete launches."""
     if not was_cut_off(folder):
         return None
     try:

@@ -11,47 +11,64 @@ from typing import Any
 from dft.pw_run import INPUT, STDERR, STDOUT, XML, PwRun
 
 COMPLETE = "launch.json"
-"""Written last: a launch without it was cut off."""
+"""Written last: a launch without it was cut off, from outside or by its time limit."""
 
 
 class Replay:
     """Stands between `relax` and `run_pw`: answers from the candidate's folder where the same input ran to its end.
 
     Args:
-        folder: of the candidate; its launches are in `attempt-1` and on.
+        folder: of the candidate; `relax` makes `attempt-1` and on in it.
         run: launches pw.x where there is nothing to find.
     """
 
     def __init__(self, folder: Path, run: Callable[..., PwRun]) -> None:
-        self._run = run
-        self._earlier = {path.parent for path in folder.glob(f"attempt-*/{COMPLETE}")}
-        self.names: dict[str, str] = {}
-        """Name of a launch as `relax` counts it -> the folder it was found in."""
+        self._folder, self._run = folder, run
+        self._earlier = sorted(path.parent for path in folder.rglob(COMPLETE))
+        self._found: dict[str, str] = {}  # name of an attempt now -> name of the one that answered
+        self._launched: set[str] = set()  # attempts in which pw.x was started
 
     def __call__(self, input_text: str, folder: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
         """Like `run_pw`; the folder stays unmade where an earlier launch answers."""
-        for earlier in sorted(self._earlier):
-            found = _read(earlier, input_text)
-            if found is not None:
+        attempt = self._attempt(folder)
+        for earlier in self._earlier:
+            answer = _read(earlier, input_text)
+            if answer is not None:
                 self._earlier.remove(earlier)
-                self.names[folder.name] = earlier.name
-                return found
+                self._found[attempt] = self._attempt(earlier)
+                return answer
+        self._launched.add(attempt)
         run = self._run(input_text, folder, **options)
-        facts = {"returncode": run.returncode, "cpu_s": run.cpu_s, "wall_s": run.wall_s, "timed_out": run.timed_out}
-        unfinished = folder / f"{COMPLETE}.partial"
-        with unfinished.open("w") as file:
-            json.dump(facts, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(folder / COMPLETE)
+        if run.returncode >= 0 and not run.timed_out:
+            _write(folder, run)
         return run
+
+    def answered(self, attempt: str) -> str:
+        """The attempt whose files hold all launches of this one: an earlier one, or itself."""
+        return attempt if attempt in self._launched else self._found.get(attempt, attempt)
+
+    def _attempt(self, folder: Path) -> str:
+        return folder.relative_to(self._folder).parts[0]
 
 
 def was_cut_off(folder: Path) -> bool:
-    """Whether the last launch in a candidate's folder did not run to its end."""
+    """Whether a candidate's last attempt is one launch that did not run to its end.
+
+    A series of launches is another matter: those before the last are answered, so it goes on where it was.
+    """
     attempts = [path for path in folder.glob("attempt-*") if path.name.removeprefix("attempt-").isdigit()]
     last = max(attempts, key=lambda path: int(path.name.removeprefix("attempt-")), default=None)
-    return last is not None and not (last / COMPLETE).exists()
+    return last is not None and (last / INPUT).exists() and not (last / COMPLETE).exists()
+
+
+def _write(folder: Path, run: PwRun) -> None:
+    facts = {"returncode": run.returncode, "cpu_s": run.cpu_s, "wall_s": run.wall_s, "timed_out": run.timed_out}
+    unfinished = folder / f"{COMPLETE}.partial"
+    with unfinished.open("w") as file:
+        json.dump(facts, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(folder / COMPLETE)
 
 
 def _read(folder: Path, input_text: str) -> PwRun | None:
