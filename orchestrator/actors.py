@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +13,9 @@ from orchestrator.quiet import quiet_keras
 
 if TYPE_CHECKING:
     from models.crystal import Crystal
-    from models.generate import Batch, Request
+    from models.generate import Base, Draws, Proposals
+    from models.vae import DensityVAE
+    from models.voxels import VoxelConfig
 
 T = TypeVar("T")
 RESTARTS = 3
@@ -23,23 +26,47 @@ class ActorsKeepDying(Exception):
     """An actor died more often than RESTARTS in one call."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """A batch of latents to draw and decode.
+
+    Attributes:
+        kind: "random", "around" or "between".
+        count: how many latents.
+        seed: of this batch alone.
+        bases: compounds to draw around or between; not used for random ones.
+        wanted_e_f_ev: random latents are conditioned on its decile, eV/atom; on all deciles in turn where None.
+        scale: standard deviation round a base's latent mean.
+        allowed: atomic numbers that may occur.
+    """
+
+    kind: str
+    count: int
+    seed: int
+    bases: tuple[Base, ...]
+    wanted_e_f_ev: float | None
+    scale: float
+    allowed: tuple[int, ...]
+
+
 class Generator:
     """Decodes latents into crystals. Holds the VAE and the UNet of the model version it was last asked for.
 
     Every call names the version's folder, so an actor that Ray started anew after a death loads what it lacks.
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, voxels: VoxelConfig) -> None:
         quiet_keras()
-        self._n = n
+        self._voxels = voxels
         self._folder = ""
 
-    def generate(self, folder: str, request: Request) -> Batch:
+    def generate(self, folder: str, request: Request) -> Proposals:
         """The crystals of one request, and its failures counted by reason."""
-        from models.generate import generate
+        from models.generate import GenerateConfig, propose
 
         self._load(folder)
-        return generate(self._vae, self._unet, request)
+        draws = _draw(self._vae, request, self._voxels)
+        return propose(self._vae, self._unet, draws, GenerateConfig(voxels=self._voxels), request.allowed)
 
     def _load(self, folder: str) -> None:
         from models.checkpoint import load
@@ -47,9 +74,26 @@ class Generator:
         from models.vae import DensityVAE
 
         if folder != self._folder:
-            self._vae = load(Path(folder) / "vae", DensityVAE, n=self._n)
-            self._unet = load(Path(folder) / "unet", UNet, n=self._n)
+            self._vae = load(Path(folder) / "vae", DensityVAE, n=self._voxels.n)
+            self._unet = load(Path(folder) / "unet", UNet, n=self._voxels.n)
             self._folder = folder
+
+
+def _draw(vae: DensityVAE, request: Request, voxels: VoxelConfig) -> Draws:
+    """The latents of a request; the same seed gives the same ones."""
+    import numpy as np
+
+    from models.generate import draw_around, draw_between, draw_random
+
+    rng = np.random.default_rng(request.seed)
+    if request.kind == "around":
+        return draw_around(vae, rng, request.count, request.bases, voxels, request.scale)
+    if request.kind == "between":
+        return draw_between(vae, rng, request.count, request.bases, voxels, request.scale / 2)
+    deciles = None
+    if request.wanted_e_f_ev is not None and vae.config.decile_edges_ev:
+        deciles = [int(vae.condition(np.array([request.wanted_e_f_ev]))[0].argmax())]
+    return draw_random(vae, rng, request.count, deciles)
 
 
 class Screener:
@@ -108,9 +152,9 @@ class ActorGroup:
 class ModelActors:
     """The generators and screeners of a campaign."""
 
-    def __init__(self, n: int, generators: int, screeners: int, gpus: float = 0.0) -> None:
+    def __init__(self, voxels: VoxelConfig, generators: int, screeners: int, gpus: float = 0.0) -> None:
         share: Mapping[str, float] = {"num_cpus": 0.25}
-        self.generators = ActorGroup(Generator, (n,), generators, **share, num_gpus=gpus)
+        self.generators = ActorGroup(Generator, (voxels,), generators, **share, num_gpus=gpus)
         self.screeners = ActorGroup(Screener, (), screeners, **share)
 
     def close(self) -> None:

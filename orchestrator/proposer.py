@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from db.records import ModelVersion
+from db.records import ModelVersion, OriginKind
 from models.crystal import Crystal
 from models.elements import atomic_numbers
-from models.generate import Base, Batch, Kind, Proposal, Request
 from models.prototypes import match_prototype
 from orchestrator.acquisition import choose
+from orchestrator.actors import Request
 from orchestrator.cold_start import anonymous_formulas, choose_decorated, decorated_pool
 from orchestrator.config import Campaign
 from orchestrator.dataset import Example, TrainingSet
@@ -30,6 +31,9 @@ from orchestrator.screen import (
     valid_distances,
     wanted_formula,
 )
+
+if TYPE_CHECKING:  # importing it starts Keras, which waits until pw.x is at work
+    from models.generate import Base, Proposal, Proposals
 
 BASES = 24
 """Base compounds of a round: half of them the best known, half not computed yet and predicted best."""
@@ -65,8 +69,8 @@ class CandidateProposer:
         folder = self._models / version.id
         bases = self._bases(training, known, folder)
         requests = self._requests(round_, training, bases)
-        batches: list[Batch] = self._runtime.actors().generators.map("generate", folder, requests)
-        proposals = [proposal for batch in batches for proposal in batch.proposals]
+        batches: list[Proposals] = self._runtime.actors().generators.map("generate", folder, requests)
+        proposals = [proposal for batch in batches for proposal in batch.made]
         drafts = self._drafts(proposals, version)
         funnel = run_funnel(drafts, self._filters(training, known), generated=sum(r.count for r in requests))
         rng = np.random.default_rng([self._campaign.seed, round_, 3])
@@ -102,12 +106,16 @@ class CandidateProposer:
     def _requests(self, round_: int, training: TrainingSet, bases: Sequence[Base]) -> list[Request]:
         """Batches of latents: the campaign's shares of random, around and between."""
         generation = self._campaign.generate
-        shares = {Kind.RANDOM: generation.random, Kind.AROUND: generation.around, Kind.BETWEEN: generation.between}
+        shares = {
+            OriginKind.RANDOM: generation.random,
+            OriginKind.AROUND: generation.around,
+            OriginKind.BETWEEN: generation.between,
+        }
         if len(bases) < 2:
-            shares[Kind.BETWEEN] = 0.0
+            shares[OriginKind.BETWEEN] = 0.0
         if not bases:
-            shares[Kind.AROUND] = 0.0
-            shares[Kind.RANDOM] = 1.0
+            shares[OriginKind.AROUND] = 0.0
+            shares[OriginKind.RANDOM] = 1.0
         total = sum(shares.values())
         allowed = tuple(sorted(atomic_numbers()[symbol] for symbol in self._campaign.elements))
         wanted = self._wanted_e_f(training)
@@ -118,7 +126,7 @@ class CandidateProposer:
                 size = min(BATCH, left)
                 requests.append(
                     Request(
-                        kind=kind,
+                        kind=str(kind),
                         count=size,
                         seed=int(
                             np.random.SeedSequence([self._campaign.seed, round_, len(requests)]).generate_state(1)[0]
@@ -145,7 +153,8 @@ class CandidateProposer:
         """Proposals with their predictions and their prototype."""
         rows, sigmas = self._predict([proposal.crystal for proposal in proposals], self._models / version.id)
         return [
-            _draft(proposal, version, row, sigma) for proposal, row, sigma in zip(proposals, rows, sigmas, strict=True)
+            _draft(proposal, version, self._campaign.seed, row, sigma)
+            for proposal, row, sigma in zip(proposals, rows, sigmas, strict=True)
         ]
 
     def _predict(self, crystals: Sequence[Crystal], folder: Path) -> tuple[list[dict[str, float | None]], list[float]]:
@@ -159,6 +168,8 @@ class CandidateProposer:
 
 
 def _base(example: Example) -> Base:
+    from models.generate import Base
+
     structure = example.structure
     prototype = match_prototype(structure)
     formula = structure.composition.reduced_formula
@@ -169,7 +180,7 @@ def _base(example: Example) -> Base:
     )
 
 
-def _draft(proposal: Proposal, version: ModelVersion, row: dict[str, float | None], sigma: float) -> Draft:
+def _draft(proposal: Proposal, version: ModelVersion, seed: int, row: dict[str, float | None], sigma: float) -> Draft:
     structure = proposal.crystal.to_structure()
     prototype = match_prototype(structure)
     return Draft(
@@ -178,16 +189,16 @@ def _draft(proposal: Proposal, version: ModelVersion, row: dict[str, float | Non
         prototype=str(prototype) if prototype else None,
         model_version=version.id,
         bases=proposal.bases,
-        latent=proposal.latent,
-        condition=proposal.condition,
-        seed=proposal.seed,
+        latent=tuple(round(float(x), 6) for x in proposal.latent),
+        condition=tuple(float(x) for x in proposal.condition),
+        seed=seed,
         confidence=proposal.confidence,
         predicted=row,
         sigma=sigma,
     )
 
 
-def failure_counts(batches: Sequence[Batch]) -> Counter[str]:
+def failure_counts(batches: Sequence[Proposals]) -> Counter[str]:
     """Why latents gave no crystal, summed over batches."""
     total: Counter[str] = Counter()
     for batch in batches:

@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+from models.voxels import VoxelConfig
 from orchestrator.actors import ModelActors
 from orchestrator.config import Campaign
 from orchestrator.parts import Tell
@@ -35,7 +36,7 @@ class RayRuntime:
         if self._actors is None:
             resources = self._campaign.ray
             self._actors = ModelActors(
-                self._campaign.voxels.n,
+                VoxelConfig(n=self._campaign.voxels.n, width_scale=self._campaign.voxels.width_scale),
                 resources.generator_actors,
                 resources.screen_actors,
                 resources.gpus_per_generator,
