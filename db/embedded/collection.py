@@ -161,7 +161,9 @@ class Collection:
         except CommandError as error:
             raise self._named(error) from None
         self._swap(old, new)
-        self._journal.note(lambda: self._swap(new, old), storage.put_document(new.number, self.id, new.raw))
+        added = storage.add_document(new.number, self.id, new.raw)
+        statement = added if old is None else storage.change_document(new.number, new.raw)
+        self._journal.note(lambda: self._swap(new, old), statement)
 
     def _swap(self, old: Entry | None, new: Entry | None) -> None:
         for index in self.indexes.values():

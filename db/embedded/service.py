@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import selectors
@@ -22,6 +23,8 @@ from db.embedded.wire import ProtocolError, encode_reply, read_message
 log = logging.getLogger(__name__)
 
 IDLE_S = 300.0
+_GC_THRESHOLDS = (100_000, 50, 1000)
+"""Stored documents are trees and need no cycle collector, which would walk through all of them again and again."""
 _GRACE_S = 5.0
 """How long a stopping server waits for answers under way."""
 
@@ -49,6 +52,7 @@ def serve(
     """
     folder = folders.prepare(folder)
     with folders.lock(folder):
+        gc.set_threshold(*_GC_THRESHOLDS)
         engine = Engine(Storage(folder / folders.DATA), cursor_timeout_s)
         with folders.announced(folder, socket_path) as path, _listening(path) as listener:
             service = Service(engine, listener, idle_s)

@@ -23,7 +23,6 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS collections(
     id INTEGER PRIMARY KEY, database TEXT NOT NULL, name TEXT NOT NULL, indexes BLOB NOT NULL, UNIQUE(database, name));
 CREATE TABLE IF NOT EXISTS documents(number INTEGER PRIMARY KEY, collection INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS documents_by_collection ON documents(collection);
 """
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -98,9 +97,14 @@ class Storage:
         self._file.close()
 
 
-def put_document(number: int, collection: int, body: bytes) -> Statement:
-    """Insert or replace a document."""
-    return "INSERT OR REPLACE INTO documents VALUES(?, ?, ?)", (number, collection, body)
+def add_document(number: int, collection: int, body: bytes) -> Statement:
+    """Insert a document."""
+    return "INSERT INTO documents VALUES(?, ?, ?)", (number, collection, body)
+
+
+def change_document(number: int, body: bytes) -> Statement:
+    """Replace a document by another."""
+    return "UPDATE documents SET body = ? WHERE number = ?", (body, number)
 
 
 def remove_document(number: int) -> Statement:

@@ -57,6 +57,8 @@ def canonical(value: Any) -> Hashable:  # noqa: ANN401
 
 def sort_key(document: Document, path: str, direction: int) -> tuple[int, Any]:
     """Key of a document in an ordering by `path`: an array counts as its smallest (or, descending, largest) element."""
+    if "." not in path and not isinstance(document.get(path), list):
+        return _rank(document.get(path))
     keys = [_rank(value) for value in path_values(document, path.split("."))] or [(5, 0)]
     if len(keys) == 1:
         return keys[0]
