@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,9 @@ def now():
 def launchpad(mongodb_uri, database_name):
     launchpad = open_launchpad(mongodb_uri, database_name)
     yield launchpad
+    for thread in threading.enumerate():
+        if "ping_launch" in thread.name:  # FireWorks pings once more after the end of a launch
+            thread.join(timeout=30)
     launchpad.connection.close()
 
 
