@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "orchestrator/actors.py": OURS | {"ray"},
     "orchestrator/train.py": OURS | {"ray", "tensorflow", "keras"},
     "orchestrator/compose.py": OURS | {"ray"},
-    "orchestrator/runtime.py": {"orchestrator", "ray"},
+    "orchestrator/runtime.py": {"orchestrator", "models", "ray"},
     "orchestrator/workers.py": {"orchestrator", "subprocess"},
     "orchestrator/policy.py": {"orchestrator"},
     "orchestrator/screen.py": {"orchestrator", "models"},
