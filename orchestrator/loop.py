@@ -68,8 +68,10 @@ class Loop:
                 pass
             return action
         finally:
-            self._end_wait()
-            self._parts.workers.stop()
+            try:
+                self._end_wait()
+            finally:
+                self._parts.workers.stop()
 
     def step(self) -> Action:
         """Look, decide, act; returns what was done. Repeating a step that was cut off does no harm."""

@@ -207,6 +207,9 @@ class Progress:
         now = f"; pw.x on {running}" if running else ""
         self._doing(f"round {round}: {ended}/{len(candidates)} relaxations done{extra}{now}")
 
+    def _on_leases_expired(self, candidates: Sequence[str]) -> None:
+        self.say(f"  handed back, since their worker is gone: {', '.join(candidates)}")
+
     def _note_end(self, candidate: Candidate) -> None:
         before = self._known.get(candidate.id)
         self._known[candidate.id] = candidate.state
