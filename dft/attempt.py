@@ -97,7 +97,7 @@ def make_attempt(bench: Bench, number: int, attempt: int, cell: Structure, setti
         seen = _Seen(*refusal)
     elif settings.vary == "nothing":
         seen = _launch(bench, name, primitive_cell(cell), settings, "scf")
-    elif not settings.damped and only_volume_is_free(cell):
+    elif not (settings.always_vc_relax or settings.damped) and only_volume_is_free(cell):
         seen = _along_the_volume(bench, name, primitive_cell(cell), settings)
     else:
         seen = _launch(bench, name, primitive_cell(cell), settings, "vc-relax")

@@ -221,7 +221,7 @@ def _sharpened(cycle: Cycle, output: ET.Element) -> Cycle:
         return cycle
     demet = _float(output.findtext("total_energy/demet")) or 0.0  # -TS in hartree
     return Cycle(
-        structure=_xml_structure(output) or cycle.structure,
+        structure=_xml_structure(output, cycle.structure),
         energy_ev=(free - demet / 2) * 2 * RYDBERG_EV,
         free_energy_ev=free * 2 * RYDBERG_EV,
         forces_ev_ang=_matrix(output.findtext("forces"), 2 * RYDBERG_EV / BOHR_ANG, cycle.forces_ev_ang),
@@ -231,16 +231,18 @@ def _sharpened(cycle: Cycle, output: ET.Element) -> Cycle:
     )
 
 
-def _xml_structure(output: ET.Element) -> Structure | None:
+def _xml_structure(output: ET.Element, printed: Structure | None) -> Structure | None:
+    """The printed structure with more digits; itself where the XML has already moved on to the next geometry."""
     atomic = output.find("atomic_structure")
     atoms = [] if atomic is None else atomic.findall("atomic_positions/atom")
     rows = [] if atomic is None else [atomic.findtext(f"cell/a{i}") for i in (1, 2, 3)]
-    if not atoms or None in rows:
-        return None
+    if printed is None or len(atoms) != len(printed) or len(rows) != 3 or None in rows:
+        return printed
     lattice = np.array([str(row).split() for row in rows], float) * BOHR_ANG
     coords = np.array([str(atom.text).split() for atom in atoms], float) * BOHR_ANG
-    symbols = [re.sub(r"[^A-Za-z]", "", atom.get("name", "")) for atom in atoms]
-    return Structure(lattice, symbols, coords, coords_are_cartesian=True)
+    if not np.allclose(lattice, printed.lattice.matrix, atol=1e-4):
+        return printed
+    return Structure(lattice, [site.specie for site in printed], coords, coords_are_cartesian=True)
 
 
 def _matrix(text: str | None, factor: float, otherwise: Array | None) -> Array | None:

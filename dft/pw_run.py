@@ -66,6 +66,7 @@ def run_pw(
     command: str = "pw.x",
     timeout_s: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    min_free_mb: int = MIN_FREE_MB,
 ) -> PwRun:
     """Run pw.x once and wait for it. Input, stdout, stderr and XML stay in the folder; wave functions do not.
 
@@ -79,14 +80,15 @@ def run_pw(
         command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; split like a shell line, run without one.
         timeout_s: wall time after which it is killed; None for ever.
         on_progress: called about once a second.
+        min_free_mb: on the file system of the folder.
 
     Raises:
         PwNotFound: the command's program is not there.
-        DiskFull: under 200 MB free.
+        DiskFull: less space than `min_free_mb`.
     """
     words = require_pw(command)
     folder.mkdir(parents=True, exist_ok=True)
-    _require_space(folder)
+    _require_space(folder, min_free_mb)
     _sweep(folder)
     (folder / INPUT).write_text(input_text)
     started = time.monotonic()
@@ -117,10 +119,10 @@ def require_pw(command: str) -> list[str]:
     return words
 
 
-def _require_space(folder: Path) -> None:
+def _require_space(folder: Path, min_free_mb: int) -> None:
     free_mb = shutil.disk_usage(folder).free / 2**20
-    if free_mb < MIN_FREE_MB:
-        raise DiskFull(f"{free_mb:.0f} MB free under {folder}, pw.x needs {MIN_FREE_MB}: make room, then run again")
+    if free_mb < min_free_mb:
+        raise DiskFull(f"{free_mb:.0f} MB free under {folder}, pw.x needs {min_free_mb}: make room, then run again")
 
 
 def _sweep(folder: Path) -> None:

@@ -65,6 +65,7 @@ class PwSettings(BaseModel):
     cell_factor: Annotated[float, Field(ge=1)] = 2.0
     trust_radius_min_bohr: Positive = 1e-4
     trust_radius_ini_bohr: Positive = 0.5
+    always_vc_relax: bool = False  # also where symmetry leaves only the volume free and single SCFs are cheaper
     damped: bool = False  # damped dynamics in place of BFGS
     nosym: bool = False
 

@@ -1,0 +1,133 @@
+import json
+
+import pytest
+from pw_fakes import FIXTURES
+
+from dft.failures import _CORRECTIONS, Action, PwFailure, correct, describe_change, diagnose
+from dft.pw_output import parse_pw_output
+from dft.settings import PwSettings, preset
+
+FOLDERS = sorted(path.name for path in FIXTURES.iterdir() if (path / "expected.json").exists())
+EXPECTED = {name: json.loads((FIXTURES / name / "expected.json").read_text()) for name in FOLDERS}
+
+# Rows without an output folder: refused before a launch, decided by us, or not provoked so far.
+BEFORE_LAUNCH = {PwFailure.ATOMS_TOO_CLOSE, PwFailure.ATOMS_TOO_FAR, PwFailure.VOLUME_OUT_OF_RANGE}
+FROM_ELSEWHERE = {PwFailure.TIMEOUT, PwFailure.NO_FRESH_CELL, PwFailure.NO_RESULT, PwFailure.RESIDUAL_FORCE}
+NOT_PROVOKED = {
+    PwFailure.CHARGE_WRONG,
+    PwFailure.DIAGONALIZATION,
+    PwFailure.BFGS_FAILED,
+    PwFailure.SYMMETRY_LOST,
+    PwFailure.UNKNOWN_ERROR,
+}
+
+
+def output_of(name, **changes):
+    folder = FIXTURES / name
+    xml = folder / "pw.xml"
+    given = {
+        "xml_text": xml.read_text() if xml.exists() else None,
+        "stdout_text": (folder / "pw.out").read_text(),
+        "stderr_text": (folder / "pw.err").read_text(),
+        "returncode": EXPECTED[name]["returncode"],
+    }
+    return parse_pw_output(**(given | changes))
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_real_output_is_diagnosed(name):
+    expected = EXPECTED[name]
+    failure = diagnose(output_of(name), PwSettings(**expected["settings"]))
+    assert (failure.name if failure else None) == expected["failure"]
+
+
+def test_every_row_has_a_folder_or_a_reason_for_none():
+    provoked = {PwFailure[e["failure"]] for e in EXPECTED.values() if e["failure"]}
+    assert provoked | BEFORE_LAUNCH | FROM_ELSEWHERE | NOT_PROVOKED == set(PwFailure)
+    assert not provoked & (BEFORE_LAUNCH | FROM_ELSEWHERE | NOT_PROVOKED)
+    assert len(provoked) >= 12
+
+
+def test_numbers_are_unique_and_every_correctable_row_has_its_correction():
+    assert len({failure.number for failure in PwFailure}) == len(PwFailure)
+    assert {failure for failure in PwFailure if failure.action is Action.CORRECT} == set(_CORRECTIONS)
+
+
+def test_no_fixture_holds_a_path_of_a_machine():
+    for path in FIXTURES.rglob("*/pw.*"):
+        text = path.read_text()
+        assert "/home/" not in text and "/root/" not in text and "/tmp/" not in text, path
+        assert path.stat().st_size < 60_000
+
+
+def test_false_success_of_bfgs_is_no_success_though_everything_says_so():
+    output = output_of("false_bfgs")
+    assert output.returncode == 0 and output.job_done and output.relax_converged and output.scf_converged
+    assert diagnose(output, preset("test")) is PwFailure.FALSE_BFGS
+    assert diagnose(output) is PwFailure.FALSE_BFGS
+
+
+def test_a_stumble_of_bfgs_is_forgiven_when_the_fresh_cell_is_right():
+    loose = PwSettings(press_conv_thr_kbar=20.0)
+    assert diagnose(output_of("false_bfgs"), loose) is None
+
+
+def test_a_successful_vc_relax_is_held_to_the_pressure_of_its_fresh_cell():
+    assert diagnose(output_of("success"), preset("test")) is None
+    strict = PwSettings(press_conv_thr_kbar=0.1)  # it is -0.14 kbar
+    assert diagnose(output_of("success"), strict) is PwFailure.RESIDUAL_STRESS
+    without_final = output_of("success")
+    stdout = without_final.stdout.split("     Final scf calculation")[0] + "   JOB DONE."
+    assert diagnose(output_of("success", stdout_text=stdout, xml_text=None), preset("test")) is PwFailure.NO_FRESH_CELL
+
+
+def test_forces_above_the_threshold_are_no_success():
+    settings = PwSettings(press_conv_thr_kbar=1000.0)
+    assert diagnose(output_of("success_molecule"), settings) is PwFailure.RESIDUAL_FORCE
+
+
+def test_a_kill_for_time_is_told_from_other_kills():
+    assert diagnose(output_of("killed", timed_out=True)) is PwFailure.TIMEOUT
+    assert diagnose(output_of("killed", returncode=137)) is PwFailure.KILLED
+
+
+@pytest.mark.parametrize(
+    ("routine", "message", "failure"),
+    [
+        ("cdiaghg", "problems computing cholesky", PwFailure.DIAGONALIZATION),
+        ("c_bands", "too many bands are not converged", PwFailure.DIAGONALIZATION),
+        ("electrons", "charge is wrong", PwFailure.CHARGE_WRONG),
+        ("bfgs", "S matrix not positive definite", PwFailure.DIAGONALIZATION),
+        ("checkallsym", "some of the original symmetry operations not satisfied", PwFailure.SYMMETRY_LOST),
+        ("something", "never seen", PwFailure.UNKNOWN_ERROR),
+    ],
+)
+def test_errors_of_routines_that_were_not_provoked(routine, message, failure):
+    text = f" %%%\n     Error in routine {routine} (1):\n     {message}\n %%%\n"
+    assert diagnose(parse_pw_output(None, text, "", 1)) is failure
+
+
+def test_corrections_go_on_until_nothing_is_left_to_try():
+    settings, seen = PwSettings(max_attempts=20), []
+    while (following := correct(PwFailure.SCF_NOT_CONVERGED, settings, len(seen) + 1)) is not None:
+        seen.append(describe_change(settings, following))
+        settings = following
+    assert seen[0] == "electron_maxstep 100 -> 200, mixing_beta 0.7 -> 0.35"
+    assert any("local-TF" in change for change in seen)
+    assert settings.physics() == PwSettings().physics()
+
+
+def test_bfgs_gets_a_tighter_scf_then_smaller_steps_then_is_left():
+    settings, changed = PwSettings(max_attempts=20), []
+    while (following := correct(PwFailure.FALSE_BFGS, settings, 1)) is not None:
+        changed.append(describe_change(settings, following))
+        settings = following
+    assert "conv_thr_ry_per_atom 1e-08 -> 1e-10" in changed[0]
+    assert "trust_radius_min_bohr" in changed[1]
+    assert "damped False -> True" in changed[-1]
+
+
+def test_no_attempt_follows_the_last_one_or_a_hopeless_failure():
+    assert correct(PwFailure.NSTEP, PwSettings(max_attempts=3), 3) is None
+    assert correct(PwFailure.ATOMS_OVERLAP, PwSettings(), 1) is None
+    assert correct(PwFailure.NSTEP, PwSettings(), 1) == PwSettings()

@@ -1,0 +1,121 @@
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pw_fakes import rock_salt
+
+from dft.cells import primitive_cell
+from dft.pseudos import PseudoTable
+from dft.pw_input import pw_input_text
+from dft.pw_run import DiskFull, PwNotFound, run_pw
+from dft.settings import preset
+
+ANSWER = """
+import pathlib, sys
+assert sys.argv[1:] == ["-inp", "pw.in"]
+save = pathlib.Path("out/pw.save"); save.mkdir(parents=True)
+(save / "data-file-schema.xml").write_text("<xml/>"); (save / "wfc1.dat").write_text("big")
+print(pathlib.Path("pw.in").read_text(), pathlib.Path("CRASH").exists(), pathlib.Path("out/old").exists())
+print("said", file=sys.stderr)
+sys.exit(3)
+"""
+# Tells its own pid and that of a child in the same group, then waits to be killed.
+WAIT = """
+import os, pathlib, signal
+child = os.fork()
+if child:
+    pathlib.Path("pids.part").write_text(f"{os.getpid()} {child}")
+    pathlib.Path("pids.part").rename("pids")
+while True:
+    signal.pause()
+"""
+
+
+def script(tmp_path, text) -> str:
+    path = tmp_path / "fake pw.py"
+    path.write_text(text)
+    return f"{sys.executable} '{path}'"
+
+
+def gone(pid: int, within_s: float = 10.0) -> bool:
+    """Whether the process ends in time; no process is as good as one that ended."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    ended = bool(poll.poll(within_s * 1000))
+    os.close(handle)
+    return ended
+
+
+def pids_in(folder: Path) -> list[int]:
+    return [int(pid) for pid in (folder / "pids").read_text().split()]
+
+
+def test_a_launch_comes_back_with_all_it_said_and_leaves_no_wave_functions(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "out").mkdir(parents=True)
+    for stale in ("CRASH", "pw.xml", "out/old"):
+        (folder / stale).write_text("of an earlier launch")
+    run = run_pw("the input", folder, script(tmp_path, ANSWER))
+    assert (run.returncode, run.xml, run.stderr, run.timed_out) == (3, "<xml/>", "said\n", False)
+    assert run.stdout == "the input False False\n"
+    assert run.cpu_s > 0 and run.wall_s > 0
+    assert {path.name for path in folder.iterdir()} == {"pw.in", "pw.out", "pw.err", "pw.xml"}
+
+
+def test_a_missing_pw_names_the_next_move(tmp_path):
+    with pytest.raises(PwNotFound, match="make setup"):
+        run_pw("", tmp_path, "no-such-pw.x")
+    with pytest.raises(PwNotFound):
+        run_pw("", tmp_path, "")
+
+
+def test_a_full_disk_is_found_before_the_launch(tmp_path):
+    with pytest.raises(DiskFull, match="make room"):
+        run_pw("", tmp_path, script(tmp_path, ANSWER), min_free_mb=10**12)
+
+
+def test_a_launch_past_its_time_is_killed_with_its_children(tmp_path):
+    reached = []
+    run = run_pw("", tmp_path / "run", script(tmp_path, WAIT), timeout_s=2.0, on_progress=reached.append)
+    assert run.timed_out and run.returncode == -signal.SIGKILL
+    assert reached and reached[0].n_scf == 0
+    assert all(gone(pid) for pid in pids_in(tmp_path / "run"))
+
+
+def test_an_interrupt_kills_the_launch(tmp_path):
+    def interrupt(_progress):
+        if (tmp_path / "run" / "pids").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_pw("", tmp_path / "run", script(tmp_path, WAIT), timeout_s=60, on_progress=interrupt)
+    assert all(gone(pid) for pid in pids_in(tmp_path / "run"))
+
+
+@pytest.mark.pw
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_pw_survives_the_process_that_started_it(tmp_path, pw_command, pseudo_folder, how):
+    cell = primitive_cell(rock_salt(4.1))
+    (tmp_path / "input").write_text(pw_input_text(cell, preset("paper"), PseudoTable.load(pseudo_folder)))
+    worker = (
+        "import pathlib, sys\n"
+        "from dft.pw_run import run_pw\n"
+        "started = lambda progress: print('started', flush=True)\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "run_pw((folder / 'input').read_text(), folder / 'run', sys.argv[2], on_progress=started)\n"
+    )
+    command = [sys.executable, "-c", worker, str(tmp_path), pw_command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout.readline() == b"started\n"
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert "pw.x" in Path(f"/proc/{child}/cmdline").read_text()
+        process.send_signal(how)
+        assert gone(int(child))

@@ -1,0 +1,102 @@
+import pytest
+from pw_fakes import cubic, fake_table, rock_salt
+
+from dft.cells import primitive_cell
+from dft.ground_states import BOX_ANG, MOLECULES
+from dft.preflight import closest_pair, preflight
+from dft.references import (
+    NoReference,
+    calculation_key,
+    formation_energy_ev_per_atom,
+    reference_settings,
+    reference_structure,
+    supported_elements,
+)
+from dft.settings import PwSettings, preset
+
+
+@pytest.mark.parametrize("element", sorted(supported_elements()))
+def test_every_reference_state_is_a_crystal_of_its_element_that_pw_would_get(element):
+    structure = reference_structure(element)
+    assert {site.specie.symbol for site in structure} == {element}
+    assert len(primitive_cell(structure)) <= 12
+    assert preflight(structure) is None
+    *_, ratio = closest_pair(structure)
+    assert 0.7 < ratio < 1.35
+
+
+@pytest.mark.parametrize(
+    ("element", "distance"), [("Si", 2.351), ("Fe", 2.485), ("I", 2.715), ("B", 1.66), ("P", 2.22)]
+)
+def test_bond_lengths_of_some_are_those_of_experiment(element, distance):
+    assert closest_pair(reference_structure(element))[2] == pytest.approx(distance, abs=0.01)
+
+
+def test_an_element_without_a_reference_is_named():
+    with pytest.raises(NoReference, match="for Mn"):
+        reference_structure("Mn")
+    assert not supported_elements() & {"He", "Ne", "Hg", "Mn", "Gd", "U"}
+
+
+def test_metals_get_denser_k_points_than_the_crystals():
+    assert reference_settings("Al", preset("test")).kspacing_inv_ang == 0.30
+    assert reference_settings("Al", preset("fast")).kspacing_inv_ang == 0.20
+    assert reference_settings("Si", preset("fast")).kspacing_inv_ang == 0.30
+    assert reference_settings("Al", PwSettings(kspacing_inv_ang=0.15)).kspacing_inv_ang == 0.15
+
+
+def test_references_keep_what_must_cancel():
+    paper = preset("paper")
+    for element in ("Li", "O", "Fe"):
+        settings = reference_settings(element, paper)
+        assert (settings.degauss_ry, settings.d2, settings.smearing) == (paper.degauss_ry, True, paper.smearing)
+
+
+def test_molecules_are_fixed_in_a_box_and_oxygen_is_a_triplet():
+    for element in MOLECULES - {"S"}:
+        settings = reference_settings(element, preset("test"))
+        assert (settings.vary, settings.gamma_only) == ("nothing", True)
+        assert reference_structure(element).lattice.abc == (BOX_ANG,) * 3
+    assert reference_settings("O", preset("test")).tot_magnetization == 2.0
+    assert reference_settings("N", PwSettings(nspin=2)).nspin == 1
+
+
+def test_formation_energies_are_per_atom_and_name_a_missing_reference():
+    energies = {"Li": -2.0, "F": -5.0}
+    assert formation_energy_ev_per_atom(-13.0, {"Li": 1, "F": 1}, energies) == -3.0
+    assert formation_energy_ev_per_atom(-26.0, rock_salt().composition.reduced_composition.as_dict(), energies) < 0
+    with pytest.raises(NoReference, match="Mg"):
+        formation_energy_ev_per_atom(-1.0, {"Li": 1, "Mg": 1}, energies)
+
+
+def test_the_key_knows_a_crystal_in_any_cell_origin_and_order(tmp_path):
+    table, settings = fake_table(tmp_path), preset("test")
+    key = calculation_key(rock_salt(4.06), settings, table)
+    shifted = rock_salt(4.06)
+    shifted.translate_sites(range(8), [0.13, 0.24, 0.35])
+    turned = rock_salt(4.06, species=("F", "Li"))
+    for same in (primitive_cell(rock_salt(4.06)), shifted, turned, rock_salt(4.06 + 1e-7)):
+        assert calculation_key(same, settings, table) == key
+
+
+def test_the_key_tells_other_crystals_settings_and_pseudopotentials_apart(tmp_path):
+    table, settings = fake_table(tmp_path), preset("test")
+    caesium_chloride = cubic("Pm-3m", 2.55, ["Li", "F"], [[0, 0, 0], [0.5] * 3])
+    other_table = fake_table(tmp_path / "other", ("Li", "F", "H"))
+    (tmp_path / "other" / "table.json").write_text(
+        (tmp_path / "other" / "table.json").read_text().replace(other_table["F"].md5, "0" * 32)
+    )
+    keys = [
+        calculation_key(rock_salt(4.06), settings, table),
+        calculation_key(rock_salt(4.16), settings, table),
+        calculation_key(caesium_chloride, settings, table),
+        calculation_key(rock_salt(4.06), preset("fast"), table),
+        calculation_key(rock_salt(4.06), settings, type(table).load(tmp_path / "other")),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_limits_and_corrections_do_not_change_the_key(tmp_path):
+    table, settings = fake_table(tmp_path), preset("test")
+    patient = settings.model_copy(update={"max_seconds": 99, "mixing_beta": 0.2, "max_attempts": 9})
+    assert calculation_key(rock_salt(), patient, table) == calculation_key(rock_salt(), settings, table)
