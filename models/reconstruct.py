@@ -222,8 +222,8 @@ def _checked(
             ReconstructionFailure.BAD_MAP, "density or occupancy holds values that are not finite"
         )
     edges = np.linalg.norm(lattice, axis=1)
-    flat = abs(np.linalg.det(lattice)) < 0.1 * edges.prod()
-    if not np.isfinite(lattice).all() or flat or edges.min() < config.min_edge_ang or edges.max() > config.max_edge_ang:
+    possible = np.isfinite(edges).all() and edges.min() >= config.min_edge_ang and edges.max() <= config.max_edge_ang
+    if not possible or abs(np.linalg.det(lattice)) < 0.1 * edges.prod():
         raise ReconstructionError(ReconstructionFailure.BAD_LATTICE, f"edges {edges.round(3).tolist()} angstrom")
     positive: NDArray[np.float64] = np.maximum(density, 0.0).astype(np.float64)
     return positive

@@ -14,6 +14,7 @@ from skimage.segmentation import watershed
 from models.elements import covalent_radii_ang, ionic_radii_ang
 
 Labels = NDArray[np.int32]
+_SHALLOW = 0.7  # against the depth of the marker beside it; equal atoms are equally deep
 _TIE_BREAK = 1e-3  # weight of the density in the marker score: only decides between voxels equally far from a border
 
 
@@ -24,15 +25,16 @@ class SegmentConfig:
     Attributes:
         occupancy_threshold: voxels at or above it belong to atoms; 0.8 is the paper's.
         min_voxels: smaller regions are noise.
-        min_contact: markers closer than this fraction of the sum of covalent radii are one atom; no real contact in
-            the shared crystals is under 0.79.
+        min_contact: markers closer than this fraction of the sum of covalent radii are one atom. No real contact in
+            the shared crystals is under 0.79; the default stays well below, so that a generated crystal with atoms too
+            close is seen, and rejected, as such.
         min_marker_voxels: the same, in voxel edges, for radii below the resolution.
         density_smoothing_voxels: Gaussian smoothing before density peaks are sought, against voxel noise.
     """
 
     occupancy_threshold: float = 0.8
     min_voxels: int = 4
-    min_contact: float = 0.7
+    min_contact: float = 0.5
     min_marker_voxels: float = 1.5
     density_smoothing_voxels: float = 0.7
 
@@ -152,14 +154,18 @@ def _markers(
     voxel_ang = float(np.linalg.norm(lattice, axis=1).mean()) / n
     smallest = config.min_marker_voxels * voxel_ang
     taken = np.empty((0, 3), dtype=np.int64)
-    # Where two equal spheres touch, their densities add up to a peak between them: no atom, and within either sphere.
-    sphere = np.minimum(ionic_radii_ang(), 2.0 * covalent_radii_ang()) + 0.5 * voxel_ang
+    sphere = ionic_radii_ang() + 0.5 * voxel_ang
     for field in (depth, density):
         peaks = np.argwhere((field == ndimage.maximum_filter(field, size=3, mode="wrap")) & mask)
         for peak in peaks[np.argsort(-field[tuple(peaks.T)], kind="stable")]:
             distance = minimum_image_ang((taken - peak) / n, lattice)
             kinds, kind = domains[tuple(taken.T)], domains[tuple(peak)]
-            closest = np.maximum(covalent[kinds] + covalent[kind], np.where(kinds == kind, sphere[kind], 0.0))
+            # Where two equal spheres touch, their densities add up to a peak between them, and the neck has a depth of
+            # its own: no atom, but within either sphere and shallow.
+            shallow = depth[tuple(peak)] < _SHALLOW * depth[tuple(taken.T)]
+            closest = np.maximum(
+                covalent[kinds] + covalent[kind], np.where((kinds == kind) & shallow, sphere[kind], 0.0)
+            )
             if (distance >= np.maximum(closest, smallest)).all():
                 taken = np.vstack([taken, peak])
     return taken
