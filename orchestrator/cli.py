@@ -52,7 +52,7 @@ def sentences() -> Iterator[None]:
         known = code_and_sentence(error)
         if known is None:
             raise
-        err.print(f"[bold red]error:[/] {_escape(known[1])}", highlight=False)
+        err.print(f"[bold red]error:[/] {_escape(known[1])}", highlight=False, soft_wrap=True)
         raise typer.Exit(known[0]) from None
 
 
