@@ -1,6 +1,6 @@
 """Crystals per second through `models.voxels`, beside a plain voxel-by-voxel reference; prints JSON.
 
-Run: python bench/voxelize.py [--data FOLDER] [--crystals 1000] [--n 32] [--threads 2]
+Run: python bench/voxelize.py [--data FOLDER] [--crystals 1000] [--n 32] [--threads 1]
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=None, help="folder with cubic_three_classes.jsonl.gz")
     parser.add_argument("--crystals", type=int, default=1000)
     parser.add_argument("--n", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
 
