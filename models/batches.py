@@ -67,10 +67,15 @@ def unet_batches(
         rng = np.random.default_rng([seed, step, share.rank])
         shifted = [translate(crystals[row], rng.random(3)) for row in rows]
         drawn = voxelize_batch(shifted, voxels)
+        corner = int(rng.integers(8))
+        i, j, k = corner // 4, corner // 2 % 2, corner % 2
+        some = drawn.species[:, i::2, j::2, k::2]
         yield {
             "maps": to_channels(drawn.density, coordinates(drawn.lattices, voxels.n)),
-            "species": drawn.species.astype(np.int32),
-            "weights": voxel_weights(drawn.species, counts, config),
+            "occupied": (drawn.species > 0).astype(np.float32),
+            "corner": np.array(corner, np.int32),
+            "species": some.astype(np.int32),
+            "weights": voxel_weights(some, counts, config),
         }
 
 

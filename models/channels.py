@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-REFERENCE_DENSITY = 0.1
-"""e/angstrom^3 below which the compression is nearly linear: about the interstitial density of an ionic crystal."""
+REFERENCE_DENSITY = 0.03
+"""e/angstrom^3 below which the compression is nearly linear, under most of what lies between the atoms of a dense crystal."""
 COORDINATE_SCALE_ANG = 5.0
 """Length that the coordinate channels are divided by, so that they are of order one like the density's."""
 CLASSES = 95

@@ -76,7 +76,9 @@ class UNet:
     def __init__(self, config: UNetConfig, model: keras.Model | None = None) -> None:
         self.config = config
         self.model = model if model is not None else build_unet(config)
-        self.features = keras.Model(self.model.input, self.model.output["features"], name="features")
+        out = self.model.output
+        self.features = keras.Model(self.model.input, out["features"], name="features")
+        self.trained = keras.Model(self.model.input, {name: out[name] for name in ("voxels", "occupancy")})
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -92,17 +94,22 @@ class UNet:
         """Weighted cross-entropy over species plus binary cross-entropy of occupancy.
 
         Args:
-            batch: `maps` [b, n, n, n, 4], `species` [b, n, n, n] int32, `weights` [b, n, n, n] from `voxel_weights`.
+            batch: `maps` [b, n, n, n, 4], `occupied` [b, n, n, n] 0 or 1; and for the voxels at one of the eight
+                `corner`s (a scalar) of every 2^3 block: `species` [b, n/2, n/2, n/2] int32 and `weights` of
+                `voxel_weights`. Ninety-five logits for every voxel would be half of a step's time.
 
         Returns:
             `loss` and its parts, scalars.
         """
-        out = self.model(batch["maps"], training=True)
-        inside = ops.cast(batch["species"] > 0, "float32")
-        species = keras.losses.sparse_categorical_crossentropy(batch["species"], out["species"], from_logits=True)
+        out = self.trained(batch["maps"], training=True)
+        voxels = fold(out["voxels"], 2)  # [b, n/2, n/2, n/2, 8 c]
+        voxels = ops.reshape(voxels, (*voxels.shape[:4], 8, voxels.shape[-1] // 8))
+        logits = self.model.get_layer("species")(ops.take(voxels, batch["corner"], axis=4))
+        species = keras.losses.sparse_categorical_crossentropy(batch["species"], logits, from_logits=True)
         species = ops.sum(species * batch["weights"]) / ops.sum(batch["weights"])
-        occupancy = ops.mean(ops.binary_crossentropy(inside, out["occupancy"], from_logits=True))
-        named = 1 + ops.cast(ops.argmax(out["species"][..., 1:], axis=-1), "int32")
+        occupancy = ops.mean(ops.binary_crossentropy(batch["occupied"], out["occupancy"], from_logits=True))
+        named = 1 + ops.cast(ops.argmax(logits[..., 1:], axis=-1), "int32")
+        inside = ops.cast(batch["species"] > 0, "float32")
         right = ops.cast(ops.equal(named, ops.cast(batch["species"], "int32")), "float32")
         recall = ops.sum(right * inside) / ops.maximum(ops.sum(inside), 1.0)
         loss = species + self.config.occupied_weight * occupancy
@@ -110,7 +117,7 @@ class UNet:
 
 
 def build_unet(config: UNetConfig) -> keras.Model:
-    """The Keras model: maps [b, n, n, n, 4] -> species logits, occupancy logits and the down path's features."""
+    """The Keras model: maps [b, n, n, n, 4] -> species logits, occupancy logits, features of the down path and voxels."""
     n = config.n
     maps = keras.Input((n, n, n, 4), name="maps")
     density = maps[..., :1]
@@ -134,9 +141,9 @@ def build_unet(config: UNetConfig) -> keras.Model:
     # Heights that normalisation removed are needed to tell neighbours of the periodic table apart.
     x = ops.concatenate([x, raw], axis=-1)
     x = layers.LeakyReLU(0.2)(layers.Conv3D(16, 1, name="head")(x))
-    species = layers.Conv3D(CLASSES, 1, name="species")(x)  # [b, n, n, n, 95]
+    species = layers.Dense(CLASSES, name="species")(x)  # [b, n, n, n, 95]
     occupancy = layers.Conv3D(1, 1, name="occupancy")(x)[..., 0]  # [b, n, n, n]
-    outputs = {"species": species, "occupancy": occupancy, "features": features}
+    outputs = {"species": species, "occupancy": occupancy, "features": features, "voxels": x}
     return keras.Model(maps, outputs, name="unet")
 
 
