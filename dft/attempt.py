@@ -165,7 +165,8 @@ def _detail(failure: PwFailure | None, output: PwOutput) -> str:
     last = output.last
     seen = [f"{error.routine} ({error.code}): {error.message}" for error in output.errors[:1]]
     if last is not None and last.pressure_kbar is not None and last.fmax_ev_ang is not None:
-        seen.append(f"P {last.pressure_kbar:.2f} kbar, fmax {last.fmax_ev_ang:.1e} eV/angstrom")
+        stress = f"P {last.pressure_kbar:.2f} kbar, largest stress {last.largest_stress_kbar:.2f}"
+        seen.append(f"{stress}, fmax {last.fmax_ev_ang:.1e} eV/angstrom")
     elif output.scf_accuracy_ry is not None:
         seen.append(f"SCF accuracy {output.scf_accuracy_ry:.1e} Ry")
     what = "converged" if failure is None else failure.meaning

@@ -65,7 +65,7 @@ class PwFailure(Enum):
     OUT_OF_MEMORY = Row(505, Action.GIVE_UP, "memory ran out", "a smaller cell, leaner pseudopotentials")
     DISK_FULL = Row(506, Action.RETRY, "a file could not be written", "the free space is checked before each launch")
     OUTPUT_CUT = Row(507, Action.RETRY, "stdout stops before JOB DONE", "once more")
-    RESIDUAL_STRESS = Row(601, Action.RETRY, "the fresh cell is still under pressure", "relax once more from it")
+    RESIDUAL_STRESS = Row(601, Action.RETRY, "the fresh cell is still under stress", "relax once more from it")
     RESIDUAL_FORCE = Row(602, Action.RETRY, "atoms of the fresh cell still feel forces", "relax once more from it")
     NO_FRESH_CELL = Row(603, Action.RETRY, "relaxed, but not computed in its own plane waves", "once more from there")
     NO_RESULT = Row(604, Action.GIVE_UP, "JOB DONE without energy, forces or stress", "report it")
@@ -142,7 +142,7 @@ def diagnose(output: PwOutput, settings: PwSettings | None = None) -> PwFailure 
 
     Args:
         output: the launch.
-        settings: with them the recomputed pressure and largest force are held against their thresholds, which a
+        settings: with them the recomputed stress and forces are held against their thresholds, which a
             vc-relax can miss although pw.x reports success: it keeps the plane waves of the starting cell.
     """
     places = {
@@ -175,13 +175,13 @@ def _ended_early(output: PwOutput) -> PwFailure | None:
 
 def _physics(output: PwOutput, settings: PwSettings | None) -> PwFailure | None:
     last = output.last
-    if last is None or not output.scf_converged or last.pressure_kbar is None or last.fmax_ev_ang is None:
+    if last is None or not output.scf_converged or last.largest_stress_kbar is None or last.fmax_ev_ang is None:
         return PwFailure.NO_RESULT
     if settings is None or settings.vary == "nothing":
         return None
     if not output.final_scf and output.n_scf > 1:
         return PwFailure.NO_FRESH_CELL
-    if abs(last.pressure_kbar) > settings.press_conv_thr_kbar:
+    if last.largest_stress_kbar > settings.press_conv_thr_kbar:
         return PwFailure.RESIDUAL_STRESS
     if last.fmax_ev_ang > settings.forc_conv_thr_ry_bohr * RYDBERG_EV / BOHR_ANG:
         return PwFailure.RESIDUAL_FORCE

@@ -40,6 +40,11 @@ class Cycle:
         return None if self.stress_kbar is None else float(np.trace(self.stress_kbar) / 3)
 
     @property
+    def largest_stress_kbar(self) -> float | None:
+        """Size of the largest component of the stress: a crystal can be squeezed along c at no pressure."""
+        return None if self.stress_kbar is None else float(np.abs(self.stress_kbar).max())
+
+    @property
     def fmax_ev_ang(self) -> float | None:
         """Length of the largest force."""
         return None if self.forces_ev_ang is None else float(np.linalg.norm(self.forces_ev_ang, axis=1).max())

@@ -81,6 +81,15 @@ def test_a_successful_vc_relax_is_held_to_the_pressure_of_its_fresh_cell():
     assert diagnose(output_of("success", stdout_text=stdout, xml_text=None), preset("test")) is PwFailure.NO_FRESH_CELL
 
 
+def test_a_crystal_squeezed_along_one_axis_is_under_stress_without_pressure():
+    stdout = (FIXTURES / "success_molecule" / "pw.out").read_text()
+    output = output_of("success_molecule", stdout_text=stdout, xml_text=None)
+    pressure, largest = output.last.pressure_kbar, output.last.largest_stress_kbar
+    assert largest > abs(pressure) + 10
+    between = PwSettings(press_conv_thr_kbar=abs(pressure) + 5, forc_conv_thr_ry_bohr=1.0)
+    assert diagnose(output, between) is PwFailure.RESIDUAL_STRESS
+
+
 def test_forces_above_the_threshold_are_no_success():
     settings = PwSettings(press_conv_thr_kbar=1000.0)
     assert diagnose(output_of("success_molecule"), settings) is PwFailure.RESIDUAL_FORCE
