@@ -37,6 +37,7 @@ from orchestrator.policy import (
 from orchestrator.screen import Draft, KnownStructures
 
 log = logging.getLogger(__name__)
+POLL_S = 1.0
 OPEN = (CandidateState.PROPOSED, CandidateState.QUEUED, CandidateState.RUNNING)
 
 
@@ -159,6 +160,8 @@ class Loop:
 
     def _dispatch(self, chosen: Sequence[Candidate]) -> None:
         """Ledger first, then queue: whatever is cut off here, the next `_wait` completes."""
+        if not chosen:
+            return
         store, now = self._parts.store, self._parts.now()
         elements = {symbol for candidate in chosen for symbol in candidate.crystal.species}
         references = self._parts.energies.references(elements, now)
@@ -171,27 +174,26 @@ class Loop:
     def _wait(self) -> None:
         """Keep the workers working, repair the queue, and let a little time pass."""
         parts, name = self._parts, self._campaign.name
+        first = self._waiting_since is None
         if self._waiting_since is None:
             self._waiting_since = parts.now()
-            parts.workers.ensure()
-            rounds = parts.store.rounds(name)
-            open_ = [c for c in parts.store.candidates(name) if c.id in rounds[-1].chosen and c.state in OPEN]
-            if any(c.state is CandidateState.PROPOSED for c in open_):
-                self._dispatch(open_)
-            parts.meanwhile()
+            self._dispatch([c for c in self._chosen() if c.state is CandidateState.PROPOSED])
         parts.workers.ensure()
         lost = parts.store.expire_leases(parts.now())
         if lost:
             parts.tell("leases expired", candidates=lost)
         parts.queue.reconcile(parts.now())
         round_ = parts.store.rounds(name)[-1]
-        parts.tell(
-            "waiting",
-            round=round_.number,
-            candidates=[c for c in parts.store.candidates(name, round=round_.number) if c.id in round_.chosen],
-            references=self._references(),
-        )
-        parts.sleep(1.0)
+        parts.tell("waiting", round=round_.number, candidates=self._chosen(), references=self._references())
+        if first:
+            parts.meanwhile()
+        else:
+            parts.sleep(POLL_S)
+
+    def _chosen(self) -> list[Candidate]:
+        """The candidates of the last round that were sent to DFT."""
+        round_ = self._parts.store.rounds(self._campaign.name)[-1]
+        return [c for c in self._parts.store.candidates(self._campaign.name) if c.id in round_.chosen]
 
     def _settle(self) -> None:
         parts = self._parts

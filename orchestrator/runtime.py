@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from typing import Any
 
 import ray
@@ -71,4 +72,6 @@ class RayRuntime:
             actors = resources.generator_actors + resources.screen_actors
             wanted = resources.train_workers * resources.cpus_per_train_worker + actors / 4 + 1
             options["num_cpus"] = max(os.cpu_count() or 1, int(wanted))
+        handler = signal.getsignal(signal.SIGTERM)
         ray.init(**options, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        signal.signal(signal.SIGTERM, handler)  # Ray puts one of its own there, which aborts this process
