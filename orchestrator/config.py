@@ -110,7 +110,10 @@ class Voxels(Part):
 
     n: Literal[16, 24, 32, 48, 64] = Field(32, description="voxels per cell edge; the paper has 32")
     width_scale: float = Field(
-        1.0, gt=0.2, le=2.0, description="Gaussian width of an atom as a multiple of its ionic radius"
+        0.5,
+        gt=0.2,
+        le=2.0,
+        description="Gaussian width of an atom as a multiple of its ionic radius; the paper has 1, where neighbours blur",
     )
 
 
