@@ -72,10 +72,9 @@ def preflight(campaign: Campaign, tell: Tell) -> tuple[PseudoTable, tuple[KnownC
     Raises:
         PwEnvironmentError, DataError: the first thing that is wrong, with the next move.
     """
-    require_pw(campaign.dft.pw_command)
     check_networks(campaign)
-    table = PseudoTable.load(campaign.pseudo_folder)
-    check_dft(campaign, table)
+    require_pw(campaign.dft.pw_command)
+    _, table = check_dft(campaign)
     odd = sorted(set(campaign.elements) & LANTHANIDES)
     if odd:
         tell(
@@ -140,7 +139,7 @@ def local_workers(campaign: Campaign, server: Server, slots: int) -> LocalWorker
 def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None]) -> None:
     """Keep workers for a campaign on this machine until Ctrl-C or SIGTERM."""
     require_pw(campaign.dft.pw_command)
-    PseudoTable.load(campaign.pseudo_folder).check(campaign.elements)
+    check_dft(campaign)
     server, _ = database(campaign)
     workers = local_workers(campaign, server, slots)
     say(f"{slots} workers for {campaign.name} on {socket.gethostname()}; Ctrl-C ends them")

@@ -42,18 +42,19 @@ def dft_settings(campaign: Campaign) -> PwSettings:
         ) from error
 
 
-def check_dft(campaign: Campaign, table: PseudoTable) -> PwSettings:
-    """The campaign's DFT settings, once everything that they need is there for each of its elements.
+def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:
+    """The campaign's DFT settings and pseudopotentials, once everything is there for each of its elements.
 
     Raises:
         ConfigError, MissingPseudo, CorruptPseudo, InputError, NoReference: what is missing, and for which element.
     """
     settings = dft_settings(campaign)
+    table = PseudoTable.load(campaign.pseudo_folder)
     table.check(campaign.elements)
     cutoffs_ry(campaign.elements, settings, table)
     for element in campaign.elements:
         reference_structure(element)
-    return settings
+    return settings, table
 
 
 def check_networks(campaign: Campaign) -> None:
@@ -126,8 +127,7 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
         ConfigError, DataError, PwEnvironmentError: what `run` would refuse, too.
     """
     check_networks(campaign)
-    table = PseudoTable.load(campaign.pseudo_folder)
-    settings = check_dft(campaign, table)
+    settings, table = check_dft(campaign)
     known, notes = known_crystals(campaign)
     batch = first_batch(campaign, known)
     odd = sorted(set(campaign.elements) & LANTHANIDES)
