@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,9 @@ from orchestrator.screen import (
     wanted_formula,
 )
 
-if TYPE_CHECKING:  # importing it starts Keras, which waits until pw.x is at work
+if TYPE_CHECKING:  # importing models.generate starts Keras, which waits until pw.x is at work
+    from pymatgen.core.structure import Structure
+
     from models.generate import Base, Proposal, Proposals
 
 BASES = 24
@@ -74,7 +76,9 @@ class CandidateProposer:
         drafts = self._drafts(proposals, version)
         funnel = run_funnel(drafts, self._filters(training, known), generated=sum(r.count for r in requests))
         rng = np.random.default_rng([self._campaign.seed, round_, 3])
-        chosen = choose(funnel.survivors, self._campaign.target, count, rng)
+        # Only now: symmetry is not to be found in crystals whose atoms lie on top of each other.
+        survivors = [replace(draft, prototype=_prototype(draft.structure)) for draft in funnel.survivors]
+        chosen = choose(survivors, self._campaign.target, count, rng)
         return Proposed(funnel.counts, tuple(chosen))
 
     def _filters(self, training: TrainingSet, known: KnownStructures) -> tuple[Filter, ...]:
@@ -167,26 +171,28 @@ class CandidateProposer:
         return rows, sigmas
 
 
+def _prototype(structure: Structure) -> str | None:
+    found = match_prototype(structure)
+    return str(found) if found else None
+
+
 def _base(example: Example) -> Base:
     from models.generate import Base
 
     structure = example.structure
-    prototype = match_prototype(structure)
-    formula = structure.composition.reduced_formula
+    prototype = _prototype(structure)
+    formula = str(structure.composition.reduced_formula)
     return Base(
-        name=f"{formula}:{prototype}" if prototype else str(formula),
+        name=f"{formula}:{prototype}" if prototype else formula,
         crystal=Crystal.from_structure(structure),
         e_f_ev=example.labels.get("formation_energy_per_atom"),
     )
 
 
 def _draft(proposal: Proposal, version: ModelVersion, seed: int, row: dict[str, float | None], sigma: float) -> Draft:
-    structure = proposal.crystal.to_structure()
-    prototype = match_prototype(structure)
     return Draft(
-        structure=structure,
+        structure=proposal.crystal.to_structure(),
         kind=str(proposal.kind),
-        prototype=str(prototype) if prototype else None,
         model_version=version.id,
         bases=proposal.bases,
         latent=tuple(round(float(x), 6) for x in proposal.latent),
@@ -196,11 +202,3 @@ def _draft(proposal: Proposal, version: ModelVersion, seed: int, row: dict[str, 
         predicted=row,
         sigma=sigma,
     )
-
-
-def failure_counts(batches: Sequence[Proposals]) -> Counter[str]:
-    """Why latents gave no crystal, summed over batches."""
-    total: Counter[str] = Counter()
-    for batch in batches:
-        total.update(batch.failures)
-    return total
