@@ -23,6 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
 from models.cgcnn import CGCNN, predict_properties
 from models.checkpoint import load
@@ -169,7 +170,10 @@ def contacts_are_real(crystal: Crystal) -> bool:
 
 
 def fingerprint(crystal: Crystal) -> tuple[str, str | None]:
-    prototype = match_prototype(crystal.to_structure())
+    try:
+        prototype = match_prototype(crystal.to_structure())
+    except SymmetryUndeterminedError:  # atoms on top of each other
+        prototype = None
     return crystal.formula, None if prototype is None else prototype.value
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.batches import canonical_origin, draw_maps
 from models.channels import Floats, from_channels
 from models.crystal import Crystal, InvalidCrystal
+from models.map_symmetry import near_translations
 from models.reconstruct import (
     ReconstructConfig,
     Reconstruction,
@@ -42,6 +43,8 @@ class GenerateConfig:
     Attributes:
         voxels: the grid and atom widths that the networks were trained with.
         element_threshold: elements that the latent's element head gives less than this do not occur in the crystal.
+        centring_tolerance: a decoded density that a face or body centring changes by less than this fraction of its
+            standard deviation is averaged over it; the network's own point symmetry is exact already.
         symprec_ang: tolerance of the symmetrised crystal's positions. A network's atoms scatter by about a quarter of
             a voxel, so it is far above a DFT code's.
         reconstruct: thresholds of the reconstruction; its species_from and voxels are set here.
@@ -50,6 +53,7 @@ class GenerateConfig:
 
     voxels: VoxelConfig = field(default_factory=lambda: VoxelConfig(n=16))
     element_threshold: float = 0.5
+    centring_tolerance: float = 0.35
     symprec_ang: float = 0.3
     reconstruct: ReconstructConfig = field(
         default_factory=lambda: ReconstructConfig(segment=SegmentConfig(occupancy_threshold=0.5))
@@ -173,19 +177,31 @@ def draw_between(
 ) -> Draws:
     """Points on the lines between pairs of bases, at random places, with the condition of the nearer end.
 
+    Pairs have the same anonymous formula and number of atoms where any do: between a perovskite and a rock salt there
+    are few crystals.
+
     Raises:
         ValueError: fewer than two bases.
     """
     if len(bases) < 2:
         raise ValueError(f"{len(bases)} base compound: lines need two; name another one or draw around it")
     mean, condition = encode_bases(vae, bases, voxels)
-    ends = np.stack([rng.choice(len(bases), 2, replace=False) for _ in range(count)]).reshape(-1, 2)
+    ends = _pairs(bases, rng, count)
     along = rng.random((count, 1)).astype(np.float32)
     noise = rng.standard_normal((count, vae.config.latent)).astype(np.float32)
     latent = (1 - along) * mean[ends[:, 0]] + along * mean[ends[:, 1]] + np.float32(scale) * noise
     nearer = np.where(along[:, 0] < 0.5, ends[:, 0], ends[:, 1])
     names = tuple((bases[int(i)].name, bases[int(j)].name) for i, j in ends)
     return Draws(latent, condition[nearer], names, Kind.BETWEEN)
+
+
+def _pairs(bases: Sequence[Base], rng: np.random.Generator, count: int) -> NDArray[np.intp]:
+    """Two different bases for each draw, of one anonymous formula where possible: [count, 2]."""
+    kinds = [tuple(sorted(base.crystal.composition.values())) for base in bases]
+    every = [(i, j) for i in range(len(bases)) for j in range(len(bases)) if i != j]
+    alike = [(i, j) for i, j in every if kinds[i] == kinds[j]]
+    pool = np.array(alike or every, np.intp)
+    return pool[rng.integers(len(pool), size=count)]
 
 
 def encode_bases(vae: DensityVAE, bases: Sequence[Base], voxels: VoxelConfig) -> tuple[Floats, Floats]:
@@ -209,6 +225,8 @@ def propose(
         allowed: atomic numbers that may occur; all when None.
     """
     decoded = vae.decode(draws.latent, draws.condition)  # maps [b, n, n, n, 4]
+    for maps in decoded.maps:
+        maps[..., 0] = centred(maps[..., 0], config.centring_tolerance)
     segmentation = segment(unet, decoded.maps, allowed)  # species, occupancy [b, n, n, n]
     density, _ = from_channels(decoded.maps)  # [b, n, n, n]
     elements = likely_elements(decoded, config.element_threshold, allowed)
@@ -229,6 +247,14 @@ def propose(
         except InvalidCrystal:
             failures["invalid crystal"] += 1
     return Proposals(tuple(made), failures)
+
+
+def centred(density: Floats, tolerance: float) -> Floats:
+    """A map averaged over the centring translations that it nearly has."""
+    n = density.shape[0]
+    shifts = near_translations(density, tolerance)
+    copies = [np.roll(density, np.rint(np.array(shift) * n).astype(int), (0, 1, 2)) for shift in shifts]
+    return np.asarray(np.mean([density, *copies], axis=0), np.float32)
 
 
 def likely_elements(decoded: Decoded, threshold: float, allowed: Sequence[int] | None) -> list[tuple[int, ...]]:

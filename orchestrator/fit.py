@@ -25,13 +25,14 @@ from models.batches import (
 from models.cgcnn import CGCNN, CGCNNConfig, Stage, standardise
 from models.checkpoint import Card, load, read_card, save
 from models.crystal import Crystal
+from models.map_symmetry import common_operations
 from models.properties import PROPERTIES
 from models.unet import UNet, UNetConfig
-from models.vae import DensityVAE, VAEConfig, active_units, decile_edges
+from models.vae import DensityVAE, VAEConfig, decile_edges
 from orchestrator.train_job import BATCH, LEARNING_RATE, FittedNetwork, NetworkName, TrainError, TrainJob
 
 Loss = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-FROM_DATA = {"a_ang", "cubic", "decile_edges_ev", "mean", "scale", "labels", "error"}
+FROM_DATA = {"a_ang", "cubic", "symmetry", "decile_edges_ev", "mean", "scale", "labels", "error"}
 """Fields of the configurations that the training set decides."""
 
 
@@ -70,7 +71,11 @@ def fit_vae(job: TrainJob, engine: Engine, unet: UNet | None = None) -> FittedNe
         config = VAEConfig(**_fields(VAEConfig.preset(job.preset, job.voxels.n), job, "vae"))
         lengths = np.array([crystal.lengths_ang for crystal in job.crystals])
         cubic = all(crystal.is_orthogonal for crystal in job.crystals) and bool((np.ptp(lengths, axis=1) < 1e-3).all())
-        config = replace(config, cubic=cubic, a_ang=float(lengths.mean()), decile_edges_ev=decile_edges(e_f))
+        standing = [canonical_origin(crystal) for crystal in job.crystals]
+        symmetry = common_operations(draw_maps(standing, job.voxels)[..., 0]) if cubic else (0,)
+        config = replace(
+            config, cubic=cubic, symmetry=symmetry, a_ang=float(lengths.mean()), decile_edges_ev=decile_edges(e_f)
+        )
         vae, warm = _from_parent(job, "vae", DensityVAE, config)
         frozen = unet or load(job.folder / "unet", UNet, n=config.n)
     steps = job.steps_of("vae", warm)
@@ -159,17 +164,18 @@ def _left_out_errors(model: CGCNN, crystals: Sequence[Crystal], labels: NDArray[
 
 
 def _reconstruction(job: TrainJob, vae: DensityVAE, most: int = 256) -> dict[str, float]:
-    """How well crystals of the training set come back: density and lattice apart, with units."""
+    """Fix the latent's frame; how well crystals of the training set come back: density and lattice apart, with units."""
     crystals = [canonical_origin(crystal) for crystal in job.crystals[:most]]
     e_f = job.labels[:most, PROPERTIES.index("formation_energy_per_atom")]
     maps, condition = draw_maps(crystals, job.voxels), vae.condition(e_f)
-    mean, log_variance = vae.encode(maps, condition)
+    frame = vae.whiten(maps, condition)
+    mean, _ = vae.encode(maps, condition)
     out = vae.decode(mean, condition)
     lattices = np.array([crystal.lattice for crystal in crystals])
     return {
         "density_rmse_log": float(np.sqrt(np.square(out.maps[..., 0] - maps[..., 0]).mean())),
         "lattice_mae_ang": float(np.abs(np.linalg.norm(out.lattice, axis=2) - np.linalg.norm(lattices, axis=2)).mean()),
-        "active_units": float(active_units(mean, log_variance)),
+        **frame,
     }
 
 
@@ -182,9 +188,9 @@ def _from_parent(job: TrainJob, network: NetworkName, kind: Any, config: Any) ->
     if _shape(parent.config) != _shape(config):
         return made, False
     if network == "vae":  # the lattice head's weights mean something only with the edge they were trained from
-        made = kind(replace(config, a_ang=parent.config.a_ang, cubic=parent.config.cubic and config.cubic))
-        if parent.config.cubic != made.config.cubic:
-            return kind(config), False
+        if (parent.config.cubic, parent.config.symmetry) != (config.cubic, config.symmetry):
+            return made, False
+        made = kind(replace(config, a_ang=parent.config.a_ang))
     for name, model in made.networks.items():
         model.set_weights(parent.networks[name].get_weights())
     return made, True
