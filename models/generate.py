@@ -11,19 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batches import canonical_origin, draw_maps
-from models.channels import Floats, from_channels
+from models.channels import Floats, expand
 from models.crystal import Crystal, InvalidCrystal
-from models.map_symmetry import near_translations
 from models.reconstruct import (
     ReconstructConfig,
-    Reconstruction,
     ReconstructionError,
     SpeciesFrom,
     structure_from_map,
     symmetrise,
 )
 from models.segmentation import SegmentConfig
-from models.unet import UNet, segment
+from models.site_orbits import assign_elements, nearly_symmetric, site_orbits
+from models.unet import Segmentation, UNet, segment
 from models.vae import DECILES, Decoded, DensityVAE
 from models.voxels import VoxelConfig
 
@@ -43,8 +42,9 @@ class GenerateConfig:
     Attributes:
         voxels: the grid and atom widths that the networks were trained with.
         element_threshold: elements that the latent's element head gives less than this do not occur in the crystal.
-        centring_tolerance: a decoded density that a face or body centring changes by less than this fraction of its
-            standard deviation is averaged over it; the network's own point symmetry is exact already.
+        symmetry_tolerance: an operation or centring that changes a decoded density by less than this fraction of its
+            standard deviation is taken as exact. Used where the network's training crystals share a symmetry.
+        near_ang: images of a site closer than this are one site.
         symprec_ang: tolerance of the symmetrised crystal's positions. A network's atoms scatter by about a quarter of
             a voxel, so it is far above a DFT code's.
         reconstruct: thresholds of the reconstruction; its species_from and voxels are set here.
@@ -53,7 +53,8 @@ class GenerateConfig:
 
     voxels: VoxelConfig = field(default_factory=lambda: VoxelConfig(n=16))
     element_threshold: float = 0.5
-    centring_tolerance: float = 0.35
+    symmetry_tolerance: float = 0.5
+    near_ang: float = 1.0
     symprec_ang: float = 0.3
     reconstruct: ReconstructConfig = field(
         default_factory=lambda: ReconstructConfig(segment=SegmentConfig(occupancy_threshold=0.5))
@@ -64,6 +65,11 @@ class GenerateConfig:
     def reading(self) -> ReconstructConfig:
         """The reconstruction's configuration with this one's grid and species decision."""
         return replace(self.reconstruct, voxels=self.voxels, species_from=self.species_from)
+
+    @property
+    def finding(self) -> ReconstructConfig:
+        """The same, where only the sites' rough places are wanted."""
+        return replace(self.reconstruct, voxels=self.voxels, species_from=SpeciesFrom.VOTE, refine_steps=0)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Proposal:
         condition: [10], all zero without one.
         bases: names of the base compounds.
         kind: how the latent was drawn.
-        confidence: of the least certain site, 0 to 1.
+        confidence: 0 to 1; how much of the decoded density the atoms explain, or that of the least certain site.
     """
 
     crystal: Crystal
@@ -225,36 +231,18 @@ def propose(
         allowed: atomic numbers that may occur; all when None.
     """
     decoded = vae.decode(draws.latent, draws.condition)  # maps [b, n, n, n, 4]
-    for maps in decoded.maps:
-        maps[..., 0] = centred(maps[..., 0], config.centring_tolerance)
     segmentation = segment(unet, decoded.maps, allowed)  # species, occupancy [b, n, n, n]
-    density, _ = from_channels(decoded.maps)  # [b, n, n, n]
     elements = likely_elements(decoded, config.element_threshold, allowed)
     made, failures = [], Counter[str]()
     for i in range(len(draws)):
         try:
-            read = structure_from_map(
-                density[i],
-                segmentation.species[i],
-                segmentation.occupancy[i],
-                decoded.lattice[i],
-                config.reading,
-                elements[i],
-            )
-            made.append(_proposal(draws, i, read, config))
+            raw, confidence = _read(decoded, segmentation, i, vae.config.symmetry, elements[i], config)
+            made.append(_proposal(draws, i, raw, confidence, config))
         except ReconstructionError as error:
             failures[error.reason.value] += 1
         except InvalidCrystal:
             failures["invalid crystal"] += 1
     return Proposals(tuple(made), failures)
-
-
-def centred(density: Floats, tolerance: float) -> Floats:
-    """A map averaged over the centring translations that it nearly has."""
-    n = density.shape[0]
-    shifts = near_translations(density, tolerance)
-    copies = [np.roll(density, np.rint(np.array(shift) * n).astype(int), (0, 1, 2)) for shift in shifts]
-    return np.asarray(np.mean([density, *copies], axis=0), np.float32)
 
 
 def likely_elements(decoded: Decoded, threshold: float, allowed: Sequence[int] | None) -> list[tuple[int, ...]]:
@@ -271,13 +259,35 @@ def likely_elements(decoded: Decoded, threshold: float, allowed: Sequence[int] |
     ]
 
 
-def _proposal(draws: Draws, i: int, read: Reconstruction, config: GenerateConfig) -> Proposal:
+def _read(
+    decoded: Decoded,
+    segmentation: Segmentation,
+    i: int,
+    exact: tuple[int, ...],
+    elements: tuple[int, ...],
+    config: GenerateConfig,
+) -> tuple[Crystal, float]:
+    """The i-th crystal and its confidence: by orbits where the map has a symmetry, else site by site."""
+    maps, lattice = decoded.maps[i, ..., 0], decoded.lattice[i]
+    species, occupancy = segmentation.species[i], segmentation.occupancy[i]
+    if len(exact) > 1:
+        group, maps = nearly_symmetric(maps, exact, config.symmetry_tolerance)
+        found = structure_from_map(expand(maps), species, occupancy, lattice, config.finding)
+        sites = site_orbits(found.crystal.frac_coords, maps, lattice, group, config.near_ang)
+        reading = assign_elements(maps, sites, lattice, elements, group, config.voxels)
+        if reading is not None and len(reading.crystal) <= config.reconstruct.max_sites:
+            return reading.crystal, max(0.0, 1.0 - reading.misfit / float(maps.std()))
+    read = structure_from_map(expand(maps), species, occupancy, lattice, config.reading, elements)
+    return read.crystal, read.confidence
+
+
+def _proposal(draws: Draws, i: int, raw: Crystal, confidence: float, config: GenerateConfig) -> Proposal:
     return Proposal(
-        crystal=symmetrise(read.crystal, config.symprec_ang),
-        raw=read.crystal,
+        crystal=symmetrise(raw, config.symprec_ang),
+        raw=raw,
         latent=draws.latent[i],
         condition=draws.condition[i],
         bases=draws.bases[i],
         kind=draws.kind,
-        confidence=read.confidence,
+        confidence=confidence,
     )

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.intp]
-HALVES: tuple[tuple[float, float, float], ...] = ((0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0), (0.5, 0.5, 0.5))
-"""The translations of face and body centring."""
+FACES: tuple[tuple[float, float, float], ...] = ((0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0))
+"""The translations of face centring. Body centring is not looked for: it nearly holds wherever two sublattices carry
+elements that draw alike, as in B2 AlF or a Heusler alloy of neighbours, and would make them one."""
 
 
 @cache
@@ -55,7 +56,8 @@ def common_operations(maps: NDArray[np.floating[Any]], tolerance: float = 0.02) 
     )
 
 
-def orbits(n: int, operations: Sequence[int]) -> Index:
+@cache
+def orbits(n: int, operations: tuple[int, ...]) -> Index:
     """Number of the symmetry orbit that each voxel belongs to, 0, 1, 2, ...: [n^3]."""
     smallest = np.min([moved_voxels(n, operation) for operation in operations], axis=0)
     _, index = np.unique(smallest, return_inverse=True)
@@ -63,19 +65,51 @@ def orbits(n: int, operations: Sequence[int]) -> Index:
 
 
 def near_translations(density: NDArray[np.floating[Any]], tolerance: float) -> tuple[tuple[float, float, float], ...]:
-    """Centring translations under which a map is nearly unchanged; all three faces or none.
+    """The face centrings if all three leave a map nearly unchanged, else none.
 
     Args:
         density: [n, n, n], n even.
         tolerance: largest root mean square change, as a fraction of the map's standard deviation.
     """
     n, bound = density.shape[0], tolerance * float(density.std())
-    near = [
-        shift
-        for shift in HALVES
-        if np.sqrt(np.square(density - np.roll(density, np.rint(np.array(shift) * n).astype(int), (0, 1, 2))).mean())
-        <= bound
+    changes = [
+        float(
+            np.sqrt(np.square(density - np.roll(density, np.rint(np.array(shift) * n).astype(int), (0, 1, 2))).mean())
+        )
+        for shift in FACES
     ]
-    faces = [shift for shift in near if shift != HALVES[3]]
-    kept = (faces if len(faces) == 3 else []) + [shift for shift in near if shift == HALVES[3]]
-    return tuple(kept) if len(kept) in (1, 3, 4) else ()
+    return FACES if max(changes) <= bound else ()
+
+
+def near_operations(density: NDArray[np.floating[Any]], exact: Sequence[int], tolerance: float) -> tuple[int, ...]:
+    """Point operations under which a map is nearly unchanged, if they form a group that holds the exact ones; else those.
+
+    Args:
+        density: [n, n, n].
+        exact: operations that leave the map exactly unchanged, a group.
+        tolerance: as of `near_translations`.
+    """
+    if len(exact) == 1:
+        return tuple(exact)
+    near = set(common_operations(density[None], tolerance))
+    table = _products()
+    closed = all(int(table[i, j]) in near for i in near for j in near)
+    return tuple(sorted(near)) if closed and near >= set(exact) else tuple(exact)
+
+
+def average(
+    density: NDArray[np.floating[Any]], operations: Sequence[int], shifts: Sequence[tuple[float, float, float]]
+) -> NDArray[np.float32]:
+    """A map averaged over point operations, then over translations: [n, n, n]."""
+    n, flat = density.shape[0], density.ravel()
+    turned = np.mean([flat[moved_voxels(n, operation)] for operation in operations], axis=0).reshape(n, n, n)
+    copies = [np.roll(turned, np.rint(np.array(shift) * n).astype(int), (0, 1, 2)) for shift in shifts]
+    return np.asarray(np.mean([turned, *copies], axis=0), np.float32)
+
+
+@cache
+def _products() -> Index:
+    """Index of the product of every two point operations: [48, 48]."""
+    matrices = point_operations()
+    index = {matrix.tobytes(): i for i, matrix in enumerate(matrices)}
+    return np.array([[index[(a @ b).tobytes()] for b in matrices] for a in matrices], np.intp)
