@@ -51,7 +51,7 @@ MIN_CONTACT = 0.7  # of the covalent radii's sum
 def main(arguments: Sequence[str]) -> dict[str, Any]:
     args = parse(arguments)
     crystals, names, labels = training_set(args.elements.split(","), args.crystals, args.labels, args.seed)
-    voxels = VoxelConfig(n=args.n)
+    voxels = VoxelConfig(n=args.n, width_scale=args.width_scale)
     folder = args.models or Path(tempfile.mkdtemp())
     report: dict[str, Any] = {"n": args.n, "training_crystals": len(crystals), "labels": args.labels}
     if args.cold:
@@ -189,6 +189,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--crystals", type=int, default=40, help="decorated prototypes in the training set")
     parser.add_argument("--labels", type=int, default=10, help="of them with a formation energy")
     parser.add_argument("--n", type=int, default=16)
+    parser.add_argument("--width-scale", type=float, default=0.5)
     parser.add_argument("--count", type=int, default=200, help="candidates of each kind")
     parser.add_argument("--scale", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=0)

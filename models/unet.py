@@ -17,7 +17,7 @@ from models.channels import CLASSES, COORDINATE_SCALE_ANG, Floats
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Shape and loss of the UNet. The default is small: about 0.15 M weights.
+    """Shape and loss of the UNet. The default is small: about 0.05 M weights.
 
     Attributes:
         n: voxels per cell edge.
@@ -32,8 +32,8 @@ class UNetConfig:
     """
 
     n: int = 16
-    patch: int = 2
-    base: int = 16
+    patch: int = 1
+    base: int = 8
     levels: int = 2
     norm: Norm = "group"
     coordinates: bool = True
@@ -56,7 +56,7 @@ class UNetConfig:
     @classmethod
     def preset(cls, name: str, n: int) -> Self:
         """`compact` (default sizes) or `paper` (64/128/256, bottom 512; 31 M weights)."""
-        return cls(n=n, patch=1, base=64, levels=3) if name == "paper" else cls(n=n, patch=max(1, n // 8))
+        return cls(n=n, patch=1, base=64, levels=3) if name == "paper" else cls(n=n, patch=max(1, n // 16))
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class VAEConfig:
 
     n: int = 16
     patch: int = 2
-    latent: int = 32
+    latent: int = 16
     filters: tuple[int, ...] = (32, 64)
     hidden: int = 128
     dictionary: int = 64
@@ -64,7 +64,7 @@ class VAEConfig:
     coordinate_weight: float = 1.0
     composition_weight: float = 0.2
     alpha: float = 0.1
-    beta: float = 5e-4
+    beta: float = 1e-3
     warm_up: float = 0.3
     drop_condition: float = 0.2
     decile_edges_ev: tuple[float, ...] = ()
@@ -86,7 +86,9 @@ class VAEConfig:
     def preset(cls, name: str, n: int) -> Self:
         """`compact` (default sizes) or `paper` (16/32/64/128, latent 256, alpha 1)."""
         if name == "paper":
-            return cls(n=n, patch=1, latent=256, filters=(16, 32, 64, 128), hidden=512, alpha=1.0, **FAITHFUL)
+            return cls(
+                n=n, patch=1, latent=256, filters=(16, 32, 64, 128), hidden=512, alpha=1.0, beta=5e-4, **FAITHFUL
+            )
         return cls(n=n, patch=max(1, n // 8))
 
 
