@@ -15,10 +15,10 @@ from orchestrator.config import Campaign
 from orchestrator.parts import Proposed
 from orchestrator.screen import Draft, KnownStructures, is_new, run_funnel, unique, valid_distances, wanted_formula
 
-BALANCED = 0.5
-IONIC = 0.1
+BALANCED = 0.03
+IONIC = 0.01
 """Preference for charge-balanced decorations, and per unit of electronegativity difference, against the unit of
-diversity in `acquisition.spread`: stable, quickly converging crystals first, but not only those."""
+diversity in `acquisition.spread`. Small: a model that has seen stable salts only thinks everything is one."""
 
 
 def decorated_pool(campaign: Campaign) -> tuple[Draft, ...]:

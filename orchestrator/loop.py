@@ -174,7 +174,6 @@ class Loop:
     def _wait(self) -> None:
         """Keep the workers working, repair the queue, and let a little time pass."""
         parts, name = self._parts, self._campaign.name
-        first = self._waiting_since is None
         if self._waiting_since is None:
             self._waiting_since = parts.now()
             self._dispatch([c for c in self._chosen() if c.state is CandidateState.PROPOSED])
@@ -184,11 +183,11 @@ class Loop:
             parts.tell("leases expired", candidates=lost)
         parts.queue.reconcile(parts.now())
         round_ = parts.store.rounds(name)[-1]
-        parts.tell("waiting", round=round_.number, candidates=self._chosen(), references=self._references())
-        if first:
-            parts.meanwhile()
-        else:
-            parts.sleep(POLL_S)
+        chosen, references = self._chosen(), self._references()
+        parts.tell("waiting", round=round_.number, candidates=chosen, references=references)
+        if any(c.state is CandidateState.RUNNING for c in (*chosen, *references)):
+            parts.meanwhile()  # pw.x is at work: time spent here costs nothing
+        parts.sleep(POLL_S)
 
     def _chosen(self) -> list[Candidate]:
         """The candidates of the last round that were sent to DFT."""
