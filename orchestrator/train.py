@@ -199,7 +199,7 @@ class TensorFlowEngine:
             optimizer.apply_gradients(zip(tape.gradient(shared, variables), variables, strict=True))
             return parts
 
-        @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]  # XLA made 3-D convolutions six to ten times slower on CPU
+        @tf.function(autograph=False, jit_compile=False)  # type: ignore[untyped-decorator]  # XLA made 3-D convolutions six to ten times slower on CPU
         def step(batch: Mapping[str, Any]) -> Mapping[str, Any]:
             if strategy is None:
                 return replica_step(batch)
