@@ -41,11 +41,12 @@ def _same(prototype: Prototype, elements: tuple[str, ...], other: tuple[Prototyp
 
 
 def preference(draft: Draft) -> float:
-    """How gladly a decoration is computed first: charge balance and ionicity, minus a little per atom of the cell."""
+    """How gladly a decoration is computed first: charge balance and ionicity, minus a little per atom of the formula."""
     composition = draft.structure.composition
     balanced = is_balanced(composition.reduced_formula, str(draft.prototype))
     values = [Element(str(element)).X for element in composition]
-    return BALANCED * balanced + IONIC * (max(values) - min(values)) - 0.01 * len(draft.structure)
+    atoms = sum(multiplicities(Prototype(str(draft.prototype))))
+    return BALANCED * balanced + IONIC * (max(values) - min(values)) - 0.01 * atoms
 
 
 @cache
