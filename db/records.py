@@ -194,7 +194,7 @@ class NetworkRecord(Record):
     """One trained network of a model version."""
 
     folder: str
-    sha256: str  # of the weights file
+    sha256: str  # of the weights' values
     metrics: dict[str, float]
     samples: int  # crystals seen, not counting repeats
     train_s: float

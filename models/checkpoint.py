@@ -46,7 +46,9 @@ class Card:
     Attributes:
         kind: unet, vae or cgcnn.
         config: fields of the network's configuration.
-        sha256: weights file -> digest.
+        sha256: weights file -> digest of the file.
+        digest: digest of all weights' values. Unlike the files', it does not depend on names that Keras gives to layers,
+            which count up with every network built in a process.
         data_digest: digest of what it was trained on.
         metrics: measured at the end of training.
         samples: crystals in the training set.
@@ -57,17 +59,13 @@ class Card:
     kind: str
     config: dict[str, Any]
     sha256: dict[str, str]
+    digest: str
     data_digest: str
     metrics: dict[str, float]
     samples: int
     train_s: float
     notes: dict[str, Any]
     format: int = FORMAT
-
-    @property
-    def digest(self) -> str:
-        """One digest for all weights: that of the sorted digests of the files."""
-        return hashlib.sha256(json.dumps(self.sha256, sort_keys=True).encode()).hexdigest()
 
 
 def save(
@@ -97,9 +95,10 @@ def save(
     Raises:
         CheckpointError: the folder cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    draft: Path | None = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         for name, model in network.networks.items():
             model.save_weights(draft / f"{name}.weights.h5")
         digests = {path.name: _sha256(path) for path in sorted(draft.glob("*.weights.h5"))}
@@ -107,6 +106,7 @@ def save(
             network.kind,
             asdict(network.config),
             digests,
+            weights_digest(network),
             data_digest,
             {name: float(value) for name, value in (metrics or {}).items()},
             samples,
@@ -121,8 +121,19 @@ def save(
             f"cannot write checkpoint {folder}: {error}; free disk space or choose another folder"
         ) from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
     return card
+
+
+def weights_digest(network: Network) -> str:
+    """Digest of the values of all weights, in the networks' order."""
+    found = hashlib.sha256()
+    for name, model in sorted(network.networks.items()):
+        for array in model.get_weights():
+            found.update(f"{name} {array.shape} {array.dtype.str}".encode())
+            found.update(array.tobytes())
+    return found.hexdigest()
 
 
 def read_card(folder: Path) -> Card:
@@ -201,9 +212,13 @@ def _load_weights(folder: Path, network: Network, card: Card) -> None:
         try:
             model.load_weights(folder / f"{name}.weights.h5")
         except (ValueError, KeyError, OSError) as error:
+            reason = str(error).partition("\n")[0]  # Keras goes on with the weights' values, pages of them
             raise CheckpointError(
-                f"{folder}/{name}.weights.h5 does not fit the {card.kind} that {CARD} describes ({error}); train again"
+                f"{folder}/{name}.weights.h5 does not fit the {card.kind} that {CARD} describes ({reason}); train again"
             ) from error
+    # Keras warns and goes on where a part of a network is not in the file.
+    if weights_digest(network) != card.digest:
+        raise CheckpointError(f"{folder}: the weights are not those that {CARD} describes; restore it or train again")
 
 
 def _check_file(path: Path, digest: str) -> None:

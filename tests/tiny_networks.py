@@ -1,0 +1,82 @@
+"""Crystals, networks and training jobs small enough to be trained within a test of the networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cubic_crystals import decorated
+
+from models.cgcnn import CGCNN, CGCNNConfig
+from models.crystal import Crystal
+from models.properties import PROPERTIES
+from models.prototypes import Prototype
+from models.unet import UNet, UNetConfig
+from models.vae import DensityVAE, VAEConfig
+from models.voxels import VoxelConfig
+from orchestrator.train_job import TrainJob
+
+N = 8
+VOXELS = VoxelConfig(n=N)
+CGCNN_SIZES = {"members": 2, "width": 4, "hidden": 4, "gaussians": 6}
+OVERRIDES = {
+    "unet": {"patch": 2, "base": 4, "levels": 1},
+    "vae": {"patch": 2, "latent": 3, "filters": [4], "hidden": 8},
+    "cgcnn": CGCNN_SIZES,
+}
+PAIRS = (("Na", "Cl"), ("Li", "F"), ("K", "Br"), ("Mg", "O"), ("Ca", "S"), ("Al", "N"))
+SAVES_WEIGHTS = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+"""Keras asks TensorFlow 2.21's variables for a numpy array, and they do not know numpy 2's `copy` yet."""
+CUBIC = tuple(range(48))
+"""All operations of a cube."""
+
+
+def salts() -> list[Crystal]:
+    """Six binary compounds in the rock-salt structure, then in that of CsCl."""
+    return [decorated(kind, pair) for kind in (Prototype.ROCKSALT, Prototype.CSCL) for pair in PAIRS]
+
+
+def e_f_labels(count: int, known: int | None = None) -> np.ndarray:
+    """[count, 8]: a formation energy for the first `known`, nothing else."""
+    labels = np.full((count, len(PROPERTIES)), np.nan)
+    labels[:known, 0] = np.linspace(-3.0, -0.5, count)[:known]
+    return labels
+
+
+def tiny_unet(**changes) -> UNet:
+    return UNet(UNetConfig(**({"n": N, **OVERRIDES["unet"]} | changes)))
+
+
+def tiny_vae(**changes) -> DensityVAE:
+    return DensityVAE(VAEConfig(**({"n": N, **OVERRIDES["vae"], "filters": (4,)} | changes)))
+
+
+def tiny_cgcnn(seen: np.ndarray | None = None, **changes) -> CGCNN:
+    """A network that has seen such labels, [b, 8]; five of every property where none are given."""
+    counts = (5,) * len(PROPERTIES) if seen is None else tuple(int(n) for n in np.isfinite(seen).sum(axis=0))
+    return CGCNN(CGCNNConfig(**({**CGCNN_SIZES, "labels": counts} | changes)))
+
+
+def tiny_job(folder: Path, **changes) -> TrainJob:
+    crystals = tuple(salts())
+    fields = {
+        "crystals": crystals,
+        "labels": e_f_labels(len(crystals), known=8),
+        "data_digest": "tiny",
+        "voxels": VOXELS,
+        "overrides": OVERRIDES,
+        "steps": {"unet": 40, "vae": 40, "cgcnn": 40},
+        "batch": {"unet": 4, "vae": 6, "cgcnn": 12},
+    }
+    return TrainJob(folder, **(fields | changes))
+
+
+def scrambled(network):
+    """The network with every weight drawn anew: what is zero at the start is not any more."""
+    rng = np.random.default_rng(3)
+    for model in network.networks.values():
+        model.set_weights([rng.normal(0.0, 0.3, w.shape).astype(w.dtype) for w in model.get_weights()])
+    return network
