@@ -222,6 +222,11 @@ class Progress:
         elif before is not None:
             self.say(f"  {candidate.id} relaxed: a {relaxation.a_ang:.3f} A, {relaxation.steps} steps, {cpu:.0f} CPU s")
 
+    def _on_round_closed(self, round: int, candidates: Sequence[Candidate]) -> None:
+        for candidate in candidates:
+            self._note_end(candidate)
+        self._doing(f"round {round}: done")
+
     def _on_settled(self, candidate: Candidate, e_f: float | None, reason: str | None) -> None:
         predicted = candidate.e_f_predicted
         beside = f" (predicted {predicted:+.3f})" if predicted is not None else ""
