@@ -1,4 +1,4 @@
-"""CrystalGraph: each atom's nearest periodic neighbours, and batches of them as padded arrays. numpy and spglib only."""
+"""CrystalGraph: each atom's nearest periodic neighbours, and batches of them as padded arrays. numpy only."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class GraphBatch:
 
 
 def build_graph(crystal: Crystal, cutoff_ang: float = 6.0, neighbours: int = 12) -> CrystalGraph:
-    """The periodic neighbour graph of the crystal's primitive cell.
+    """The periodic neighbour graph of one atom of each set that the cell's centring translations make equal.
 
-    A mean over atoms is the same in the primitive cell, which has a quarter of the atoms of an F-centred one.
+    A mean over these is the mean over all atoms, and an F-centred cell has four times as many of them.
     Neighbours at equal distance are ordered by atomic number, so that the graph does not depend on the order of atoms.
 
     Args:
@@ -44,32 +44,39 @@ def build_graph(crystal: Crystal, cutoff_ang: float = 6.0, neighbours: int = 12)
         cutoff_ang: neighbours farther away do not count.
         neighbours: at most this many per atom.
     """
-    lattice, frac_coords, numbers = _primitive(crystal)
+    lattice, frac_coords, numbers = crystal.lattice, crystal.frac_coords, crystal.numbers
+    kept, stands_for = np.unique(_first_equal(crystal), return_inverse=True)
     heights = abs(np.linalg.det(lattice)) / np.linalg.norm(np.cross(lattice[[1, 2, 0]], lattice[[2, 0, 1]]), axis=1)
     reach = np.ceil(cutoff_ang / heights).astype(int) + 1
     axes = [np.arange(-r, r + 1) for r in reach]
     shifts = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     images = (frac_coords[None, :, :] + shifts[:, None, :]) @ lattice  # [s, a, 3]
     owner = np.tile(np.arange(len(numbers)), len(shifts))
-    found = np.zeros((len(numbers), neighbours), np.int32)
-    distances = np.full((len(numbers), neighbours), np.inf, np.float32)
-    for atom, position in enumerate(frac_coords @ lattice):
+    found = np.zeros((len(kept), neighbours), np.int32)
+    distances = np.full((len(kept), neighbours), np.inf, np.float32)
+    for atom, position in enumerate(frac_coords[kept] @ lattice):
         d = np.linalg.norm(images.reshape(-1, 3) - position, axis=1)
         near = np.flatnonzero((d <= cutoff_ang) & (d > 1e-3))
         near = near[np.lexsort((numbers[owner[near]], np.round(d[near], 2)))][:neighbours]
-        found[atom, : len(near)] = owner[near]
+        found[atom, : len(near)] = stands_for[owner[near]]
         distances[atom, : len(near)] = d[near]
-    return CrystalGraph(numbers.astype(np.int32), found, distances)
+    return CrystalGraph(numbers[kept].astype(np.int32), found, distances)
 
 
-def _primitive(crystal: Crystal) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Lattice, fractional coordinates and numbers of the primitive cell, or of the given one where spglib finds none."""
-    from spglib import find_primitive
-
-    cell = find_primitive((crystal.lattice, crystal.frac_coords, crystal.numbers), symprec=0.01)
-    if cell is None:
-        return crystal.lattice, crystal.frac_coords, crystal.numbers
-    return np.asarray(cell[0]), np.asarray(cell[1]), np.asarray(cell[2])
+def _first_equal(crystal: Crystal, tolerance_ang: float = 0.01) -> NDArray[np.intp]:
+    """The first of the atoms that pure translations of the crystal bring each atom onto: [a]."""
+    frac_coords, numbers = crystal.frac_coords, crystal.numbers
+    first = np.arange(len(numbers))
+    kinds, counts = np.unique(numbers, return_counts=True)
+    rarest = np.flatnonzero(numbers == kinds[counts.argmin()])
+    same = numbers[:, None] == numbers[None, :]
+    for shift in frac_coords[rarest[1:]] - frac_coords[rarest[0]]:
+        offset = frac_coords[:, None] + shift - frac_coords[None]
+        distance = np.linalg.norm((offset - np.round(offset)) @ crystal.lattice, axis=-1)
+        onto = (distance < tolerance_ang) & same  # [a, a]
+        if onto.any(axis=1).all():
+            first = np.minimum(first, onto.argmax(axis=1))
+    return first[first]
 
 
 def pad_batch(graphs: Sequence[CrystalGraph], atoms: int | None = None) -> GraphBatch:

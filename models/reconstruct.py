@@ -183,7 +183,7 @@ def symmetrise(crystal: Crystal, symprec: float = 0.1, max_strain: float = 0.05)
     trials = [crystal]
     edge = crystal.volume_ang3 ** (1 / 3)
     gram = crystal.lattice @ crystal.lattice.T / edge**2
-    if np.abs(gram - np.eye(3)).max() <= 2 * max_strain:
+    if 1e-9 < np.abs(gram - np.eye(3)).max() <= 2 * max_strain:
         trials.insert(0, Crystal(np.eye(3) * edge, crystal.numbers, crystal.frac_coords))
     refined = [found for trial in trials if (found := _standardised(trial, symprec)) is not None]
     return max(refined, key=lambda found: found[0])[1] if refined else crystal
