@@ -70,6 +70,7 @@ def tiny_job(folder: Path, **changes) -> TrainJob:
         "overrides": OVERRIDES,
         "steps": {"unet": 40, "vae": 40, "cgcnn": 40},
         "batch": {"unet": 4, "vae": 6, "cgcnn": 12},
+        "learning_rate": {"cgcnn": 0.03},
     }
     return TrainJob(folder, **(fields | changes))
 
