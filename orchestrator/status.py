@@ -8,7 +8,7 @@ from db.records import REFERENCES, CampaignRecord, Candidate
 from db.store import Store
 from orchestrator.accounting import Account, account
 from orchestrator.config import Target
-from orchestrator.rounds import RoundResult, best_candidate, computed_value, round_results
+from orchestrator.rounds import RoundResult, best_candidate, computed_value, hit_definition, round_results
 
 
 class UnknownCampaign(Exception):
@@ -42,7 +42,9 @@ def summary_lines(store: Store, name: str) -> list[str]:
     target = Target.model_validate(record.spec["target"])
     time = _account(store, record, candidates)
     best = best_candidate(candidates, target)
-    lines = []
+    results = round_results(target, candidates, store.rounds(name))
+    hits, relaxed = sum(len(result.hits) for result in results), sum(result.relaxed for result in results)
+    lines = [f"hits: {hits} of {relaxed} relaxed. {hit_definition(target)}"]
     if best is not None:
         value = computed_value(best, target)
         lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {target.property} {value:.3f}")
