@@ -54,7 +54,7 @@ def test_every_networks_loss_falls(trained):
 def test_progress_tells_step_steps_and_seconds(trained):
     job, _ = trained
     lines = [line for line in read_progress(job.progress) if line["network"] == "vae"]
-    assert lines[-1]["step"] == lines[-1]["steps"] == 40
+    assert lines[-1]["step"] == lines[-1]["steps"] == job.steps["vae"]
     assert sorted(line["seconds"] for line in lines) == [line["seconds"] for line in lines]
     assert {"density", "coordinates", "features", "kl"} <= lines[0].keys()
 
@@ -86,8 +86,8 @@ def test_the_trained_networks_know_something(trained):
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(short, tmp_path):
     job, outcome = short
-    again = fit_networks(replace(job, folder=tmp_path / "again"), HERE)
-    assert digests(again) == digests(outcome)
+    again = digests(fit_networks(replace(job, folder=tmp_path / "again"), HERE, ("unet", "cgcnn")))
+    assert again == {name: digest for name, digest in digests(outcome).items() if name != "vae"}
     other = digests(fit_networks(replace(job, folder=tmp_path / "other", seed=1), HERE, ("unet", "cgcnn")))
     assert not set(other.values()) & set(digests(outcome).values())
 
@@ -102,14 +102,13 @@ def test_training_again_after_a_crash_keeps_what_was_finished(short, tmp_path):
     assert {line["network"] for line in read_progress(repeated.progress)} == {"vae"}
 
 
-@pytest.mark.parametrize("change", [{"data_digest": "other"}, {"steps": {"unet": 4}}], ids=lambda c: next(iter(c)))
-def test_another_job_in_the_same_folder_is_trained_anew(short, tmp_path, change):
-    job, outcome = short
+def test_other_data_in_the_same_folder_are_trained_on_anew(short, tmp_path):
+    job, _ = short
     shutil.copytree(job.folder, tmp_path / "v1")
-    again = fit_networks(replace(job, folder=tmp_path / "v1", progress=tmp_path / "p", **change), HERE, ("unet",))
+    again = replace(job, folder=tmp_path / "v1", progress=tmp_path / "p", data_digest="other")
+    fit_networks(again, HERE, ("unet",))
     assert read_progress(tmp_path / "p")
-    if "data_digest" not in change:
-        assert digests(again)["unet"] != digests(outcome)["unet"]
+    assert read_card(tmp_path / "v1" / "unet").data_digest == "other"
 
 
 def test_a_warm_start_goes_on_from_the_parents_weights_in_fewer_steps(trained, tmp_path):
@@ -117,7 +116,7 @@ def test_a_warm_start_goes_on_from_the_parents_weights_in_fewer_steps(trained, t
     child = tiny_job(tmp_path / "v2", parent=job.folder, warm_share=0.1, progress=tmp_path / "p", seed=3)
     outcome = fit_networks(child, HERE, ("unet", "vae"))
     lines = {line["network"]: line["steps"] for line in read_progress(tmp_path / "p")}
-    assert lines == {"unet": 4, "vae": 4}
+    assert lines == {"unet": 3, "vae": 3}
     assert read_card(tmp_path / "v2" / "vae").notes["warm"]
     cold = [line["loss"] for line in read_progress(job.progress) if line["network"] == "unet"]
     warm = [line["loss"] for line in read_progress(tmp_path / "p") if line["network"] == "unet"]
@@ -143,9 +142,10 @@ def test_the_vae_needs_a_unet(tmp_path):
         fit_networks(tiny_job(tmp_path / "v1", **SHORT), HERE, ("vae",))
 
 
-def test_without_any_label_all_three_are_trained_and_no_property_is_known(tmp_path):
+def test_without_any_label_networks_are_trained_and_no_property_is_known(short, tmp_path):
     job = tiny_job(tmp_path / "v1", labels=e_f_labels(12, known=0), **SHORT)
-    fit_networks(job, HERE)
+    shutil.copytree(short[0].folder / "unet", job.folder / "unet")
+    fit_networks(job, HERE, ("vae", "cgcnn"))
     assert load(job.folder / "vae", DensityVAE).config.decile_edges_ev == ()
     values, sigma = predict_properties(load(job.folder / "cgcnn", CGCNN), salts()[:2])
     assert all(np.isnan(values[name]).all() for name in PROPERTIES if name != "band_gap")

@@ -68,7 +68,7 @@ def tiny_job(folder: Path, **changes) -> TrainJob:
         "data_digest": "tiny",
         "voxels": VOXELS,
         "overrides": OVERRIDES,
-        "steps": {"unet": 40, "vae": 40, "cgcnn": 40},
+        "steps": {"unet": 30, "vae": 30, "cgcnn": 30},
         "batch": {"unet": 4, "vae": 6, "cgcnn": 12},
         "learning_rate": {"cgcnn": 0.03},
     }
