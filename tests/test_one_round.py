@@ -71,7 +71,7 @@ def test_a_campaign_killed_in_a_relaxation_ends_with_none_repeated_and_none_lost
         start_new_session=True,
     )
     running = folder / "runs" / "small" / "relaxations"
-    until(lambda: list(running.glob("small-1-*/attempt-1/pw.out")), 300, "the first relaxation")
+    until(lambda: list(running.glob("small-1-*/attempt-1/**/pw.out")), 300, "the first relaxation")
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
 
