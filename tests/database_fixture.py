@@ -33,7 +33,7 @@ def mongodb_uri():
     from db.server import ensure_server
 
     folder = Path(tempfile.mkdtemp(prefix="cl-db-"))  # short: a Unix socket's path has at most 107 characters
-    server = ensure_server(None, folder)
+    server = ensure_server(None, folder, idle_s=7200)  # longer than any test that does not use it
     yield server.uri
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
