@@ -108,7 +108,7 @@ class DataFile(Part):
 class Voxels(Part):
     """The maps' grid."""
 
-    n: Literal[16, 24, 32, 48, 64] = Field(32, description="voxels per cell edge; the paper has 32")
+    n: Literal[16, 24, 32, 48, 64] = Field(16, description="voxels per cell edge; the paper has 32")
     width_scale: float = Field(
         0.5,
         gt=0.2,
