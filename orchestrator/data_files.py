@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from models.elements import atomic_numbers
 from models.properties import TABLE, Property
@@ -76,11 +76,11 @@ def read_crystals(path: Path, *, skip_bad: bool = False, where: Mapping[str, str
     """
     crystals: list[KnownCrystal] = []
     left_out: list[str] = []
-    for place, make in _rows(path, where or {}):
+    for place, make in rows_of(path, where or {}, crystal_of_row):
         try:
             crystal = make()
-        except _REASONS as error:
-            message = f"{place}: {_sentence(error)}"
+        except ROW_ERRORS as error:
+            message = f"{place}: {sentence_of(error)}"
             if not skip_bad:
                 raise DataError(f"{message}; mend or remove it, or set `bad_rows: skip` for this file") from error
             left_out.append(message)
@@ -94,11 +94,12 @@ def read_crystals(path: Path, *, skip_bad: bool = False, where: Mapping[str, str
     return Read(tuple(crystals), tuple(left_out))
 
 
-# What reading one row can raise: wrong JSON, a missing field, a value of another type or out of bounds.
-_REASONS = (ValueError, KeyError, TypeError, IndexError, AssertionError, RuntimeError, OSError)
+ROW_ERRORS = (ValueError, KeyError, TypeError, IndexError, AssertionError, RuntimeError, OSError)
+"""What reading one row can raise: wrong JSON, a missing field, a value of another type or out of bounds."""
 
 
-def _sentence(error: BaseException) -> str:
+def sentence_of(error: BaseException) -> str:
+    """What is wrong with a row, in words."""
     if isinstance(error, json.JSONDecodeError):
         return f"not a whole JSON object ({error.msg}, character {error.pos + 1})"
     if isinstance(error, KeyError):
@@ -106,10 +107,20 @@ def _sentence(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-Row = tuple[str, Callable[[], KnownCrystal]]
+T = TypeVar("T")
+Row = tuple[str, Callable[[], T]]
 
 
-def _rows(path: Path, where: Mapping[str, str]) -> Iterator[Row]:
+def rows_of(
+    path: Path, where: Mapping[str, str], make: Callable[[Mapping[str, Any], str], T]
+) -> Iterator[Row[T | KnownCrystal]]:
+    """Rows of a file: place, and a function that reads it or raises one of ROW_ERRORS.
+
+    Args:
+        path: see `read_crystals`.
+        where: see `read_crystals`.
+        make: reads a JSONL or CSV row, given its place; CIF files are read as known crystals.
+    """
     if path.is_dir():
         return _cif_rows(sorted(path.glob("*.cif")), _labels_table(path / "labels.csv"))
     if not path.is_file():
@@ -120,15 +131,15 @@ def _rows(path: Path, where: Mapping[str, str]) -> Iterator[Row]:
     if name.endswith(".cif"):
         return _cif_rows([path], {})
     if name.endswith((".jsonl", ".jsonl.gz")):
-        return _jsonl_rows(path, where)
+        return _jsonl_rows(path, where, make)
     if name.endswith(".csv"):
-        return _csv_rows(path, where)
+        return _csv_rows(path, where, make)
     raise DataError(
         f"{path}: unknown format {path.suffix!r}; give .jsonl, .jsonl.gz, .csv, .cif or a folder of .cif files"
     )
 
 
-def _jsonl_rows(path: Path, where: Mapping[str, str]) -> Iterator[Row]:
+def _jsonl_rows(path: Path, where: Mapping[str, str], make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
@@ -141,7 +152,7 @@ def _jsonl_rows(path: Path, where: Mapping[str, str]) -> Iterator[Row]:
         if not isinstance(row, dict):
             yield place, _raiser(ValueError(f"holds {type(row).__name__}, not an object"))
         elif _kept(row, where):
-            yield place, partial(_from_row, row, place)
+            yield place, partial(make, row, place)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -155,15 +166,15 @@ def _lines(path: Path) -> Iterator[str]:
         raise DataError(f"{path}: damaged ({error}); fetch it again") from error
 
 
-def _csv_rows(path: Path, where: Mapping[str, str]) -> Iterator[Row]:
+def _csv_rows(path: Path, where: Mapping[str, str], make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
     with path.open(encoding="utf-8", newline="") as file:
         for row in (reader := csv.DictReader(file)):
             if _kept(row, where):
                 place = f"{path.name} line {reader.line_num}"
-                yield place, partial(_from_row, row, place)
+                yield place, partial(make, row, place)
 
 
-def _cif_rows(paths: list[Path], labels: Mapping[str, Mapping[str, str]]) -> Iterator[Row]:
+def _cif_rows(paths: list[Path], labels: Mapping[str, Mapping[str, str]]) -> Iterator[Row[KnownCrystal]]:
     for path in paths:
         yield path.name, partial(_from_cif, path, labels.get(path.stem, {}))
 
@@ -179,15 +190,15 @@ def _kept(row: Mapping[str, Any], where: Mapping[str, str]) -> bool:
     return all(str(row.get(key)) == value for key, value in where.items())
 
 
-def _raiser(error: Exception) -> Callable[[], KnownCrystal]:
-    def make() -> KnownCrystal:
+def _raiser(error: Exception) -> Callable[[], NoReturn]:
+    def make() -> NoReturn:
         raise error
 
     return make
 
 
 def _from_cif(path: Path, labels: Mapping[str, str]) -> KnownCrystal:
-    return KnownCrystal(path.stem, path.name, _parse_cif(path.read_text(encoding="utf-8")), _labels(labels))
+    return KnownCrystal(path.stem, path.name, _parse_cif(path.read_text(encoding="utf-8")), labels_of(labels))
 
 
 def _parse_cif(text: str) -> Structure:
@@ -204,23 +215,24 @@ def _parse_cif(text: str) -> Structure:
     return _checked(Structure(read.lattice, read.species, read.frac_coords))
 
 
-def _from_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
+def crystal_of_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
+    """The crystal of a JSONL or CSV row; raises one of ROW_ERRORS."""
     from pymatgen.core.lattice import Lattice
     from pymatgen.core.structure import Structure
 
     name = str(row.get("id") or row.get("material_id") or place)
     if row.get("cif"):
-        return KnownCrystal(name, place, _parse_cif(str(row["cif"])), _labels(row))
-    species, coords = _plain(row["species"]), _plain(row["frac_coords"])
+        return KnownCrystal(name, place, _parse_cif(str(row["cif"])), labels_of(row))
+    species, coords = plain(row["species"]), plain(row["frac_coords"])
     if row.get("lattice"):
-        cell = _plain(row["lattice"])
+        cell = plain(row["lattice"])
         lattice = Lattice.from_parameters(*cell) if len(cell) == 6 else Lattice(cell)
     else:
         lattice = Lattice.cubic(float(row["a"]))
-    return KnownCrystal(name, place, _checked(Structure(lattice, species, coords)), _labels(row))
+    return KnownCrystal(name, place, _checked(Structure(lattice, species, coords)), labels_of(row))
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def plain(value: Any) -> Any:  # noqa: ANN401
     """A list; from a CSV cell, the JSON text of one."""
     return json.loads(value) if isinstance(value, str) else value
 
@@ -244,7 +256,7 @@ def _checked(structure: Structure) -> Structure:
     return structure
 
 
-def _labels(row: Mapping[str, Any]) -> dict[str, float]:
+def labels_of(row: Mapping[str, Any]) -> dict[str, float]:
     """The row's labels, each checked against the range that its unit allows."""
     labels: dict[str, float] = {}
     for column, (name, convert) in COLUMNS.items():
