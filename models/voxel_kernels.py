@@ -17,6 +17,9 @@ _CODE_BITS = 7  # an atomic number (at most 118) fits below the distance in one 
 _DISTANCE_BITS = 22  # bits of a squared distance up to the largest radius: a resolution of about 1e-6 square angstrom
 _BACKGROUND_KEY = np.int32((1 << (_CODE_BITS + _DISTANCE_BITS + 2)) - (1 << _CODE_BITS))  # above every distance, code 0
 _SAME_COORDINATE = 1e-9  # fractional; atoms this close along z share one table
+_COARSE = (
+    1 << 14
+)  # grid points per cell edge that atoms are sorted on: three of them, a cell and an element fit in int64
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Atoms:
         widths_ang: standard deviation of the Gaussian, [a].
         radii_ang: radius of the sphere in the species map, [a].
         group_starts: first atom of each group of equal (crystal, element, z), [g].
+        face_centred: whether each cell repeats itself under (0, 1/2, 1/2) and (1/2, 0, 1/2), [crystals].
     """
 
     crystal: Ints
@@ -40,6 +44,7 @@ class Atoms:
     widths_ang: NDArray[np.float64]
     radii_ang: NDArray[np.float64]
     group_starts: Ints
+    face_centred: NDArray[np.bool_]
 
     @classmethod
     def sort(
@@ -52,10 +57,11 @@ class Atoms:
         radii_ang: NDArray[np.float64],
     ) -> Atoms:
         """Order the atoms and find their groups."""
-        level = np.round(frac_coords[:, 2] / _SAME_COORDINATE).astype(np.int64)
-        order = np.lexsort((level, numbers, crystal))
-        keys = np.stack([crystal, numbers, level], axis=1)[order]
-        starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)])
+        level = np.round(frac_coords[:, 2] / _SAME_COORDINATE).astype(np.int64)  # 30 bits
+        keys = (crystal << _CODE_BITS | numbers) << 31 | level
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         return cls(
             crystal=crystal[order],
             numbers=numbers[order],
@@ -64,6 +70,37 @@ class Atoms:
             widths_ang=widths_ang[order],
             radii_ang=radii_ang[order],
             group_starts=starts,
+            face_centred=_face_centred(crystal, numbers, frac_coords),
+        )
+
+    def parts(self, n: int) -> Iterator[tuple[Ints, Atoms, int]]:
+        """Cells that are drawn alike: their indices, their atoms (renumbered), and how many columns along x and y.
+
+        A quarter of a face-centred map says the rest, if half a cell is a whole number of voxels.
+        """
+        repeats = self.face_centred & (n % 2 == 0)
+        for centred in (False, True):
+            crystals = np.flatnonzero(repeats == centred)
+            if len(crystals) == len(repeats):
+                yield crystals, self, n // 2 if centred else n
+            elif len(crystals):
+                yield crystals, self._of(repeats == centred), n // 2 if centred else n
+
+    def _of(self, wanted: NDArray[np.bool_]) -> Atoms:
+        """The atoms of some cells, which are numbered anew from 0."""
+        atom = wanted[self.crystal]
+        number = np.cumsum(wanted) - 1
+        place = np.cumsum(atom) - 1
+        starts = self.group_starts[atom[self.group_starts]]
+        return Atoms(
+            crystal=number[self.crystal[atom]],
+            numbers=self.numbers[atom],
+            frac_coords=self.frac_coords[atom],
+            edges_ang=self.edges_ang[atom],
+            widths_ang=self.widths_ang[atom],
+            radii_ang=self.radii_ang[atom],
+            group_starts=place[starts],
+            face_centred=self.face_centred[wanted],
         )
 
 
@@ -100,14 +137,20 @@ def separable_density(atoms: Atoms, tail: float, out: Floats) -> None:
     [n^2, groups] x [groups, n].
     """
     n = out.shape[-1]
-    x, y, z = (
-        periodic_gaussians(atoms.frac_coords[:, axis], atoms.edges_ang[:, axis], atoms.widths_ang, n, tail)
-        for axis in range(3)
-    )
-    planes = _planes(x, y, atoms.group_starts, np.multiply, np.add)  # [g, n^2]
-    heights = z[atoms.group_starts] * atoms.numbers[atoms.group_starts, None].astype(np.float32)  # [g, n]
-    for crystal, groups in _groups_of_crystals(atoms):
-        np.matmul(planes[groups].T, heights[groups], out=out[crystal].reshape(n * n, n))
+    for crystals, part, columns in atoms.parts(n):
+        x, y, z = (
+            periodic_gaussians(part.frac_coords[:, axis], part.edges_ang[:, axis], part.widths_ang, n, tail)
+            for axis in range(3)
+        )
+        starts = part.group_starts
+        planes = _planes(x[:, :columns], y[:, :columns], starts, np.multiply, np.add)  # [g, columns^2]
+        heights = z[starts] * part.numbers[starts, None].astype(np.float32)  # [g, n]
+        whole = columns == n and len(crystals) == len(out)
+        drawn = out if whole else np.empty((len(crystals), columns, columns, n), np.float32)
+        for crystal, groups in _groups_of_crystals(part):
+            np.matmul(planes[groups].T, heights[groups], out=drawn[crystal].reshape(columns**2, n))
+        if not whole:
+            _repeat(drawn, crystals, out)
 
 
 def separable_species(atoms: Atoms, out: NDArray[np.int16]) -> None:
@@ -117,23 +160,48 @@ def separable_species(atoms: Atoms, out: NDArray[np.int16]) -> None:
     (x, y) that a group's spheres touch are visited. Equal distances go to the lower atomic number. Orthogonal cells.
     """
     n = out.shape[-1]
-    starts = atoms.group_starts
+    for crystals, part, columns in atoms.parts(n):
+        keys = np.full((len(crystals) * columns**2, n), _BACKGROUND_KEY, dtype=np.int32)
+        _write_keys(part, columns, keys)
+        named = (keys & np.int32((1 << _CODE_BITS) - 1)).astype(out.dtype)
+        _repeat(named.reshape(len(crystals), columns, columns, n), crystals, out)
+
+
+def _write_keys(atoms: Atoms, columns: int, keys: NDArray[np.int32]) -> None:
+    """Lower each voxel's key to that of its nearest atom; keys [b * columns^2, n]."""
+    n, starts = keys.shape[-1], atoms.group_starts
     cap = 1.01 * float(np.square(atoms.radii_ang).max())
     unit = 2.0**_DISTANCE_BITS / cap
     squared = np.square(_wrapped_offsets(atoms.frac_coords, n) * atoms.edges_ang[..., None]).clip(max=cap) * unit
     x, y, z = (squared[:, axis].astype(np.int32) << _CODE_BITS for axis in range(3))  # [a, n]
-    planes = _planes(x, y, starts, np.add, np.minimum)  # [g, n^2]
+    planes = _planes(x[:, :columns], y[:, :columns], starts, np.add, np.minimum)  # [g, columns^2]
     heights = z[starts] + atoms.numbers[starts, None].astype(np.int32)  # [g, n]
     limits = ((np.square(atoms.radii_ang[starts]) * unit).astype(np.int32) + 1) << _CODE_BITS  # [g]
-    keys = np.full((len(out) * n * n, n), _BACKGROUND_KEY, dtype=np.int32)
+    lines = keys.view(np.dtype((np.void, keys.itemsize * n)))[:, 0]  # numpy assigns opaque items faster than rows
     for groups in _ranks(atoms.crystal[starts]):
-        group, column = np.nonzero(planes[groups] < limits[groups, None])
-        group = groups[group]
-        found = planes[group, column][:, None] + heights[group]  # [columns, n]
-        np.putmask(found, found >= limits[group, None], _BACKGROUND_KEY)
-        rows = atoms.crystal[starts][group] * (n * n) + column
-        keys[rows] = np.minimum(keys[rows], found)
-    np.bitwise_and(keys.reshape(out.shape), np.int32((1 << _CODE_BITS) - 1), out=out, casting="same_kind")
+        some = planes.take(groups, axis=0)
+        inside = np.flatnonzero(some < limits[groups, None])
+        which, column = np.divmod(inside, columns**2)
+        group = groups.take(which)
+        found = heights.take(group, axis=0)  # [columns inside, n]
+        found += some.ravel().take(inside)[:, None]
+        np.putmask(found, found >= limits.take(group)[:, None], _BACKGROUND_KEY)
+        rows = atoms.crystal[starts].take(group) * columns**2 + column
+        np.minimum(found, keys.take(rows, axis=0), out=found)
+        lines[rows] = found.view(lines.dtype)[:, 0]
+
+
+def _repeat(drawn: NDArray[Any], crystals: Ints, out: NDArray[Any]) -> None:
+    """Copy columns [c, m, m, n] into the maps of some crystals in out [b, n, n, n], by face centring where m = n / 2."""
+    n, half = out.shape[-1], drawn.shape[1]
+    if half == n:
+        out[crystals] = drawn
+        return
+    for crystal, quarter in zip(crystals, drawn, strict=True):
+        whole = out[crystal]
+        whole[:half, :half] = whole[half:, half:] = quarter
+        for corner in (whole[:half, half:], whole[half:, :half]):
+            corner[..., :half], corner[..., half:] = quarter[..., half:], quarter[..., :half]
 
 
 def general_maps(
@@ -176,6 +244,30 @@ def _images(lattice: NDArray[np.float64], frac: NDArray[np.float64], cutoff: flo
     near = np.linalg.norm(positions - 0.5 * lattice.sum(axis=0), axis=1) < reach
     kept: NDArray[np.float64] = positions[near]
     return kept
+
+
+def _face_centred(crystal: Ints, numbers: Ints, frac_coords: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the atoms of each cell are the same after both shifts by half a face diagonal: [crystals].
+
+    Atoms are paired by sorting them on a coarse grid; where that parts two equal ones, a cell is drawn whole, as any other.
+    """
+    kind = crystal << _CODE_BITS | numbers
+
+    def ordered(moved: NDArray[np.float64]) -> tuple[Ints, NDArray[np.float64]]:
+        x, y, z = (np.rint(moved * _COARSE).astype(np.int64) % _COARSE).T
+        keys = ((kind * _COARSE + x) * _COARSE + y) * _COARSE + z
+        order = np.argsort(keys)
+        return kind[order], moved[order]
+
+    starts = np.flatnonzero(np.r_[True, crystal[1:] != crystal[:-1]])
+    same = np.ones(len(starts), np.bool_)
+    kinds, places = ordered(frac_coords)
+    for shift in ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5)):
+        moved_kinds, moved = ordered(frac_coords + np.array(shift))
+        apart = moved - places
+        near = np.abs(apart - np.rint(apart)).max(axis=1) < _SAME_COORDINATE
+        same &= np.logical_and.reduceat(near & (kinds == moved_kinds), starts)
+    return same
 
 
 def _wrapped_offsets(frac: NDArray[np.float64], n: int) -> Floats:
