@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import cos, isnan, radians, sin, sqrt
+from math import cos, radians, sin, sqrt
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,9 @@ def row_of(row: Mapping[str, Any], place: str) -> CorpusRow:
     if (split := str(row.get("split") or "")) not in ("", *SPLITS):
         raise ValueError(f"split = {split!r}; give {', '.join(SPLITS)}, or leave the field out")
     crystal = _plain_crystal(row)
-    if (
-        crystal is None
-    ):  # charges, partial occupancies, CIF text: the general reader knows them, and names what is wrong
+    if crystal is None:  # CIF text, charges, shared sites: the general reader knows them, and names what is wrong
         crystal = Crystal.from_structure(crystal_of_row(row, place).structure)
-    not_numbers = tuple(name for name in COLUMNS if _is_nan(row.get(name)))
+    not_numbers = tuple([name for name in COLUMNS if _is_nan(row.get(name))])
     return CorpusRow(
         id=str(row.get("id") or row.get("material_id") or place),
         where=place,
@@ -79,7 +77,7 @@ def row_of(row: Mapping[str, Any], place: str) -> CorpusRow:
 
 def _is_nan(value: object) -> bool:
     """Whether a label says NaN: a float from JSON, text from a CSV cell."""
-    return (isinstance(value, float) and isnan(value)) or (isinstance(value, str) and value.strip().lower() == "nan")
+    return value != value or (isinstance(value, str) and value.strip().lower() == "nan")
 
 
 def row_of_known(known: KnownCrystal) -> CorpusRow:
@@ -113,10 +111,11 @@ def _plain_crystal(row: Mapping[str, Any]) -> Crystal | None:
     if row.get("cif"):
         return None
     species, coords = plain(row["species"]), np.array(plain(row["frac_coords"]), dtype=np.float64)
-    known = atomic_numbers()
-    if not all(isinstance(symbol, str) and symbol in known for symbol in species):
+    try:
+        numbers = [atomic_numbers()[symbol] for symbol in species]
+    except (KeyError, TypeError):
         return None
-    return Crystal(_lattice(row), np.array([known[symbol] for symbol in species]), coords)
+    return Crystal(_lattice(row), np.array(numbers), coords)
 
 
 def _lattice(row: Mapping[str, Any]) -> NDArray[np.float64]:
