@@ -296,3 +296,6 @@ def main() -> None:
     except ConfigError as error:
         err.print(str(error), markup=False)
         raise SystemExit(Exit.USAGE) from None
+
+
+from orchestrator import cli_evaluate  # noqa: E402, F401  (registers its command on `app`)

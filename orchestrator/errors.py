@@ -9,6 +9,7 @@ FAILED, USAGE, ENVIRONMENT, DATABASE = 1, 2, 3, 4
 CODES: dict[str, int] = {
     "orchestrator.config.ConfigError": USAGE,
     "orchestrator.data_files.DataError": USAGE,
+    "orchestrator.evaluate_inputs.EvaluateError": USAGE,
     "orchestrator.results.UnknownCandidate": USAGE,
     "orchestrator.session.CampaignError": USAGE,
     "orchestrator.status.UnknownCampaign": USAGE,
