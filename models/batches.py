@@ -62,7 +62,7 @@ def unet_batches(
     share: Share,
 ) -> Iterator[Batch]:
     """Batches for `UNet.compute_loss`: every crystal at a random periodic translation each time it is seen."""
-    counts = np.bincount(voxelize_batch(crystals, voxels).species.ravel(), minlength=CLASSES)
+    counts = class_counts(crystals, voxels)
     for step, rows in row_batches(len(crystals), batch, steps, seed, share):
         rng = np.random.default_rng([seed, step, share.rank])
         shifted = [translate(crystals[row], rng.random(3)) for row in rows]
@@ -77,6 +77,15 @@ def unet_batches(
             "species": some.astype(np.int32),
             "weights": voxel_weights(some, counts, config),
         }
+
+
+def class_counts(crystals: Sequence[Crystal], voxels: VoxelConfig, at_once: int = 64) -> NDArray[np.int64]:
+    """Voxels of each class in all crystals, [95]; a few are drawn at a time, so that memory does not grow with them."""
+    counts = np.zeros(CLASSES, np.int64)
+    for start in range(0, len(crystals), at_once):
+        species = voxelize_batch(crystals[start : start + at_once], voxels).species
+        counts += np.bincount(species.ravel(), minlength=CLASSES)
+    return counts
 
 
 def vae_batches(
