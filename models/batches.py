@@ -13,9 +13,10 @@ from models.channels import CLASSES, Floats, to_channels
 from models.crystal import Crystal
 from models.elements import covalent_radii_ang
 from models.graph import pad_batch
+from models.properties import E_F, PROPERTIES
 from models.unet import UNetConfig, voxel_weights
 from models.vae import VAEConfig, decile_one_hot
-from models.voxels import VoxelConfig, coordinates, density_batch, lattices_of, voxelize_batch
+from models.voxels import VoxelConfig, code_batch, coordinates, density_batch, lattices_of, voxelize_batch
 
 Batch = dict[str, NDArray[np.generic]]
 
@@ -48,8 +49,9 @@ def row_batches(count: int, batch: int, steps: int, seed: int, share: Share) -> 
 
 
 def draw_maps(crystals: Sequence[Crystal], voxels: VoxelConfig) -> Floats:
-    """The networks' input for crystals: [b, n, n, n, 4]."""
-    return to_channels(density_batch(crystals, voxels), coordinates(lattices_of(crystals), voxels.n))
+    """The networks' input for crystals: [b, n, n, n, 12]."""
+    cells = coordinates(lattices_of(crystals), voxels.n)
+    return to_channels(density_batch(crystals, voxels), cells, code_batch(crystals, voxels))
 
 
 def unet_batches(
@@ -61,17 +63,17 @@ def unet_batches(
     seed: int,
     share: Share,
 ) -> Iterator[Batch]:
-    """Batches for `UNet.compute_loss`: every crystal at a random periodic translation each time it is seen."""
+    """Batches for `UNet.compute_loss`: every crystal at a random translation and turn each time it is seen."""
     counts = class_counts(crystals, voxels)
     for step, rows in row_batches(len(crystals), batch, steps, seed, share):
         rng = np.random.default_rng([seed, step, share.rank])
-        shifted = [translate(crystals[row], rng.random(3)) for row in rows]
+        shifted = [turn(crystals[row], rng) for row in rows]
         drawn = voxelize_batch(shifted, voxels)
         corner = int(rng.integers(8))
         i, j, k = corner // 4, corner // 2 % 2, corner % 2
         some = drawn.species[:, i::2, j::2, k::2]
         yield {
-            "maps": to_channels(drawn.density, coordinates(drawn.lattices, voxels.n)),
+            "maps": to_channels(drawn.density, coordinates(drawn.lattices, voxels.n), code_batch(shifted, voxels)),
             "occupied": (drawn.species > 0).astype(np.float32),
             "corner": np.array(corner, np.int32),
             "species": some.astype(np.int32),
@@ -90,7 +92,7 @@ def class_counts(crystals: Sequence[Crystal], voxels: VoxelConfig, at_once: int 
 
 def vae_batches(
     crystals: Sequence[Crystal],
-    e_f_ev: NDArray[np.floating],
+    labels: NDArray[np.floating],
     voxels: VoxelConfig,
     config: VAEConfig,
     batch: int,
@@ -101,10 +103,14 @@ def vae_batches(
     """Batches for `DensityVAE.compute_loss`.
 
     Crystals come in their canonical origin: a random one would cost three latent dimensions that mean nothing.
-    Unlabelled crystals (NaN in `e_f_ev`) train reconstruction and latent with the condition left out.
+    Labels [c, 8] are in the properties' units, NaN where missing; crystals without a formation energy train
+    reconstruction and latent with the condition left out.
     """
     standing = [canonical_origin(crystal) for crystal in crystals]
-    conditions = decile_one_hot(e_f_ev, config.decile_edges_ev)
+    conditions = decile_one_hot(labels[:, PROPERTIES.index(E_F)], config.decile_edges_ev)
+    scale = np.array(config.property_scale)
+    known = np.isfinite(labels) & (scale > 0)  # [c, 8]
+    targets = np.where(known, (labels - np.array(config.property_mean)) / np.where(scale > 0, scale, 1.0), 0.0)
     present = elements_present(crystals)
     for step, rows in row_batches(len(crystals), batch, steps, seed, share):
         rng = np.random.default_rng([seed, step, share.rank, 1])
@@ -113,6 +119,8 @@ def vae_batches(
             "maps": draw_maps([standing[row] for row in rows], voxels),
             "condition": conditions[rows] * kept,
             "elements": present[rows],
+            "targets": targets[rows].astype(np.float32),
+            "known": known[rows].astype(np.float32),
             "noise": rng.standard_normal((len(rows), config.latent)).astype(np.float32),
             "beta": np.array(config.beta * min(1.0, (step + 1) / max(1.0, config.warm_up * steps)), np.float32),
         }
@@ -161,6 +169,15 @@ def elements_present(crystals: Sequence[Crystal]) -> Floats:
 def translate(crystal: Crystal, shift: NDArray[np.floating]) -> Crystal:
     """The same crystal with its origin moved; shift in fractions of the cell, [3]."""
     return Crystal(crystal.lattice, crystal.numbers, crystal.frac_coords + shift)
+
+
+def turn(crystal: Crystal, rng: np.random.Generator) -> Crystal:
+    """The same crystal with a random origin, and in an orthogonal cell a random order and direction of the axes."""
+    if not crystal.is_orthogonal:
+        return translate(crystal, rng.random(3))
+    order, signs = rng.permutation(3), rng.choice([-1.0, 1.0], size=3)
+    coords = crystal.frac_coords[:, order] * signs + rng.random(3)
+    return Crystal(np.diag(crystal.lengths_ang[order]), crystal.numbers, coords)
 
 
 def canonical_origin(crystal: Crystal) -> Crystal:

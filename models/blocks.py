@@ -29,6 +29,15 @@ def periodic_conv(x: Tensor, filters: int, name: str, kernel: int = 3) -> Tensor
     return conv(wrap(x, kernel // 2)) if kernel > 1 else conv(x)
 
 
+def strided_conv(x: Tensor, filters: int, name: str) -> Tensor:
+    """Periodic 3^3 convolution with stride 2: half the grid at an eighth of the work."""
+    for axis in (1, 2, 3):
+        last = [slice(None)] * 5
+        last[axis] = slice(-1, None)
+        x = ops.concatenate([x[tuple(last)], x], axis=axis)
+    return layers.Conv3D(filters, 3, strides=2, padding="valid", kernel_initializer="he_normal", name=name)(x)
+
+
 def normalise(x: Tensor, norm: Norm, name: str) -> Tensor:
     """Normalisation as configured; groups of 4 channels or all of them where that does not divide."""
     if norm == "batch":

@@ -1,9 +1,11 @@
-"""The networks' channels: compressed density and scaled coordinates, from physical maps and back. numpy only."""
+"""The networks' channels: compressed density, scaled coordinates, element codes; from physical maps and back. numpy only."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.element_code import CODES
 
 REFERENCE_DENSITY = 0.03
 """e/angstrom^3 below which the compression is nearly linear, under most of what lies between the atoms of a dense crystal."""
@@ -11,6 +13,9 @@ COORDINATE_SCALE_ANG = 5.0
 """Length that the coordinate channels are divided by, so that they are of order one like the density's."""
 CLASSES = 95
 """Species classes: 0 is background, then the elements H (1) to Pu (94)."""
+
+CHANNELS = 4 + CODES
+"""Of a map: compressed density, three coordinates, the element code."""
 
 Floats = NDArray[np.float32]
 
@@ -29,23 +34,26 @@ def expand(compressed: NDArray[np.floating]) -> Floats:
     return np.asarray(REFERENCE_DENSITY * np.expm1(compressed), np.float32)
 
 
-def to_channels(density: NDArray[np.floating], coordinates: NDArray[np.floating]) -> Floats:
+def to_channels(
+    density: NDArray[np.floating], coordinates: NDArray[np.floating], codes: NDArray[np.floating]
+) -> Floats:
     """Stack physical maps into what the networks see.
 
     Args:
         density: e/angstrom^3, [b, n, n, n].
         coordinates: angstrom, [b, n, n, n, 3].
+        codes: element codes, each atom's spread over a Gaussian of height one, [b, n, n, n, 8].
 
     Returns:
-        [b, n, n, n, 4]: compressed density, then x, y, z over COORDINATE_SCALE_ANG.
+        [b, n, n, n, 12]: compressed density, then x, y, z over COORDINATE_SCALE_ANG, then the codes.
     """
     scaled = (coordinates / COORDINATE_SCALE_ANG).astype(np.float32)
-    return np.concatenate([compress(density)[..., None], scaled], axis=-1)
+    return np.concatenate([compress(density)[..., None], scaled, codes.astype(np.float32)], axis=-1)
 
 
-def from_channels(maps: Floats) -> tuple[Floats, Floats]:
-    """Inverse of `to_channels`: density in e/angstrom^3 and coordinates in angstrom."""
-    return expand(maps[..., 0]), maps[..., 1:] * COORDINATE_SCALE_ANG
+def from_channels(maps: Floats) -> tuple[Floats, Floats, Floats]:
+    """Inverse of `to_channels`: density in e/angstrom^3, coordinates in angstrom, codes."""
+    return expand(maps[..., 0]), maps[..., 1:4] * COORDINATE_SCALE_ANG, maps[..., 4:]
 
 
 def fractional_grid(n: int) -> Floats:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.batches import canonical_origin, draw_maps
 from models.channels import Floats, expand
 from models.crystal import Crystal, InvalidCrystal
+from models.peaks import PeakConfig, crystal_from_codes
 from models.reconstruct import (
     ReconstructConfig,
     ReconstructionError,
@@ -21,7 +22,6 @@ from models.reconstruct import (
     symmetrise,
 )
 from models.segmentation import SegmentConfig
-from models.site_orbits import assign_elements, nearly_symmetric, site_orbits
 from models.unet import Segmentation, UNet, segment
 from models.vae import DECILES, Decoded, DensityVAE
 from models.voxels import VoxelConfig
@@ -42,19 +42,17 @@ class GenerateConfig:
     Attributes:
         voxels: the grid and atom widths that the networks were trained with.
         element_threshold: elements that the latent's element head gives less than this do not occur in the crystal.
-        symmetry_tolerance: an operation or centring that changes a decoded density by less than this fraction of its
-            standard deviation is taken as exact. Used where the network's training crystals share a symmetry.
-        near_ang: images of a site closer than this are one site.
+        peaks: how sites are read from the element codes.
         symprec_ang: tolerance of the symmetrised crystal's positions. A network's atoms scatter by about a quarter of
             a voxel, so it is far above a DFT code's.
-        reconstruct: thresholds of the reconstruction; its species_from and voxels are set here.
-        species_from: vote of the UNet, fit to the density, or both.
+        reconstruct: thresholds of the reconstruction from the density, used where the networks know no codes; its
+            species_from and voxels are set here.
+        species_from: vote of the UNet, fit to the density, or both, where there are no codes.
     """
 
     voxels: VoxelConfig = field(default_factory=lambda: VoxelConfig(n=16))
     element_threshold: float = 0.5
-    symmetry_tolerance: float = 0.5
-    near_ang: float = 1.0
+    peaks: PeakConfig = field(default_factory=PeakConfig)
     symprec_ang: float = 0.3
     reconstruct: ReconstructConfig = field(
         default_factory=lambda: ReconstructConfig(segment=SegmentConfig(occupancy_threshold=0.5))
@@ -65,11 +63,6 @@ class GenerateConfig:
     def reading(self) -> ReconstructConfig:
         """The reconstruction's configuration with this one's grid and species decision."""
         return replace(self.reconstruct, voxels=self.voxels, species_from=self.species_from)
-
-    @property
-    def finding(self) -> ReconstructConfig:
-        """The same, where only the sites' rough places are wanted."""
-        return replace(self.reconstruct, voxels=self.voxels, species_from=SpeciesFrom.VOTE, refine_steps=0)
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ class Proposals:
 
 
 def draw_random(vae: DensityVAE, rng: np.random.Generator, count: int, deciles: Sequence[int] | None = None) -> Draws:
-    """Latents from the prior N(0, 1).
+    """Latents from the VAE's prior.
 
     Args:
         vae: gives the latent's size, and whether it knows any decile.
@@ -149,7 +142,7 @@ def draw_random(vae: DensityVAE, rng: np.random.Generator, count: int, deciles: 
     condition = np.zeros((count, DECILES), np.float32)
     if vae.config.decile_edges_ev:
         condition[np.arange(count), np.resize(wanted, count)] = 1.0
-    latent = rng.standard_normal((count, vae.config.latent)).astype(np.float32)
+    latent = vae.prior.sample(rng, count)
     return Draws(latent, condition, ((),) * count, Kind.RANDOM)
 
 
@@ -230,13 +223,14 @@ def propose(
         config: thresholds.
         allowed: atomic numbers that may occur; all when None.
     """
-    decoded = vae.decode(draws.latent, draws.condition)  # maps [b, n, n, n, 4]
+    if not len(draws):
+        return Proposals((), Counter())
+    decoded = vae.decode(draws.latent, draws.condition)  # maps [b, n, n, n, 12]
     segmentation = segment(unet, decoded.maps, allowed)  # species, occupancy [b, n, n, n]
-    elements = likely_elements(decoded, config.element_threshold, allowed)
     made, failures = [], Counter[str]()
     for i in range(len(draws)):
         try:
-            raw, confidence = _read(decoded, segmentation, i, vae.config.symmetry, elements[i], config)
+            raw, confidence = read_crystal(decoded, segmentation, i, config, allowed)
             made.append(_proposal(draws, i, raw, confidence, config))
         except ReconstructionError as error:
             failures[error.reason.value] += 1
@@ -259,25 +253,29 @@ def likely_elements(decoded: Decoded, threshold: float, allowed: Sequence[int] |
     ]
 
 
-def _read(
+def read_crystal(
     decoded: Decoded,
     segmentation: Segmentation,
     i: int,
-    exact: tuple[int, ...],
-    elements: tuple[int, ...],
     config: GenerateConfig,
+    allowed: Sequence[int] | None = None,
 ) -> tuple[Crystal, float]:
-    """The i-th crystal and its confidence: by orbits where the map has a symmetry, else site by site."""
-    maps, lattice = decoded.maps[i, ..., 0], decoded.lattice[i]
+    """The i-th crystal of decoded maps and its confidence: from the codes, or from the density where there are none.
+
+    Raises:
+        ReconstructionError: nothing can be read; a counted failure.
+        InvalidCrystal: what was read is no crystal.
+    """
+    maps, lattice = decoded.maps[i], decoded.lattice[i]
     species, occupancy = segmentation.species[i], segmentation.occupancy[i]
-    if len(exact) > 1:
-        group, maps = nearly_symmetric(maps, exact, config.symmetry_tolerance)
-        found = structure_from_map(expand(maps), species, occupancy, lattice, config.finding)
-        sites = site_orbits(found.crystal.frac_coords, maps, lattice, group, config.near_ang)
-        reading = assign_elements(maps, sites, lattice, elements, group, config.voxels)
-        if reading is not None and len(reading.crystal) <= config.reconstruct.max_sites:
-            return reading.crystal, max(0.0, 1.0 - reading.misfit / float(maps.std()))
-    read = structure_from_map(expand(maps), species, occupancy, lattice, config.reading, elements)
+    if maps[..., 4:].any():
+        codes, voxels = maps[..., 4:], config.voxels
+        reading = crystal_from_codes(
+            codes, species, occupancy, decoded.elements[i], lattice, voxels, config.peaks, allowed
+        )
+        return reading.crystal, reading.confidence
+    elements = likely_elements(decoded, config.element_threshold, allowed)[i]
+    read = structure_from_map(expand(maps[..., 0]), species, occupancy, lattice, config.reading, elements)
     return read.crystal, read.confidence
 
 

@@ -31,4 +31,5 @@ TABLE = (
     Property("refractive_index", "", 1.0, 100.0),
     Property("log10_dielectric", "", 0.0, 5.0),
 )
+E_F = "formation_energy_per_atom"
 PROPERTIES: tuple[str, ...] = tuple(row.name for row in TABLE)

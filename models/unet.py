@@ -12,12 +12,16 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from models.blocks import Norm, Tensor, conv_block, down, fold, periodic_conv, unfold, up
-from models.channels import CLASSES, COORDINATE_SCALE_ANG, Floats
+from models.channels import CHANNELS, CLASSES, COORDINATE_SCALE_ANG, Floats
+from models.element_code import CODES, element_codes
+
+_FAINT = 0.03  # length of a code below which its direction is noise: a decoded map's errors are about 0.01
+_SHARPNESS = 8.0  # of the first guess: two codes differ by at least 0.85, so the wrong one starts below exp(-2.9)
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Shape and loss of the UNet. The default is small: about 0.05 M weights.
+    """Shape and loss of the UNet. The default is small: about 0.04 M weights.
 
     Attributes:
         n: voxels per cell edge.
@@ -25,6 +29,7 @@ class UNetConfig:
         base: channels of the first level; each level has twice the last one's.
         levels: how often the grid is halved.
         norm: normalisation, see `blocks.Norm`.
+        codes: whether the element codes are an input beside the density.
         coordinates: whether the voxel edges (read from the coordinate channels) are an input beside the density.
         occupied_weight: weight of the occupancy loss beside the species loss.
         background_weight: weight of a background voxel in the species loss; not zero, or background is never learned.
@@ -33,9 +38,10 @@ class UNetConfig:
 
     n: int = 16
     patch: int = 1
-    base: int = 8
+    base: int = 16
     levels: int = 2
     norm: Norm = "group"
+    codes: bool = True
     coordinates: bool = True
     occupied_weight: float = 1.0
     background_weight: float = 0.1
@@ -55,8 +61,10 @@ class UNetConfig:
 
     @classmethod
     def preset(cls, name: str, n: int) -> Self:
-        """`compact` (default sizes) or `paper` (64/128/256, bottom 512; 31 M weights)."""
-        return cls(n=n, patch=1, base=64, levels=3) if name == "paper" else cls(n=n, patch=max(1, n // 16))
+        """`compact` (default sizes) or `paper` (64/128/256, bottom 512, density alone; 9.5 M weights, the paper's 31 M)."""
+        if name == "paper":
+            return cls(n=n, patch=1, base=64, levels=3, codes=False)
+        return cls(n=n, patch=max(1, n // 8))
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class UNet:
         """Weighted cross-entropy over species plus binary cross-entropy of occupancy.
 
         Args:
-            batch: `maps` [b, n, n, n, 4], `occupied` [b, n, n, n] 0 or 1; and for the voxels at one of the eight
+            batch: `maps` [b, n, n, n, 12], `occupied` [b, n, n, n] 0 or 1; and for the voxels at one of the eight
                 `corner`s (a scalar) of every 2^3 block: `species` [b, n/2, n/2, n/2] int32 and `weights` of
                 `voxel_weights`. Ninety-five logits for every voxel would be half of a step's time.
 
@@ -117,14 +125,19 @@ class UNet:
 
 
 def build_unet(config: UNetConfig) -> keras.Model:
-    """The Keras model: maps [b, n, n, n, 4] -> species logits, occupancy logits, features of the down path and voxels."""
+    """The Keras model: maps [b, n, n, n, 12] -> species logits, occupancy logits, features of the down path and voxels."""
     n = config.n
-    maps = keras.Input((n, n, n, 4), name="maps")
-    density = maps[..., :1]
-    raw = ops.concatenate([density, _voxel_edges(maps, n)], axis=-1) if config.coordinates else density
-    x, skips = fold(density, config.patch), []
+    maps = keras.Input((n, n, n, CHANNELS), name="maps")
+    codes = maps[..., 4:] if config.codes else None
+    seen = maps[..., :1] if codes is None else ops.concatenate([maps[..., :1], codes], axis=-1)
+    raw, skips = seen, []
+    x = fold(seen, config.patch)
+    if config.patch > 1:
+        x = layers.LeakyReLU(0.2)(layers.Conv3D(2 * config.base, 1, name="down_in")(x))
     if config.coordinates:
-        x = ops.concatenate([x, raw[:, :: config.patch, :: config.patch, :: config.patch, 1:]], axis=-1)
+        edges = _voxel_edges(maps, n)
+        raw = ops.concatenate([seen, edges], axis=-1)
+        x = ops.concatenate([x, edges[:, :: config.patch, :: config.patch, :: config.patch]], axis=-1)
     for level in range(config.levels):
         x = conv_block(x, config.base * 2**level, config.norm, f"down{level}a")
         x = conv_block(x, config.base * 2**level, config.norm, f"down{level}b")
@@ -141,8 +154,16 @@ def build_unet(config: UNetConfig) -> keras.Model:
     # Heights that normalisation removed are needed to tell neighbours of the periodic table apart.
     x = ops.concatenate([x, raw], axis=-1)
     x = layers.LeakyReLU(0.2)(layers.Conv3D(16, 1, name="head")(x))
-    species = layers.Dense(CLASSES, name="species")(x)  # [b, n, n, n, 95]
     occupancy = layers.Conv3D(1, 1, name="occupancy")(x)[..., 0]  # [b, n, n, n]
+    if codes is not None:  # the direction of a code says which element, however faint it is
+        length = ops.sqrt(ops.sum(ops.square(codes), axis=-1, keepdims=True) + 1e-6)
+        x = ops.concatenate([x, codes / (length + _FAINT)], axis=-1)
+    named = layers.Dense(CLASSES, name="species")
+    species = named(x)  # [b, n, n, n, 95]
+    if codes is not None:
+        kernel, bias = named.get_weights()
+        kernel[-CODES:] = _SHARPNESS * element_codes().T  # nearest code to begin with; what is right is learned
+        named.set_weights([kernel, bias])
     outputs = {"species": species, "occupancy": occupancy, "features": features, "voxels": x}
     return keras.Model(maps, outputs, name="unet")
 
@@ -153,7 +174,7 @@ def _voxel_edges(maps: Tensor, n: int) -> Tensor:
     The coordinate channels themselves jump at the cell's border and know where the origin is; their slope is all
     that matters for a periodic map.
     """
-    xyz = maps[..., 1:] * COORDINATE_SCALE_ANG
+    xyz = maps[..., 1:4] * COORDINATE_SCALE_ANG
     ends = [
         xyz[:, n - 1, 0, 0] - xyz[:, 0, 0, 0],
         xyz[:, 0, n - 1, 0] - xyz[:, 0, 0, 0],
@@ -184,7 +205,7 @@ def segment(unet: UNet, maps: Floats, allowed: Sequence[int] | None = None, batc
 
     Args:
         unet: a trained network.
-        maps: [b, n, n, n, 4] as of `channels.to_channels` or the VAE's decoder.
+        maps: [b, n, n, n, 12] as of `channels.to_channels` or the VAE's decoder.
         allowed: atomic numbers that may be named; all when None.
         batch: crystals at a time.
 

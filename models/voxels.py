@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.crystal import Crystal, are_orthogonal
-from models.elements import ionic_radii_ang
-from models.voxel_kernels import Atoms, Floats, Ints, general_maps, separable_density, separable_species
+from models.element_code import CODES, element_codes
+from models.elements import ionic_radii_ang, symbol_of
+from models.voxel_kernels import (
+    Atoms,
+    Floats,
+    Ints,
+    general_maps,
+    periodic_gaussians,
+    separable_density,
+    separable_species,
+)
 
 _CHUNK_ATOMS = 512  # measured optimum: smaller runs pay for Python, larger ones leave the cache
+
+
+class UncodedElement(ValueError):
+    """An element for which the networks have no class."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"{symbol_of(number)} (Z = {number}) is beyond plutonium (Z = 94), the last element that the networks know; "
+            "leave its crystals out"
+        )
 
 
 @dataclass(frozen=True)
@@ -28,6 +48,10 @@ class VoxelConfig:
             the map aliases: where the atom sits within its voxel can no longer be read.
         min_radius_voxels: smallest sphere of the species map, in voxel edges; above 0.87 every atom owns a voxel.
         tail: periodic images are summed until they add less than this fraction of a peak.
+        constant_width_ang: one Gaussian width for all elements instead of width_scale times the ionic radius: the
+            "s = 1" rows of the paper's Table 5. None for widths by radius.
+        code_width: Gaussian width of the element codes as a fraction of the cell, at least min_width_voxels; the same
+            for all elements, so that maps of crystals of one structure are linear in their codes.
     """
 
     n: int = 32
@@ -35,6 +59,8 @@ class VoxelConfig:
     min_width_voxels: float = 0.75
     min_radius_voxels: float = 1.25
     tail: float = 1e-6
+    constant_width_ang: float | None = None
+    code_width: float = 0.09
 
     def __post_init__(self) -> None:
         bounds = {
@@ -43,10 +69,12 @@ class VoxelConfig:
             "min_width_voxels": (0.5, 4.0),
             "min_radius_voxels": (0.87, 4.0),
             "tail": (1e-12, 1e-2),
+            "constant_width_ang": (0.2, 5.0),
+            "code_width": (0.01, 0.25),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise ValueError(f"VoxelConfig.{name} = {value}; expected {low} to {high}")
 
 
@@ -114,6 +142,33 @@ def density_batch(crystals: Sequence[Crystal], config: VoxelConfig, threads: int
     return density
 
 
+def code_batch(crystals: Sequence[Crystal], config: VoxelConfig) -> Floats:
+    """Draw the element codes: each atom's code times a periodic Gaussian of height one, [b, n, n, n, 8].
+
+    Widths are fractions of each axis, so this is the same in every cell, oblique ones too.
+
+    Raises:
+        UncodedElement: an element beyond plutonium has no code.
+    """
+    n = config.n
+    maps = np.zeros((len(crystals), n * n, n * CODES), np.float32)
+    for start in range(0, len(crystals), _CHUNK_ATOMS // 8):
+        some = crystals[start : start + _CHUNK_ATOMS // 8]
+        numbers, frac = (np.concatenate([getattr(c, name) for c in some]) for name in ("numbers", "frac_coords"))
+        if len(numbers) and numbers.max() >= len(element_codes()):
+            raise UncodedElement(int(numbers.max()))
+        width = max(config.code_width, config.min_width_voxels / n)
+        tables = periodic_gaussians(frac, np.array(1.0), np.array(width), n, config.tail) * np.float32(
+            width * np.sqrt(2.0 * np.pi)
+        )  # [a, 3, n], height one
+        planes = (tables[:, 0, :, None] * tables[:, 1, None, :]).reshape(len(numbers), n * n)
+        lines = (tables[:, 2, :, None] * element_codes()[numbers][:, None, :]).reshape(len(numbers), n * CODES)
+        ends = np.cumsum([len(c) for c in some])
+        for i, (first, last) in enumerate(pairwise([0, *ends.tolist()])):
+            np.matmul(planes[first:last].T, lines[first:last], out=maps[start + i])
+    return maps.reshape(len(crystals), n, n, n, CODES)
+
+
 def coordinates(lattice: NDArray[np.float64], n: int) -> Floats:
     """Return the Cartesian position of every voxel, angstrom.
 
@@ -172,7 +227,8 @@ def widths_and_radii_ang(
     """
     radius = ionic_radii_ang()[numbers]
     voxel = np.asarray(longest_edge_ang) / config.n
-    width: NDArray[np.float64] = np.maximum(config.width_scale * radius, config.min_width_voxels * voxel)
+    wanted = config.width_scale * radius if config.constant_width_ang is None else config.constant_width_ang
+    width: NDArray[np.float64] = np.maximum(wanted, config.min_width_voxels * voxel)
     sphere: NDArray[np.float64] = np.maximum(radius, config.min_radius_voxels * voxel)
     return width, sphere
 
