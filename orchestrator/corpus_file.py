@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def load_corpus(path: Path) -> Corpus:
         DataError: no such file, or another one.
     """
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             read = {name: arrays[name] for name in arrays.files}
         ends = np.cumsum(read["atoms"])[:-1]
         numbers, coords = np.split(read["numbers"], ends), np.split(read["frac_coords"], ends)
@@ -53,5 +54,5 @@ def load_corpus(path: Path) -> Corpus:
         )
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; `crystalloop train` writes it beside the networks") from error
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} is unreadable ({error}); repeat the `crystalloop train` that made it") from error
