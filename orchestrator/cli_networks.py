@@ -89,3 +89,52 @@ def train(
         with TrainWatch(err, folder / PROGRESS, lambda name: crystals_in_step(request, name)) as watch:
             record = train_networks(request, command, watch.say)
         _print_json(record) if as_json else show_record(out, record, folder)
+
+
+@app.command()
+def generate(
+    mode: Annotated[Literal["random", "around", "between"], typer.Argument(help="how to draw", show_default=False)],
+    compounds: Annotated[
+        list[str] | None,
+        typer.Argument(help="NaCl, NaCl:rocksalt_B1 or a CIF file: one to draw around, two to draw between"),
+    ] = None,
+    models: Annotated[Path, typer.Option(help="folder that `train` filled")] = Path("runs/nets"),
+    target: Annotated[
+        str, typer.Option(help="keep what is predicted so, e.g. 'e_f in -2.5..-1.5' or 'gap > 2 and K > 100'")
+    ] = "",
+    count: Annotated[int, typer.Option(min=1, help="crystals to hand back")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="the same seed gives the same crystals")] = 0,
+    scale: Annotated[float, typer.Option(min=0.0, help="standard deviation of latents around a compound")] = 0.5,
+    keep_known: Annotated[bool, typer.Option("--keep-known", help="crystals of the training set, too")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="gets a CIF file for each crystal, and table.json")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw new crystals from trained networks: at random, around a compound, or between two.
+
+    Example: crystalloop generate around NaCl --models runs/nets --target "e_f < -1" --out crystals
+    """
+    with sentences():
+        from orchestrator.quiet import quiet_keras
+        from orchestrator.target_text import parse_target
+
+        wanted = parse_target(target) if target else ()
+        quiet_keras()
+        from orchestrator import generate_command
+        from orchestrator.generate_table import show_generated
+        from orchestrator.generated import as_json as json_of
+        from orchestrator.generated import write_crystals
+
+        request = generate_command.GenerateRequest(
+            models, mode, tuple(compounds or ()), wanted, count, seed, scale, keep_known
+        )
+        with err.status("loading networks") as status:
+            generated = generate_command.generate(request, status.update)
+        paths = write_crystals(folder, generated) if folder else []
+        if as_json:
+            _print_json(json_of(generated, paths))
+            return
+        show_generated(out, generated)
+        if folder:
+            out.print(f"{len(paths)} CIF files and table.json in {folder}", markup=False, highlight=False)
