@@ -100,7 +100,7 @@ def measure(network: str, n: int, args: argparse.Namespace) -> dict[str, Any]:
 def made(
     network: str, crystals: list[Crystal], n: int, preset: str, batch: int, steps: int
 ) -> tuple[Any, list[Any], Any, Iterator[Batch]]:
-    """A network, what is trained of it, its loss and its batches; formation energies are made up: what is timed does not depend on them."""
+    """A network, what is trained of it, its loss and its batches. Formation energies are made up."""
     voxels, share = VoxelConfig(n=n), Share()
     unet = UNet(UNetConfig.preset(preset, n))
     e_f = np.random.default_rng(0).normal(-1.0, 1.0, len(crystals))
