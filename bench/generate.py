@@ -2,6 +2,7 @@
 
     bench/generate.py --cold            train on decorated prototypes first, as a campaign without data does
     bench/generate.py --models FOLDER   use trained networks (with the same --elements, --n)
+    bench/generate.py ... --profile     also where the time goes: seconds of each stage and the costliest functions
 
 Peers: 0.28 candidates/s on one GPU (the seed paper); this project's floor is 2/s on two cores, its aim 20/s.
 """
@@ -9,8 +10,10 @@ Peers: 0.28 candidates/s on one GPU (the seed paper); this project's floor is 2/
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
 import os
+import pstats
 import sys
 import tempfile
 import time
@@ -22,6 +25,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from measure import environment, peak_rss_mb, spending
 from numpy.typing import NDArray
 from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
@@ -45,6 +49,11 @@ PROTOTYPES = (
     Prototype.PEROVSKITE,
     Prototype.HEUSLER,
 )
+STAGES = {
+    *("decode", "segment", "likely_elements", "_read", "structure_from_map", "segment_atoms", "nearly_symmetric"),
+    *("site_orbits", "assign_elements", "symmetrise", "predict_properties", "build_graph", "choose_species"),
+    *("refine_positions", "residual", "expand", "match_prototype", "predict", "graphs"),
+}
 MIN_CONTACT = 0.7  # of the covalent radii's sum
 
 
@@ -53,7 +62,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     crystals, names, labels = training_set(args.elements.split(","), args.crystals, args.labels, args.seed)
     voxels = VoxelConfig(n=args.n, width_scale=args.width_scale)
     folder = args.models or Path(tempfile.mkdtemp())
-    report: dict[str, Any] = {"n": args.n, "training_crystals": len(crystals), "labels": args.labels}
+    report: dict[str, Any] = {"n": args.n, "training_crystals": len(crystals), "labels": args.labels, **environment()}
     if args.cold:
         report["training"] = train(folder, crystals, labels, voxels, args)
     networks = load(folder / "vae", DensityVAE, n=args.n), load(folder / "unet", UNet, n=args.n)
@@ -67,14 +76,18 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     config = GenerateConfig(voxels=voxels)
     rng = np.random.default_rng(args.seed)
     vae, unet = networks
-    propose(vae, unet, draw_random(vae, rng, 64), config, allowed)  # the first call compiles
+    first = propose(vae, unet, draw_random(vae, rng, 64), config, allowed)  # the first call compiles
+    predict_properties(cgcnn, [proposal.crystal for proposal in first.made])
     draws = {
         "around": draw_around(vae, rng, args.count, bases, voxels, args.scale),
         "between": draw_between(vae, rng, args.count, bases, voxels),
         "random": draw_random(vae, rng, args.count),
     }
     report |= {kind: measure(vae, unet, cgcnn, drawn, config, allowed, known) for kind, drawn in draws.items()}
-    report["floor_per_s"], report["seed_per_s_on_a_gpu"] = 2.0, 0.28
+    if args.profile:
+        report["profile"] = profile(vae, unet, cgcnn, draw_random(vae, rng, args.count), config, allowed)
+    report["peak_rss_mb"] = peak_rss_mb()
+    report["floor_per_s"], report["aim_per_s"], report["seed_per_s_on_a_gpu"] = 2.0, 20.0, 0.28
     return report
 
 
@@ -126,17 +139,17 @@ def measure(
     known: set[tuple[str, str | None]],
 ) -> dict[str, Any]:
     """Time and funnel of some draws."""
-    started, cpu = time.perf_counter(), time.process_time()
-    proposals = propose(vae, unet, draws, config, allowed)
-    predict_properties(cgcnn, [proposal.crystal for proposal in proposals.made])
-    wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+    with spending() as spent:
+        proposals = propose(vae, unet, draws, config, allowed)
+        predict_properties(cgcnn, [proposal.crystal for proposal in proposals.made])
     found = [judge(proposal, known) for proposal in proposals.made]
     good = [row for row in found if row["valid"] and row["cubic"] and row["prototype"]]
     new = {row["fingerprint"] for row in good if row["novel"]}
     total = len(draws)
     return {
-        "candidates_per_s": round(total / wall, 1),
-        "cpu_s_per_candidate": round(cpu / total, 4),
+        "candidates_per_s": round(total / spent.wall_s, 1),
+        "wall_s": round(spent.wall_s, 3),
+        "cpu_s_per_candidate": round(spent.cpu_s / total, 4),
         "read": round(len(found) / total, 3),
         "valid": round(sum(row["valid"] for row in found) / total, 3),
         "cubic": round(sum(row["valid"] and row["cubic"] for row in found) / total, 3),
@@ -145,6 +158,28 @@ def measure(
         "distinct_novel": sorted(f"{formula} {prototype}" for formula, prototype in new)[:40],
         "failures": dict(proposals.failures),
         "prototypes": dict(Counter(str(row["prototype"]) for row in found)),
+    }
+
+
+def profile(
+    vae: DensityVAE, unet: UNet, cgcnn: CGCNN, draws: Draws, config: GenerateConfig, allowed: list[int], top: int = 25
+) -> dict[str, Any]:
+    """Milliseconds per candidate: of the stages with all inside them, and of the functions without what they call.
+
+    The profiler's own work is in the figures; compare them with each other, not with `cpu_s_per_candidate`.
+    """
+    profiler = cProfile.Profile()
+    profiler.enable()
+    proposals = propose(vae, unet, draws, config, allowed)
+    predict_properties(cgcnn, [proposal.crystal for proposal in proposals.made])
+    profiler.disable()
+    rows = pstats.Stats(profiler).get_stats_profile().func_profiles
+    per = 1e3 / len(draws)
+    stages = {name: round(row.cumtime * per, 3) for name, row in rows.items() if name in STAGES}
+    costly = sorted(rows.items(), key=lambda item: -item[1].tottime)[:top]
+    return {
+        "ms_with_callees": dict(sorted(stages.items(), key=lambda item: -item[1])),
+        "ms_alone": [f"{row.tottime * per:.3f} {name} ({Path(row.file_name).name})" for name, row in costly],
     }
 
 
@@ -193,6 +228,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=200, help="candidates of each kind")
     parser.add_argument("--scale", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--profile", action="store_true", help="print where the time goes")
     parser.add_argument("--steps", default="{}", help="JSON: network -> optimiser steps")
     parser.add_argument("--overrides", default="{}", help="JSON: network -> configuration fields")
     args = parser.parse_args(arguments)

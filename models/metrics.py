@@ -76,9 +76,9 @@ def share(part: float, whole: float) -> float:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Arithmetic mean of the finite values; NaN of none."""
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else float("nan")
+    """Arithmetic mean of the values that are not NaN; NaN of none."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def shortest_ang(crystal: Crystal) -> float:

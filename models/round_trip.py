@@ -194,8 +194,10 @@ def _raw(
 
 def _errors(true: Floats, made: Floats) -> MapErrors:
     """Errors of one map of channels, [n, n, n, c]."""
+    with np.errstate(over="ignore"):  # an untrained decoder's density may be beyond float32: its error is inf
+        density = np.square(expand(made[..., 0]).astype(np.float64) - expand(true[..., 0])).mean()
     return MapErrors(
-        density=float(np.square(expand(made[..., 0]) - expand(true[..., 0])).mean()),
+        density=float(density),
         compressed=float(np.square(made[..., 0] - true[..., 0]).mean()),
         coordinates=float(np.square(made[..., 1:4] - true[..., 1:4]).mean()) * COORDINATE_SCALE_ANG**2,
     )

@@ -298,4 +298,4 @@ def main() -> None:
         raise SystemExit(Exit.USAGE) from None
 
 
-from orchestrator import cli_evaluate  # noqa: E402, F401  (registers its command on `app`)
+from orchestrator import cli_evaluate, cli_networks  # noqa: E402, F401  (they register their commands on `app`)

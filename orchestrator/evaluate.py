@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crystal import Crystal
 from models.properties import PROPERTIES
 from orchestrator.corpus import Corpus, read_corpus
 from orchestrator.corpus_rows import SPLITS
@@ -164,7 +163,7 @@ def _generation(
     from models.round_trip import config_for, decile_edges_of, made_from, same_noise
 
     config, known = config_for(vae), KnownCrystals(held.train.crystals)
-    energy = None if cgcnn is None else _energy_of(cgcnn)
+    energy = _energy_of(cgcnn)
     rng = np.random.default_rng([settings.seed, 3])
     list(made_from(vae, unet, draw_random(vae, rng, 8), config))  # the first call compiles
     count = settings.most(SAMPLES)
@@ -174,7 +173,7 @@ def _generation(
     fresh = drawn_from(proposals, draws.condition, energy, known)
     rows += sample_rows(fresh, known)
     edges = decile_edges_of(vae)
-    if edges and np.isfinite(fresh.e_f_ev).any():
+    if edges and energy is not None:
         again = same_noise(vae, rng, settings.most(NOISES))
         say(f"drawing {len(again)} samples of the same noise under ten conditions")
         made = list(made_from(vae, unet, again, config))
@@ -205,11 +204,11 @@ def _funnel(
     return funnel_rows(drawn, bases, np.resize(np.arange(len(bases)), count), known)
 
 
-def _energy_of(cgcnn: CGCNN) -> EnergyOf:
-    def energy(crystals: Sequence[Crystal]) -> NDArray[np.float64]:
-        return predict(cgcnn, crystals).values[:, E_F]
-
-    return energy
+def _energy_of(cgcnn: CGCNN | None) -> EnergyOf | None:
+    """Predicted formation energies, if there is a network that was trained on any."""
+    if cgcnn is None or not cgcnn.config.labels[E_F]:
+        return None
+    return lambda crystals: predict(cgcnn, crystals).values[:, E_F]
 
 
 def _properties(

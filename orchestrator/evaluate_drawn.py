@@ -59,12 +59,14 @@ class Drawn:
         requested: decile 0 to 9 of each draw, -1 without a condition, [d].
         e_f_ev: predicted formation energy, NaN for failures and without a CGCNN, [d].
         window_ang3: volumes per atom that are valid in the strict sense.
+        has_energies: whether there is a CGCNN that predicts them.
     """
 
     proposals: tuple[Proposal | None, ...]
     requested: NDArray[np.int64]
     e_f_ev: NDArray[np.float64]
     window_ang3: tuple[float, float]
+    has_energies: bool
 
     @property
     def failures(self) -> int:
@@ -109,7 +111,7 @@ def drawn_from(
     if energy is not None and made:
         e_f[made] = energy([p.crystal for p in proposals if p is not None])
     requested = np.where(condition.any(axis=1), condition.argmax(axis=1), -1)
-    return Drawn(tuple(proposals), requested, e_f, known.window_ang3)
+    return Drawn(tuple(proposals), requested, e_f, known.window_ang3, energy is not None)
 
 
 def distinct_structures(crystals: Sequence[Crystal]) -> int:

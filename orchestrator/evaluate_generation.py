@@ -45,7 +45,7 @@ def sample_rows(drawn: Drawn, known: KnownCrystals) -> list[Row]:
             len(ours),
         ),
     ]
-    if np.isfinite(drawn.e_f_ev).any():
+    if drawn.has_energies:
         below = drawn.e_f_ev < 0
         rows.append(
             Row(
@@ -116,7 +116,7 @@ def funnel_rows(drawn: Drawn, bases: Sequence[Base], which: NDArray[np.int64], k
     each = share(count, len(bases))
     rows = []
     for stage, mine, ours in zip(FUNNEL_STAGES, seed, strict, strict=True):
-        if stage in FUNNEL_STAGES[3:] and not np.isfinite(drawn.e_f_ev).any():
+        if stage in FUNNEL_STAGES[3:] and not drawn.has_energies:
             continue
         parts = {"left per base, seed": share(mine, len(bases)), "left per base, strict": share(ours, len(bases))}
         note = f"{len(bases)} bases, {each:.0f} draws each"

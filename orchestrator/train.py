@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 REPORTS = 20  # lines of progress per network
 Report = Callable[[Mapping[str, Any]], None]
+
+
+class TooFewGpus(TrainError):
+    """Workers that want GPUs which Ray does not see."""
 
 
 def fit_networks(
@@ -55,8 +60,36 @@ def fit_networks(
     return TrainOutcome(done, spent, time.monotonic() - started)
 
 
+@contextmanager
+def ray_session(resources: TrainResources) -> Iterator[None]:
+    """Ray for one training: the cluster that RAY_ADDRESS names, else this machine; ended afterwards.
+
+    Raises:
+        TooFewGpus: fewer GPUs than workers that want one.
+    """
+    if resources.num_workers == 0:
+        yield
+        return
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {"address": address or "local"}
+    if not address:  # logical CPUs, whatever the number of cores here
+        options["num_cpus"] = max(os.cpu_count() or 1, int(resources.num_workers * resources.cpus_per_worker) + 1)
+    ray.init(**options, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        gpus = ray.cluster_resources().get("GPU", 0)
+        if resources.use_gpu and gpus < resources.num_workers:
+            raise TooFewGpus(
+                f"{resources.num_workers} workers want a GPU each, Ray sees {gpus:g}; lower --workers, or leave --gpus out"
+            )
+        yield
+    finally:
+        ray.shutdown()
+
+
 def read_progress(path: Path) -> list[dict[str, Any]]:
-    """The lines of a progress file so far: network, step, steps, loss, seconds."""
+    """The lines of a progress file so far: network, step, steps, loss, seconds, cpu_s, memory_mb (of the first worker)."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -161,14 +194,18 @@ class TensorFlowEngine:
         """Take the steps under a cosine schedule; the mean over the last tenth of every part of the loss."""
         step = self._compiled_step(loss, variables, steps, learning_rate)
         last: list[dict[str, float]] = []
-        started = time.monotonic()
+        started, cpu = time.monotonic(), time.process_time()
         for number, batch in enumerate(batches, start=1):
             parts = {name: float(value) for name, value in step(batch).items()}
             if number > steps - max(1, steps // 10):
                 last.append(parts)
             if number == steps or number % max(1, steps // REPORTS) == 0:
-                seconds = round(time.monotonic() - started, 2)
-                self._report({"network": network, "step": number, "steps": steps, "seconds": seconds, **parts})
+                spent = {
+                    "seconds": round(time.monotonic() - started, 2),
+                    "cpu_s": round(time.process_time() - cpu, 2),
+                    "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,  # Linux counts in kB
+                }
+                self._report({"network": network, "step": number, "steps": steps, **spent, **parts})
         self.step_s += time.monotonic() - started
         return {name: sum(parts[name] for parts in last) / len(last) for name in last[0]} if last else {}
 

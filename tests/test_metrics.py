@@ -54,6 +54,7 @@ def test_nothing_is_not_a_number():
     assert math.isnan(mean([]))
     assert math.isnan(VoxelTally().recall)
     assert mean([1.0, NAN, 3.0]) == 2.0
+    assert mean([1.0, math.inf]) == math.inf
 
 
 def test_the_shortest_distance_crosses_the_face():
