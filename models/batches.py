@@ -15,7 +15,7 @@ from models.elements import covalent_radii_ang
 from models.graph import pad_batch
 from models.properties import E_F, PROPERTIES
 from models.unet import UNetConfig, voxel_weights
-from models.vae import VAEConfig, decile_one_hot
+from models.vae import DensityVAE, VAEConfig, decile_one_hot
 from models.voxels import VoxelConfig, code_batch, coordinates, density_batch, lattices_of, voxelize_batch
 
 Batch = dict[str, NDArray[np.generic]]
@@ -67,18 +67,49 @@ def unet_batches(
     counts = class_counts(crystals, voxels)
     for step, rows in row_batches(len(crystals), batch, steps, seed, share):
         rng = np.random.default_rng([seed, step, share.rank])
-        shifted = [turn(crystals[row], rng) for row in rows]
-        drawn = voxelize_batch(shifted, voxels)
-        corner = int(rng.integers(8))
-        i, j, k = corner // 4, corner // 2 % 2, corner % 2
-        some = drawn.species[:, i::2, j::2, k::2]
-        yield {
-            "maps": to_channels(drawn.density, coordinates(drawn.lattices, voxels.n), code_batch(shifted, voxels)),
-            "occupied": (drawn.species > 0).astype(np.float32),
-            "corner": np.array(corner, np.int32),
-            "species": some.astype(np.int32),
-            "weights": voxel_weights(some, counts, config),
-        }
+        turned = [turn(crystals[row], rng) for row in rows]
+        yield _voxel_labels(draw_maps(turned, voxels), turned, step, voxels, config, counts)
+
+
+def decoded_batches(
+    standing: Sequence[Crystal],
+    e_f_ev: NDArray[np.floating],
+    vae: DensityVAE,
+    voxels: VoxelConfig,
+    config: UNetConfig,
+    batch: int,
+    steps: int,
+    seed: int,
+    share: Share,
+) -> Iterator[Batch]:
+    """The same with maps that the VAE makes of crystals in their canonical origin; the labels are the true maps'."""
+    counts = class_counts(standing, voxels)
+    for step, rows in row_batches(len(standing), batch, steps, seed, share):
+        some = [standing[row] for row in rows]
+        condition = vae.condition(e_f_ev[rows])
+        mean, _ = vae.encode(draw_maps(some, voxels), condition)
+        yield _voxel_labels(vae.decode(mean, condition).maps, some, step, voxels, config, counts)
+
+
+def _voxel_labels(
+    maps: Floats,
+    crystals: Sequence[Crystal],
+    step: int,
+    voxels: VoxelConfig,
+    config: UNetConfig,
+    counts: NDArray[np.int64],
+) -> Batch:
+    """Maps with the species of their crystals at one of the eight corners, another one every step."""
+    species = voxelize_batch(crystals, voxels).species
+    i, j, k = step // 4 % 2, step // 2 % 2, step % 2
+    some = species[:, i::2, j::2, k::2]
+    return {
+        "maps": maps,
+        "occupied": (species > 0).astype(np.float32),
+        "corner": np.array(4 * i + 2 * j + k, np.int32),
+        "species": some.astype(np.int32),
+        "weights": voxel_weights(some, counts, config),
+    }
 
 
 def class_counts(crystals: Sequence[Crystal], voxels: VoxelConfig, at_once: int = 64) -> NDArray[np.int64]:

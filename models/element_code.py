@@ -38,7 +38,8 @@ def element_codes() -> NDArray[np.float32]:
     crystals passes through their chemical relatives.
     """
     phase = 2.0 * np.pi * mendeleev_numbers()[:, None] / np.array(PERIODS)
-    codes: NDArray[np.float32] = np.concatenate([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32) / np.float32(np.sqrt(len(PERIODS)))
+    waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) / np.sqrt(len(PERIODS))
+    codes: NDArray[np.float32] = waves.astype(np.float32)
     codes[0] = 0.0
     codes.setflags(write=False)
     return codes

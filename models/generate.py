@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.batches import canonical_origin, draw_maps
 from models.channels import Floats, expand
+from models.conditioning import POOL, Range, decile_range, wanted_latents
 from models.crystal import Crystal, InvalidCrystal
 from models.peaks import PeakConfig, crystal_from_codes
 from models.reconstruct import (
@@ -124,30 +125,50 @@ class Proposals:
     failures: Counter[str]
 
 
-def draw_random(vae: DensityVAE, rng: np.random.Generator, count: int, deciles: Sequence[int] | None = None) -> Draws:
-    """Latents from the VAE's prior.
+def draw_random(
+    vae: DensityVAE,
+    rng: np.random.Generator,
+    count: int,
+    deciles: Sequence[int] | None = None,
+    wanted: Sequence[Range] = (),
+) -> Draws:
+    """Latents from the VAE's prior, conditioned on deciles of the formation energy and on ranges of properties.
 
     Args:
-        vae: gives the latent's size, and whether it knows any decile.
-        rng: source of randomness.
+        vae: gives prior, head and deciles.
+        rng: source of randomness; the same state draws from the same pools whatever is wanted.
         count: how many.
         deciles: conditions to go through in turn, 0 (lowest formation energy) to 9; all of them when None.
+        wanted: ranges that every draw shall meet.
 
     Raises:
         ValueError: a decile outside 0 to 9.
     """
-    wanted = list(range(DECILES)) if deciles is None else list(deciles)
-    if not wanted or min(wanted) < 0 or max(wanted) >= DECILES:
-        raise ValueError(f"deciles {wanted}: give numbers from 0 to {DECILES - 1}")
+    given = list(range(DECILES)) if deciles is None else list(deciles)
+    if not given or min(given) < 0 or max(given) >= DECILES:
+        raise ValueError(f"deciles {given}: give numbers from 0 to {DECILES - 1}")
     condition = np.zeros((count, DECILES), np.float32)
+    ranges: list[list[Range]] = [list(wanted)] * count
     if vae.config.decile_edges_ev:
-        condition[np.arange(count), np.resize(wanted, count)] = 1.0
-    latent = vae.prior.sample(rng, count)
+        turns = np.resize(given, count)
+        condition[np.arange(count), turns] = 1.0
+        ranges = [[decile_range(vae, int(turn)), *wanted] for turn in turns]
+
+    def pools(some: int) -> Floats:
+        return vae.prior.sample(rng, some * POOL).reshape(some, POOL, -1)
+
+    latent = wanted_latents(vae, pools, ranges)
     return Draws(latent, condition, ((),) * count, Kind.RANDOM)
 
 
 def draw_around(
-    vae: DensityVAE, rng: np.random.Generator, count: int, bases: Sequence[Base], voxels: VoxelConfig, scale: float
+    vae: DensityVAE,
+    rng: np.random.Generator,
+    count: int,
+    bases: Sequence[Base],
+    voxels: VoxelConfig,
+    scale: float,
+    wanted: Sequence[Range] = (),
 ) -> Draws:
     """Draw z ~ N(mu_base, scale^2) under the base's decile, going through the bases in turn.
 
@@ -158,12 +179,25 @@ def draw_around(
         bases: compounds to start from.
         voxels: the grid.
         scale: a standard deviation (the paper's "variance 0.5" is one in its code).
+        wanted: ranges of properties that every draw shall meet.
     """
     mean, condition = encode_bases(vae, bases, voxels)
     which = np.resize(np.arange(len(bases)), count)
-    noise = rng.standard_normal((count, vae.config.latent)).astype(np.float32)
     names = tuple((bases[int(i)].name,) for i in which)
-    return Draws(mean[which] + np.float32(scale) * noise, condition[which], names, Kind.AROUND)
+    latent = _near(vae, rng, mean[which], scale, wanted)
+    return Draws(latent, condition[which], names, Kind.AROUND)
+
+
+def _near(vae: DensityVAE, rng: np.random.Generator, centres: Floats, scale: float, wanted: Sequence[Range]) -> Floats:
+    """Z ~ N(centre, scale^2) for each centre [b, latent], among a pool where something is wanted."""
+    size, rows = POOL if wanted else 1, iter(centres)
+
+    def pools(some: int) -> Floats:
+        middle = np.array([next(rows) for _ in range(some)])[:, None]
+        noise = rng.standard_normal((some, size, centres.shape[1])).astype(np.float32)
+        return np.asarray(middle + np.float32(scale) * noise, np.float32)
+
+    return wanted_latents(vae, pools, [list(wanted)] * len(centres))
 
 
 def draw_between(
@@ -173,6 +207,7 @@ def draw_between(
     bases: Sequence[Base],
     voxels: VoxelConfig,
     scale: float = 0.0,
+    wanted: Sequence[Range] = (),
 ) -> Draws:
     """Points on the lines between pairs of bases, at random places, with the condition of the nearer end.
 
@@ -187,8 +222,8 @@ def draw_between(
     mean, condition = encode_bases(vae, bases, voxels)
     ends = _pairs(bases, rng, count)
     along = rng.random((count, 1)).astype(np.float32)
-    noise = rng.standard_normal((count, vae.config.latent)).astype(np.float32)
-    latent = (1 - along) * mean[ends[:, 0]] + along * mean[ends[:, 1]] + np.float32(scale) * noise
+    line = np.asarray((1 - along) * mean[ends[:, 0]] + along * mean[ends[:, 1]], np.float32)
+    latent = _near(vae, rng, line, scale, wanted)
     nearer = np.where(along[:, 0] < 0.5, ends[:, 0], ends[:, 1])
     names = tuple((bases[int(i)].name, bases[int(j)].name) for i, j in ends)
     return Draws(latent, condition[nearer], names, Kind.BETWEEN)

@@ -159,6 +159,7 @@ def _fit(codes: Doubles, peaks: NDArray[np.int64], width: float, sweeps: int) ->
     seen = codes[tuple(np.moveaxis(around % n, -1, 0))]  # [a, 27, 8]
     places: Doubles = peaks.astype(np.float64)
     vectors = seen[:, len(_PATCH) // 2]
+    start = places.copy()
     for _ in range(sweeps):
         offset = around[:, :, None] - places[None, None]  # [a, 27, a', 3]
         offset -= n * np.round(offset / n)
@@ -174,5 +175,5 @@ def _fit(codes: Doubles, peaks: NDArray[np.int64], width: float, sweeps: int) ->
         solved = np.linalg.solve(normal, np.einsum("aij,ai->aj", basis, line)[..., None])[..., 0]
         step = solved[:, 1:] / np.maximum(np.abs(solved[:, :1]), 1e-3)
         places = places + np.clip(step, -0.5, 0.5)
-        places = peaks + np.clip(places - peaks, -1.5, 1.5)
+        places = start + np.clip(places - start, -1.5, 1.5)
     return places, vectors

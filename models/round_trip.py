@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.batches import canonical_origin, draw_maps
 from models.channels import COORDINATE_SCALE_ANG, Floats, expand
 from models.crystal import Crystal, InvalidCrystal
-from models.generate import Draws, GenerateConfig, Proposal, _read, draw_random, likely_elements, propose
+from models.generate import Draws, GenerateConfig, Kind, Proposal, draw_random, propose, read_crystal
 from models.metrics import VoxelTally, tally_voxels
 from models.reconstruct import ReconstructionError, symmetrise
 from models.unet import Segmentation, UNet, segment
@@ -104,9 +104,8 @@ def _one_batch(
     mean, log_variance = vae.encode(maps, condition)  # [b, latent]
     decoded = vae.decode(mean, condition)
     found, found_in_true = segment(unet, decoded.maps), segment(unet, maps)
-    elements = likely_elements(decoded, config.element_threshold, None)
     for i, crystal in enumerate(true):
-        raw, failure, confidence = _raw(vae, decoded, found, i, elements[i], config)
+        raw, failure, confidence = _raw(decoded, found, i, config)
         yield RoundTrip(
             true=crystal,
             raw=raw,
@@ -141,13 +140,17 @@ def made_from(
 
 
 def same_noise(vae: DensityVAE, rng: np.random.Generator, count: int) -> Draws:
-    """The same `count` latents under each of the ten conditions in turn: [count * 10], decile fastest."""
-    noise, deciles = draw_random(vae, rng, count), draw_random(vae, rng, DECILES)
+    """The same noise under each of the ten conditions in turn: [count * 10], decile fastest.
+
+    Noise here is the pool of latents that a draw chooses from: the same seed gives the same pool under every condition.
+    """
+    seeds = rng.integers(2**63, size=count)
+    made = [draw_random(vae, np.random.default_rng(seed), 1, [decile]) for seed in seeds for decile in range(DECILES)]
     return Draws(
-        np.repeat(noise.latent, DECILES, axis=0),
-        np.tile(deciles.condition, (count, 1)),
+        np.stack([draws.latent[0] for draws in made]),
+        np.stack([draws.condition[0] for draws in made]),
         ((),) * (count * DECILES),
-        noise.kind,
+        Kind.RANDOM,
     )
 
 
@@ -180,11 +183,11 @@ def _is_of(proposal: Proposal, latent: Floats, condition: Floats) -> bool:
 
 
 def _raw(
-    vae: DensityVAE, decoded: Decoded, found: Segmentation, i: int, elements: tuple[int, ...], config: GenerateConfig
+    decoded: Decoded, found: Segmentation, i: int, config: GenerateConfig
 ) -> tuple[Crystal | None, str | None, float]:
     """The i-th crystal, or why there is none, and its confidence."""
     try:
-        raw, confidence = _read(decoded, found, i, vae.config.symmetry, elements, config)
+        raw, confidence = read_crystal(decoded, found, i, config)
     except ReconstructionError as error:
         return None, error.reason.value, 0.0
     except InvalidCrystal:

@@ -17,6 +17,7 @@ from models.batches import (
     Share,
     canonical_origin,
     cgcnn_batches,
+    decoded_batches,
     draw_maps,
     member_weights,
     unet_batches,
@@ -25,15 +26,21 @@ from models.batches import (
 from models.cgcnn import CGCNN, CGCNNConfig, Stage, standardise
 from models.checkpoint import Card, load, read_card, save
 from models.crystal import Crystal
-from models.map_symmetry import common_operations
-from models.properties import PROPERTIES
+from models.frame import MOST_CRYSTALS
+from models.properties import E_F, PROPERTIES
 from models.unet import UNet, UNetConfig
 from models.vae import DensityVAE, VAEConfig, decile_edges
 from orchestrator.train_job import BATCH, LEARNING_RATE, FittedNetwork, NetworkName, TrainError, TrainJob
 
 Loss = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-FROM_DATA = {"a_ang", "cubic", "symmetry", "decile_edges_ev", "mean", "scale", "labels", "error"}
+FROM_DATA = {
+    *("a_ang", "cubic", "decile_edges_ev", "property_mean", "property_scale", "components"),
+    *("mean", "scale", "labels", "error"),
+}
 """Fields of the configurations that the training set decides."""
+MOST_FOR_PRIOR = 10_000
+TUNING, TUNING_RATE = 0.1, 0.1
+"""Of the UNet on decoded maps: share of its steps on true maps, and of its learning rate."""
 
 
 class Engine(Protocol):
@@ -52,7 +59,7 @@ class Engine(Protocol):
 
 
 def fit_unet(job: TrainJob, engine: Engine) -> FittedNetwork:
-    """Fit and save the UNet: every crystal counts, labelled or not."""
+    """Fit and save the UNet on true maps: every crystal counts, labelled or not."""
     started = time.monotonic()
     with engine.begin(job.seed):
         config = UNetConfig(**_fields(UNetConfig.preset(job.preset, job.voxels.n), job, "unet"))
@@ -64,26 +71,84 @@ def fit_unet(job: TrainJob, engine: Engine) -> FittedNetwork:
 
 
 def fit_vae(job: TrainJob, engine: Engine, unet: UNet | None = None) -> FittedNetwork:
-    """Fit and save the VAE against the frozen UNet (the one in the job's folder unless given)."""
+    """Fit and save the VAE against the frozen UNet (the one in the job's folder unless given).
+
+    The linear frame comes first, then the networks' steps, then the latent's prior; last the UNet of the job's folder is
+    tuned on what the VAE makes of the training crystals.
+    """
     started = time.monotonic()
-    e_f = job.labels[:, PROPERTIES.index("formation_energy_per_atom")]
+    standing = [canonical_origin(crystal) for crystal in job.crystals]
     with engine.begin(job.seed + 1):
-        config = VAEConfig(**_fields(VAEConfig.preset(job.preset, job.voxels.n), job, "vae"))
-        lengths = np.array([crystal.lengths_ang for crystal in job.crystals])
-        cubic = all(crystal.is_orthogonal for crystal in job.crystals) and bool((np.ptp(lengths, axis=1) < 1e-3).all())
-        standing = [canonical_origin(crystal) for crystal in job.crystals]
-        symmetry = common_operations(draw_maps(standing, job.voxels)[..., 0]) if cubic else (0,)
-        config = replace(
-            config, cubic=cubic, symmetry=symmetry, a_ang=float(lengths.mean()), decile_edges_ev=decile_edges(e_f)
-        )
-        vae, warm = _from_parent(job, "vae", DensityVAE, config)
-        frozen = unet or load(job.folder / "unet", UNet, n=config.n)
-    steps = job.steps_of("vae", warm)
-    batches = vae_batches(job.crystals, e_f, job.voxels, vae.config, _batch(job, "vae"), steps, job.seed, engine.share)
+        vae, warm = _from_parent(job, "vae", DensityVAE, _vae_config(job))
+        frozen = unet or load(job.folder / "unet", UNet, n=vae.config.n)
+    if not warm:
+        rows = np.random.default_rng([job.seed, 5]).permutation(len(standing))[:MOST_CRYSTALS]
+        vae.start_frame(draw_maps([standing[row] for row in sorted(rows)], job.voxels))
+    steps, batch = job.steps_of("vae", warm), _batch(job, "vae")
+    batches = vae_batches(job.crystals, job.labels, job.voxels, vae.config, batch, steps, job.seed, engine.share)
     metrics = engine.minimise(
-        "vae", lambda batch: vae.compute_loss(batch, frozen), vae.trainable, batches, steps, _rate(job, "vae")
+        "vae", lambda some: vae.compute_loss(some, frozen), vae.trainable, batches, steps, _rate(job, "vae")
     )
-    return _save(job, engine, vae, {**metrics, **_reconstruction(job, vae)}, len(job.crystals), started, warm)
+    metrics |= _fit_prior(job, vae, standing) | _reconstruction(job, vae, standing)
+    saved = _save(job, engine, vae, metrics, len(job.crystals), started, warm)
+    if unet is None:
+        _tune_unet(job, engine, frozen, vae, standing)
+    return saved
+
+
+def _vae_config(job: TrainJob) -> VAEConfig:
+    config = VAEConfig(**_fields(VAEConfig.preset(job.preset, job.voxels.n), job, "vae"))
+    lengths = np.array([crystal.lengths_ang for crystal in job.crystals])
+    cubic = all(crystal.is_orthogonal for crystal in job.crystals) and bool((np.ptp(lengths, axis=1) < 1e-3).all())
+    mean, scale, counts = standardise(job.labels)
+    return replace(
+        config,
+        cubic=cubic,
+        a_ang=float(lengths.mean()),
+        decile_edges_ev=decile_edges(job.labels[:, PROPERTIES.index(E_F)]),
+        property_mean=mean,
+        property_scale=tuple(s if count > 1 else 0.0 for s, count in zip(scale, counts, strict=True)),
+    )
+
+
+def _fit_prior(job: TrainJob, vae: DensityVAE, standing: Sequence[Crystal]) -> dict[str, float]:
+    """Encode the training crystals, a batch of maps at a time, and fit the latent's prior to them."""
+    rng = np.random.default_rng([job.seed, 6])
+    rows = sorted(rng.permutation(len(standing))[:MOST_FOR_PRIOR])
+    e_f = job.labels[:, PROPERTIES.index(E_F)]
+    parts = []
+    for start in range(0, len(rows), 64):
+        some = rows[start : start + 64]
+        parts.append(vae.encode(draw_maps([standing[row] for row in some], job.voxels), vae.condition(e_f[some])))
+    means, log_variances = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+    return vae.fit_prior_to(means, log_variances, rng)
+
+
+def _tune_unet(job: TrainJob, engine: Engine, unet: UNet, vae: DensityVAE, standing: Sequence[Crystal]) -> None:
+    """Go on with the UNet, on decoded maps in turn with true ones: it is used on what the VAE makes (science.md, row 10)."""
+    started, card = time.monotonic(), read_card(job.folder / "unet")
+    steps, batch = max(1, round(TUNING * job.steps_of("unet", warm=False))), _batch(job, "unet")
+    e_f = job.labels[:, PROPERTIES.index(E_F)]
+    true = unet_batches(job.crystals, job.voxels, unet.config, batch, steps, job.seed + 7, engine.share)
+    made = decoded_batches(standing, e_f, vae, job.voxels, unet.config, batch, steps, job.seed + 8, engine.share)
+    turns = (one for pair in zip(true, made, strict=True) for one in pair)
+    metrics = engine.minimise(
+        "unet", unet.compute_loss, unet.trainable, turns, 2 * steps, _rate(job, "unet") * TUNING_RATE
+    )
+    if engine.share.rank == 0:
+        seconds, notes = (
+            card.train_s + time.monotonic() - started,
+            card.notes | {"tuned": read_card(job.folder / "vae").digest},
+        )
+        save(
+            job.folder / "unet",
+            unet,
+            data_digest=job.data_digest,
+            metrics=metrics,
+            samples=card.samples,
+            train_s=seconds,
+            notes=notes,
+        )
 
 
 def fit_cgcnn(job: TrainJob, engine: Engine) -> FittedNetwork:
@@ -120,7 +185,8 @@ def fit_or_reuse(job: TrainJob, engine: Engine, network: NetworkName) -> FittedN
     folder = job.folder / network
     if folder.exists():
         card = read_card(folder)
-        if (card.data_digest, card.notes) == (job.data_digest, _notes(job, network, bool(card.notes.get("warm")))):
+        notes = {key: value for key, value in card.notes.items() if key != "tuned"}
+        if (card.data_digest, notes) == (job.data_digest, _notes(job, network, bool(notes.get("warm")))):
             return _fitted(folder, card)
     return FITS[network](job, engine)
 
@@ -163,19 +229,17 @@ def _left_out_errors(model: CGCNN, crystals: Sequence[Crystal], labels: NDArray[
     return tuple(errors)
 
 
-def _reconstruction(job: TrainJob, vae: DensityVAE, most: int = 256) -> dict[str, float]:
-    """Fix the latent's frame; how well crystals of the training set come back: density and lattice apart, with units."""
-    crystals = [canonical_origin(crystal) for crystal in job.crystals[:most]]
-    e_f = job.labels[:most, PROPERTIES.index("formation_energy_per_atom")]
-    maps, condition = draw_maps(crystals, job.voxels), vae.condition(e_f)
-    frame = vae.whiten(maps, condition)
+def _reconstruction(job: TrainJob, vae: DensityVAE, standing: Sequence[Crystal], most: int = 256) -> dict[str, float]:
+    """How well crystals of the training set come back: density and lattice apart, with units."""
+    crystals = standing[:most]
+    condition = vae.condition(job.labels[:most, PROPERTIES.index(E_F)])
+    maps = draw_maps(crystals, job.voxels)
     mean, _ = vae.encode(maps, condition)
     out = vae.decode(mean, condition)
     lattices = np.array([crystal.lattice for crystal in crystals])
     return {
         "density_rmse_log": float(np.sqrt(np.square(out.maps[..., 0] - maps[..., 0]).mean())),
         "lattice_mae_ang": float(np.abs(np.linalg.norm(out.lattice, axis=2) - np.linalg.norm(lattices, axis=2)).mean()),
-        **frame,
     }
 
 
@@ -188,9 +252,9 @@ def _from_parent(job: TrainJob, network: NetworkName, kind: Any, config: Any) ->
     if _shape(parent.config) != _shape(config):
         return made, False
     if network == "vae":  # the lattice head's weights mean something only with the edge they were trained from
-        if (parent.config.cubic, parent.config.symmetry) != (config.cubic, config.symmetry):
+        if parent.config.cubic != config.cubic:
             return made, False
-        made = kind(replace(config, a_ang=parent.config.a_ang))
+        made = kind(replace(config, a_ang=parent.config.a_ang, components=parent.config.components))
     for name, model in made.networks.items():
         model.set_weights(parent.networks[name].get_weights())
     return made, True

@@ -166,19 +166,16 @@ def draw(
     request: GenerateRequest, networks: Networks, bases: Sequence[Base], rng: np.random.Generator, count: int
 ) -> Draws:
     """Latents and their conditions. The one place that knows how a target conditions the VAE."""
+    from models.conditioning import Range
     from models.generate import draw_around, draw_between, draw_random
 
     vae, voxels = networks.vae, networks.voxels
-    deciles = wanted_deciles(vae, request.wanted)
+    ranges = [Range(one.property, one.low, one.high) for one in request.wanted]
     if request.mode == "random":
-        return draw_random(vae, rng, count, deciles)
+        return draw_random(vae, rng, count, wanted_deciles(vae, request.wanted), ranges)
     if request.mode == "around":
-        draws = draw_around(vae, rng, count, bases, voxels, request.scale)
-    else:
-        draws = draw_between(vae, rng, count, bases, voxels, request.scale / 2)
-    if deciles is None:
-        return draws
-    return replace(draws, condition=draw_random(vae, rng, count, deciles).condition)
+        return draw_around(vae, rng, count, bases, voxels, request.scale, ranges)
+    return draw_between(vae, rng, count, bases, voxels, request.scale / 2, ranges)
 
 
 def wanted_deciles(vae: DensityVAE, wanted: Sequence[Wanted]) -> list[int] | None:
