@@ -291,7 +291,9 @@ def build_encoder(config: VAEConfig) -> keras.Model:
     parts = [layers.Flatten()(x), condition]
     linear: Tensor = 0.0
     if config.frame:
-        linear = layers.Dense(config.latent, trainable=False, name="frame_in")(flatten(maps, config.shape))
+        linear = layers.Dense(config.latent, kernel_initializer="zeros", trainable=False, name="frame_in")(
+            flatten(maps, config.shape)
+        )
         parts.append(linear)
     x = ops.concatenate(parts, axis=-1)
     x = layers.LeakyReLU(0.2)(layers.Dense(config.hidden, name="enc_hidden")(x))
@@ -328,7 +330,7 @@ def build_decoder(config: VAEConfig) -> keras.Model:
     maps = _separable(hidden, channels, config) if config.rank else _mirrored(hidden, channels, config)
     numbers = layers.Dense(1 if config.cubic else 6, kernel_initializer="zeros", name="lattice")(hidden)
     if config.frame:
-        rows = layers.Dense(shape.size, trainable=False, name="frame_out")(latent)
+        rows = layers.Dense(shape.size, kernel_initializer="zeros", trainable=False, name="frame_out")(latent)
         linear_maps, linear_numbers = unflatten(rows, shape)
         maps, numbers = linear_maps + _gain(config) * maps, linear_numbers + _gain(config) * numbers
     density = ops.relu(maps[..., :1]) if config.frame else ops.softplus(maps[..., :1])

@@ -11,19 +11,21 @@ from models.batches import (
     Share,
     canonical_origin,
     cgcnn_batches,
+    decoded_batches,
     draw_maps,
     elements_present,
     member_weights,
     row_batches,
     translate,
+    turn,
     unet_batches,
     vae_batches,
 )
-from models.channels import compress, expand, from_channels, to_channels
+from models.channels import CHANNELS, compress, expand, from_channels, to_channels
 from models.crystal import Crystal
 from models.prototypes import Prototype
 from models.vae import decile_edges
-from models.voxels import coordinates, density_batch, lattice_from_coordinates, lattices_of
+from models.voxels import code_batch, coordinates, density_batch, lattice_from_coordinates, lattices_of
 
 
 def equal(one: dict, other: dict) -> bool:
@@ -31,8 +33,8 @@ def equal(one: dict, other: dict) -> bool:
 
 
 def vae_batch(seed: int = 0, steps: int = 1, share: Share | None = None, crystals=None, **config):
-    vae, e_f = tiny_vae(decile_edges_ev=decile_edges(e_f_labels(12)[:, 0]), **config), e_f_labels(12, known=8)[:, 0]
-    return vae_batches(crystals or salts(), e_f, VOXELS, vae.config, 12, steps, seed, share or Share())
+    vae, labels = tiny_vae(decile_edges_ev=decile_edges(e_f_labels(12)[:, 0]), **config), e_f_labels(12, known=8)
+    return vae_batches(crystals or salts(), labels, VOXELS, vae.config, 12, steps, seed, share or Share())
 
 
 def test_compressed_densities_come_back():
@@ -50,7 +52,9 @@ def test_one_percent_of_a_peak_stays_one_percent():
 def test_channels_hold_density_and_lattice():
     crystals = salts()[:3]
     density, grid = density_batch(crystals, VOXELS), coordinates(lattices_of(crystals), VOXELS.n)
-    back, positions = from_channels(to_channels(density, grid))
+    codes = code_batch(crystals, VOXELS)
+    back, positions, same = from_channels(to_channels(density, grid, codes))
+    np.testing.assert_array_equal(same, codes)
     np.testing.assert_allclose(back, density, rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(lattice_from_coordinates(positions), lattices_of(crystals), atol=1e-5)
 
@@ -98,6 +102,33 @@ def test_all_steps_have_one_shape():
         for batch in cgcnn_batches(cgcnn, mixed, e_f_labels(13), 4, 8, 0, Share())
     ]
     assert all(shape == shapes[0] for shape in shapes)
+
+
+def test_properties_are_standardised_and_masked_where_they_are_not_known():
+    scale = (0.5,) + (0.0,) * 7
+    batch = next(vae_batch(property_mean=(-1.0,) + (0.0,) * 7, property_scale=scale))
+    assert batch["known"][:, 0].sum() == 8
+    assert not batch["known"][:, 1:].any()
+    shown = batch["targets"][batch["known"][:, 0] > 0, 0]
+    np.testing.assert_allclose(sorted(shown * 0.5 - 1.0), sorted(e_f_labels(12, known=8)[:8, 0]), rtol=1e-5)
+
+
+def test_a_turned_crystal_is_the_same_crystal_elsewhere():
+    crystal = decorated(Prototype.PEROVSKITE, ("Sr", "Ti", "O"))
+    long = Crystal(np.diag([4.0, 5.0, 6.0]), crystal.numbers, crystal.frac_coords)
+    turned = turn(long, np.random.default_rng(1))
+    assert sorted(turned.lengths_ang) == [4.0, 5.0, 6.0]
+    for one, other in ((long, turned),):
+        d = [np.linalg.norm((c.frac_coords[1] - c.frac_coords[0] + 0.5) % 1.0 - 0.5) for c in (one, other)]
+        assert d[0] == pytest.approx(d[1])
+
+
+def test_decoded_batches_show_the_decoders_maps_with_the_true_labels():
+    vae, unet, standing = tiny_vae(), tiny_unet(), [canonical_origin(crystal) for crystal in salts()]
+    batch = next(decoded_batches(standing, e_f_labels(12)[:, 0], vae, VOXELS, unet.config, 4, 1, 0, Share()))
+    assert batch["maps"].shape == (4, 8, 8, 8, CHANNELS)
+    assert set(np.unique(batch["species"])) <= {0, *np.concatenate([c.numbers for c in standing]).tolist()}
+    assert not any(np.allclose(maps, true) for maps in batch["maps"] for true in draw_maps(standing, VOXELS))
 
 
 def test_unlabelled_crystals_go_without_a_condition():

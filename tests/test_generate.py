@@ -25,7 +25,6 @@ from models.generate import (
     encode_bases,
     propose,
 )
-from models.map_symmetry import common_operations
 from models.prototypes import Prototype, match_prototype
 from models.vae import Decoded
 from models.voxels import VoxelConfig, lattices_of, voxelize_batch
@@ -48,14 +47,13 @@ class PerfectVAE:
     """Decodes the i-th latent vector to the i-th crystal."""
 
     crystals: list[Crystal]
-    symmetry: tuple[int, ...] = (0,)
-    config: SimpleNamespace = field(init=False)
-
-    def __post_init__(self):
-        self.config = SimpleNamespace(symmetry=self.symmetry, n=FINE.n)
+    codes: bool = True
+    config: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(n=FINE.n))
 
     def decode(self, latent, condition):
-        return Decoded(draw_maps(self.crystals, FINE), lattices_of(self.crystals), elements_present(self.crystals))
+        maps = draw_maps(self.crystals, FINE)
+        maps[..., 4:] *= self.codes
+        return Decoded(maps, lattices_of(self.crystals), elements_present(self.crystals))
 
 
 @dataclass
@@ -70,11 +68,11 @@ class PerfectUNet:
         return {"species": names, "occupancy": np.where(species > 0, 9.0, -9.0).astype(np.float32)}
 
 
-def read(crystals: list[Crystal], symmetry=(0,), **config):
+def read(crystals: list[Crystal], codes: bool = True, **config):
     size = len(crystals)
     draws = Draws(np.zeros((size, 3)), np.zeros((size, 10)), (("base",),) * size, Kind.AROUND)
     settings = GenerateConfig(voxels=FINE, **config)
-    return propose(PerfectVAE(crystals, symmetry), PerfectUNet(crystals), draws, settings)
+    return propose(PerfectVAE(crystals, codes), PerfectUNet(crystals), draws, settings)
 
 
 @pytest.mark.parametrize("draw", ["random", "around", "between"])
@@ -153,8 +151,8 @@ def test_one_base_makes_no_line():
         draw_between(vae(), rng(), 5, BASES[:1], VOXELS)
 
 
-@pytest.mark.parametrize("symmetric", [False, True], ids=["site by site", "orbit by orbit"])
-def test_perfect_maps_are_read_as_the_crystals_that_they_show(symmetric):
+@pytest.mark.parametrize("codes", [False, True], ids=["from the density", "from the codes"])
+def test_perfect_maps_are_read_as_the_crystals_that_they_show(codes):
     kinds = {
         Prototype.ROCKSALT: ("Na", "Cl"),
         Prototype.CSCL: ("Cs", "Br"),
@@ -162,8 +160,7 @@ def test_perfect_maps_are_read_as_the_crystals_that_they_show(symmetric):
         Prototype.PEROVSKITE: ("Sr", "Ti", "O"),
     }
     crystals = [canonical_origin(decorated(kind, elements)) for kind, elements in kinds.items()]
-    symmetry = common_operations(draw_maps(crystals, FINE)[..., 0]) if symmetric else (0,)
-    made = read(crystals, symmetry).made
+    made = read(crystals, codes).made
     assert [proposal.crystal.formula for proposal in made] == [crystal.formula for crystal in crystals]
     assert [match_prototype(proposal.crystal.to_structure()) for proposal in made] == list(kinds)
     np.testing.assert_allclose(
@@ -184,7 +181,7 @@ def test_empty_space_is_a_failure_with_a_reason():
     crystal = canonical_origin(salts()[0])
     vacuum = PerfectVAE([crystal])
     vacuum.decode = lambda latent, condition: Decoded(
-        draw_maps([crystal], FINE) * np.array([0, 1, 1, 1], np.float32),
+        draw_maps([crystal], FINE) * np.array([0, 1, 1, 1] + [0] * 8, np.float32),
         lattices_of([crystal]),
         elements_present([crystal]),
     )

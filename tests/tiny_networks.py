@@ -22,7 +22,7 @@ VOXELS = VoxelConfig(n=N)
 CGCNN_SIZES = {"members": 2, "width": 4, "hidden": 4, "gaussians": 6}
 OVERRIDES = {
     "unet": {"patch": 2, "base": 4, "levels": 1},
-    "vae": {"patch": 2, "latent": 3, "filters": [4], "hidden": 8},
+    "vae": {"patch": 2, "latent": 3, "filters": [4], "hidden": 8, "rank": 2},
     "cgcnn": CGCNN_SIZES,
 }
 PAIRS = (("Na", "Cl"), ("Li", "F"), ("K", "Br"), ("Mg", "O"), ("Ca", "S"), ("Al", "N"))
@@ -30,8 +30,6 @@ SAVES_WEIGHTS = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
 """Keras asks TensorFlow 2.21's variables for a numpy array, and they do not know numpy 2's `copy` yet."""
-CUBIC = tuple(range(48))
-"""All operations of a cube."""
 
 
 def salts() -> list[Crystal]:
@@ -76,8 +74,10 @@ def tiny_job(folder: Path, **changes) -> TrainJob:
 
 
 def scrambled(network):
-    """The network with every weight drawn anew: what is zero at the start is not any more."""
+    """The network with every weight but the prior's drawn anew: what is zero at the start is not any more."""
     rng = np.random.default_rng(3)
-    for model in network.networks.values():
+    for name, model in network.networks.items():
+        if name == "prior":  # its numbers are probabilities and roots of covariances
+            continue
         model.set_weights([rng.normal(0.0, 0.3, w.shape).astype(w.dtype) for w in model.get_weights()])
     return network
