@@ -26,10 +26,11 @@ import numpy as np
 from measure import environment, peak_rss_mb
 from voxelize import decorated
 
-from models.batches import Batch, Share, cgcnn_batches, unet_batches, vae_batches
+from models.batches import Batch, Share, unet_batches, vae_batches
 from models.blocks import count_weights
 from models.cgcnn import CGCNN, CGCNNConfig
 from models.crystal import Crystal
+from models.graph_batches import cgcnn_batches
 from models.properties import PROPERTIES
 from models.unet import UNet, UNetConfig
 from models.vae import DensityVAE, VAEConfig, decile_edges
@@ -114,7 +115,7 @@ def made(
     labels = np.full((len(crystals), len(PROPERTIES)), np.nan)
     labels[:, 0] = e_f
     cgcnn = CGCNN(CGCNNConfig.preset(preset))
-    batches = cgcnn_batches(cgcnn, crystals, labels, batch, steps, 0, share)
+    batches = cgcnn_batches(cgcnn, cgcnn.graphs(crystals), labels, "energies", batch, steps, 0, share)
     return cgcnn, cgcnn.stage_variables("energies"), lambda some: cgcnn.compute_loss(some, "energies"), batches
 
 

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cgcnn import CGCNN
 from models.channels import CLASSES, Floats, to_channels
 from models.crystal import Crystal
 from models.elements import covalent_radii_ang
-from models.graph import pad_batch
 from models.properties import E_F, PROPERTIES
 from models.unet import UNetConfig, voxel_weights
 from models.vae import DensityVAE, VAEConfig, decile_one_hot
@@ -155,38 +153,6 @@ def vae_batches(
             "noise": rng.standard_normal((len(rows), config.latent)).astype(np.float32),
             "beta": np.array(config.beta * min(1.0, (step + 1) / max(1.0, config.warm_up * steps)), np.float32),
         }
-
-
-def cgcnn_batches(
-    model: CGCNN,
-    crystals: Sequence[Crystal],
-    labels: NDArray[np.floating],
-    batch: int,
-    steps: int,
-    seed: int,
-    share: Share,
-) -> Iterator[Batch]:
-    """Batches for `CGCNN.compute_loss`; labels [c, 8] in the properties' units, NaN where missing."""
-    graphs = model.graphs(crystals)
-    atoms = max(len(graph.numbers) for graph in graphs)
-    scaled = (labels - np.array(model.config.mean)) / np.array(model.config.scale)
-    weights = member_weights(labels, model.config.members)
-    for _, rows in row_batches(len(crystals), min(batch, len(crystals)), steps, seed, share):
-        arrays = pad_batch([graphs[row] for row in rows], atoms).arrays()
-        targets = np.nan_to_num(scaled[rows]).astype(np.float32)
-        yield {**arrays, "targets": targets, "weights": weights[rows]}
-
-
-def member_weights(labels: NDArray[np.floating], members: int) -> Floats:
-    """1 where a member may see a label: [c, m, 8].
-
-    The i-th labelled crystal of a property is kept from member i mod m, unless there are too few to spare one.
-    """
-    known = np.isfinite(labels)  # [c, 8]
-    order = np.cumsum(known, axis=0) - 1
-    enough = known.sum(axis=0) > members  # [8]
-    kept_from = (order[:, None, :] % members == np.arange(members)[None, :, None]) & enough
-    return np.asarray(known[:, None, :] & ~kept_from, np.float32)
 
 
 def elements_present(crystals: Sequence[Crystal]) -> Floats:

@@ -1,4 +1,12 @@
-"""CGCNN: a small ensemble of crystal graph networks with eight heads. Graphs are made in `graph`."""
+"""CGCNN: a small ensemble of crystal graph networks with eight heads, and what it predicts. Graphs are made in `graph`.
+
+Deviations from Court et al. 2020: three convolutions with a
+filter of the distance instead of one with a gate; the last shell of
+neighbours is never cut; a linear term in the composition beside the pooled features; an absolute instead of a squared
+loss, because labels have heavy tails; the refractive index is learned as its logarithm; several members, whose spread
+is part of the uncertainty. Kept: mean pooling, one head per property, transfer from the energies with fine-tuning,
+missing labels masked, no refractive index or dielectric constant without a gap.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +16,26 @@ from typing import Any, ClassVar, Literal, Self
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 from numpy.typing import NDArray
 
 from models.blocks import Tensor
-from models.channels import CLASSES, Floats
+from models.calibration import NORMAL_90
+from models.channels import Floats
 from models.crystal import Crystal
-from models.elements import covalent_radii_ang, ionic_radii_ang
-from models.graph import CrystalGraph, build_graph, pad_batch
+from models.graph import CrystalGraph, build_graphs, join_graphs
+from models.graph_network import GraphNetwork
 from models.properties import PROPERTIES
 
 ENERGIES = ("formation_energy_per_atom", "energy_per_atom")
+LOGARITHMIC = ("refractive_index",)
+"""Learned as the natural logarithm: positive, with a tail over an order of magnitude."""
+NEED_A_GAP = ("refractive_index", "log10_dielectric")
+SOFT = 0.05
+"""Standardised errors below this count by their square, larger ones by their size."""
 Stage = Literal["energies", "transfer"]
-"""Training in two stages: the energies' convolution and heads; then the other heads, whose convolution starts as a
-copy of the energies' and is fine-tuned with them (the paper's transfer)."""
+"""Training in two stages: the energies' convolutions and heads; then the other heads, whose convolutions start as a
+copy of the energies' and are fine-tuned with them (the paper's transfer)."""
 
 
 @dataclass(frozen=True)
@@ -29,44 +43,45 @@ class CGCNNConfig:
     """Shape of the ensemble and the scale of its labels.
 
     Attributes:
-        members: networks of the ensemble. Member m never sees every m-th labelled crystal, which gives an honest error.
+        members: networks of the ensemble.
         width: features of an atom.
         hidden: width of the layer after pooling.
         convolutions: graph convolutions (paper: one).
         gaussians: basis functions of a distance.
         cutoff_ang, neighbours: of the graph.
         metal_below_ev: a smaller predicted gap counts as zero: refractive index and dielectric constant become NaN.
-        mean, scale: of each property's training labels; predictions start at the mean and regularisation holds them there.
+        mean, scale: of each property's training labels as they are learned (`to_working`); predictions start at the mean.
         labels: how many training labels each property had; without any, its prediction is NaN.
-        error: root mean square error of each property on the crystals that the predicting member had not seen.
+        error, factor: sigma of each property = factor sqrt(spread of the members^2 + error^2), see `calibration`.
     """
 
-    members: int = 4
-    width: int = 32
-    hidden: int = 32
-    convolutions: int = 1
-    gaussians: int = 24
-    cutoff_ang: float = 6.0
+    members: int = 2
+    width: int = 96
+    hidden: int = 96
+    convolutions: int = 3
+    gaussians: int = 32
+    cutoff_ang: float = 7.0
     neighbours: int = 12
     metal_below_ev: float = 0.05
     mean: tuple[float, ...] = (0.0,) * len(PROPERTIES)
     scale: tuple[float, ...] = (1.0,) * len(PROPERTIES)
     labels: tuple[int, ...] = (0,) * len(PROPERTIES)
     error: tuple[float, ...] = (0.0,) * len(PROPERTIES)
+    factor: tuple[float, ...] = (1.0,) * len(PROPERTIES)
 
     def __post_init__(self) -> None:
         if min(self.members, self.width, self.hidden, self.convolutions, self.gaussians, self.neighbours) < 1:
             raise ValueError(f"members, widths, convolutions, gaussians and neighbours must be at least 1: {self}")
-        if not 1.0 <= self.cutoff_ang <= 15.0:
+        if not 1.0 < self.cutoff_ang <= 15.0:
             raise ValueError(f"cutoff_ang {self.cutoff_ang} is outside 1 to 15 angstrom")
-        for name in ("mean", "scale", "labels", "error"):
+        for name in ("mean", "scale", "labels", "error", "factor"):
             if len(getattr(self, name)) != len(PROPERTIES):
                 raise ValueError(f"{name} has {len(getattr(self, name))} numbers; one for each of {PROPERTIES}")
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """`compact` (default sizes) or `paper` (64 atom features, 128 hidden, 8 angstrom)."""
-        return cls(width=64, hidden=128, gaussians=40, cutoff_ang=8.0) if name == "paper" else cls()
+        """`compact` (default sizes) or `paper` (one convolution, 64 atom features, 128 hidden, 8 angstrom)."""
+        return cls(convolutions=1, width=64, hidden=128, gaussians=40, cutoff_ang=8.0) if name == "paper" else cls()
 
 
 class CGCNN:
@@ -77,8 +92,8 @@ class CGCNN:
 
     def __init__(self, config: CGCNNConfig) -> None:
         self.config = config
-        self.energies = build_cgcnn(config, len(ENERGIES), "energies")
-        self.others = build_cgcnn(config, len(PROPERTIES) - len(ENERGIES), "others")
+        self.energies = build_cgcnn(config, "energies")
+        self.others = build_cgcnn(config, "transfer")
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -87,141 +102,164 @@ class CGCNN:
 
     def stage_variables(self, stage: Stage) -> list[Any]:
         """Variables that training changes in this stage."""
-        return list((self.energies if stage == "energies" else self.others).trainable_variables)
+        return list(self._network(stage).trainable_variables)
 
     def start_transfer(self) -> None:
-        """Copy embedding and convolution of the energies to the other heads' network."""
-        for source, target in zip(_trunk(self.energies), _trunk(self.others), strict=True):
-            target.set_weights(source.get_weights())
+        """Copy embedding and convolutions of the energies to the other heads' network."""
+        for name, weight in self.energies.trunk.items():
+            self.others.trunk[name].assign(weight)
 
     def compute_loss(self, batch: Mapping[str, Tensor], stage: Stage) -> dict[str, Tensor]:
-        """Mean squared error of standardised labels over what is labelled.
+        """Mean absolute error of standardised labels over what is labelled, rounded off near zero.
 
         Args:
             batch: arrays of `GraphBatch.arrays`, `targets` [b, 8] standardised (0 where missing), `weights` [b, m, 8]
                 (0 where missing or kept from a member).
             stage: which heads.
         """
-        first = stage == "energies"
-        heads = slice(0, len(ENERGIES)) if first else slice(len(ENERGIES), None)
-        out = _run(self.energies if first else self.others, batch, training=True)  # [b, m, heads]
+        heads = heads_of(stage)
+        out = self._network(stage)(_arrays(batch))  # [b, m, heads]
         weights = batch["weights"][..., heads]
-        errors = ops.square(out - batch["targets"][:, None, heads]) * weights
-        return {"loss": ops.sum(errors) / ops.maximum(ops.sum(weights), 1.0)}
+        errors = ops.sqrt(ops.square(out - batch["targets"][:, None, heads]) + SOFT**2) - SOFT
+        return {"loss": ops.sum(errors * weights) / ops.maximum(ops.sum(weights), 1.0)}
 
     def graphs(self, crystals: Sequence[Crystal]) -> list[CrystalGraph]:
-        """The crystals' graphs as this network takes them."""
-        return [build_graph(crystal, self.config.cutoff_ang, self.config.neighbours) for crystal in crystals]
+        """The crystals' graphs as this network takes them.
+
+        Raises:
+            UnknownElement: an element that the networks have no class for.
+        """
+        return build_graphs(crystals, self.config.cutoff_ang, self.config.neighbours)
+
+    def member_outputs(self, graphs: Sequence[CrystalGraph], batch: int = 256) -> Floats:
+        """Every member's prediction as it is learned (`to_working`), without rules: [b, m, 8]."""
+        scale, mean = (np.array(values, np.float32) for values in (self.config.scale, self.config.mean))
+        parts = [np.zeros((0, self.config.members, len(PROPERTIES)), np.float32)]
+        for start in range(0, len(graphs), batch):
+            some = graphs[start : start + batch]
+            atoms, edges = sum(len(graph.numbers) for graph in some), sum(len(graph.targets) for graph in some)
+            arrays = join_graphs(some, _room(atoms), _room(edges)).arrays()
+            both = [ops.convert_to_numpy(network(arrays)) for network in (self.energies, self.others)]
+            parts.append(np.concatenate(both, axis=-1))
+        outputs: Floats = np.concatenate(parts) * scale + mean
+        return outputs
 
     def member_predictions(self, graphs: Sequence[CrystalGraph], batch: int = 256) -> Floats:
         """Every member's prediction in the properties' units, without rules: [b, m, 8]."""
-        scale, mean = (np.array(values, np.float32) for values in (self.config.scale, self.config.mean))
-        parts = []
-        for start in range(0, len(graphs), batch):
-            arrays = pad_batch(graphs[start : start + batch]).arrays()
-            both = [_run(network, arrays, training=False) for network in (self.energies, self.others)]
-            parts.append(np.concatenate([ops.convert_to_numpy(part) for part in both], axis=-1))
-        empty = np.zeros((0, self.config.members, len(PROPERTIES)), np.float32)
-        predictions: Floats = (np.concatenate(parts) if parts else empty) * scale + mean
-        return predictions
+        return to_units(self.member_outputs(graphs, batch))
+
+    def _network(self, stage: Stage) -> GraphNetwork:
+        return self.energies if stage == "energies" else self.others
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The eight properties of some crystals in their units, each [b] by name, with intervals.
+
+    Attributes:
+        values: mean of the members; NaN where a property had no training labels, or needs a gap and there is none.
+        lower, upper: nine tenths of true values lie between, over crystals like those it was calibrated on.
+        sigma: half of the interval's width over 1.645.
+    """
+
+    values: dict[str, Floats]
+    lower: dict[str, Floats]
+    upper: dict[str, Floats]
+    sigma: dict[str, Floats]
 
 
 def predict_properties(model: CGCNN, crystals: Sequence[Crystal]) -> tuple[dict[str, Floats], Floats]:
     """The eight properties of each crystal, and the uncertainty of its formation energy.
 
-    A property without training labels is NaN. Where the predicted gap is zero, refractive index and dielectric
-    constant are NaN (the paper's rule).
-
     Returns:
-        name -> [b] in the property's unit; and sigma [b] in eV/atom: spread of the members and the ensemble's error on
-        crystals that it had not seen, added in squares (NaN without formation-energy labels).
+        name -> [b] in the property's unit, as in `Predictions`; and sigma [b] of the formation energy in eV/atom (NaN
+        without formation-energy labels).
     """
-    members = model.member_predictions(model.graphs(crystals))  # [b, m, 8]
-    known = np.array(model.config.labels) > 0
-    mean = np.where(known, members.mean(axis=1), np.nan).astype(np.float32)
-    values = {name: mean[:, i] for i, name in enumerate(PROPERTIES)}
-    gap = np.maximum(values["band_gap"], 0.0)
-    metal = gap < model.config.metal_below_ev
-    values["band_gap"] = np.where(metal, 0.0, gap).astype(np.float32)
-    for name in ("refractive_index", "log10_dielectric"):
-        values[name] = np.where(metal, np.nan, values[name]).astype(np.float32)
-    e_f = PROPERTIES.index(ENERGIES[0])
-    sigma = np.sqrt(members[..., e_f].std(axis=1) ** 2 + model.config.error[e_f] ** 2)
-    return values, np.where(known[e_f], sigma, np.nan).astype(np.float32)
+    found = predict_with_intervals(model, crystals)
+    return found.values, found.sigma[ENERGIES[0]]
 
 
-def build_cgcnn(config: CGCNNConfig, heads: int, name: str) -> keras.Model:
-    """Graph arrays -> standardised predictions [b, m, heads] of m independent members."""
-    m, d, k = config.members, config.width, config.neighbours
-    numbers = keras.Input((None,), dtype="int32", name="numbers")
-    neighbours = keras.Input((None, k), dtype="int32", name="neighbours")
-    distances = keras.Input((None, k), dtype="float32", name="distances")
-    table = np.concatenate([np.eye(CLASSES, dtype=np.float32), element_features()], axis=-1)
-    embed = layers.EinsumDense("baf,fmo->bamo", (None, m, d), bias_axes="mo", name="trunk_embedding")
-    x = embed(ops.take(table, numbers, axis=0))  # [b, a, m, d]
-    index = ops.cumsum(ops.ones_like(numbers), axis=1) - 1  # [b, a]
-    # A product with a one-hot matrix, not a gather: the gradient of a gather is a scatter, which is not deterministic.
-    picked = ops.cast(ops.equal(neighbours[..., None], index[:, None, None, :]), "float32")  # [b, a, k, a]
-    edges = _expand(distances, config)  # [b, a, k, g]
-    bonded = ops.cast(distances < config.cutoff_ang + 1.0, "float32")[..., None, None]  # [b, a, k, 1, 1]
-    for i in range(config.convolutions):
-        own = layers.EinsumDense("bami,mio->bamo", (None, m, 2 * d), bias_axes="mo", name=f"trunk{i}_own")(x)
-        other = layers.EinsumDense("bami,mio->bamo", (None, m, 2 * d), name=f"trunk{i}_other")(x)
-        edge = layers.EinsumDense("bakg,gmo->bakmo", (None, k, m, 2 * d), name=f"trunk{i}_edge")(edges)
-        z = own[:, :, None] + ops.einsum("bakn,bnmo->bakmo", picked, other) + edge  # [b, a, k, m, 2d]
-        message = ops.sigmoid(z[..., :d]) * ops.softplus(z[..., d:]) * bonded  # Xie and Grossman 2018, eq. 5
-        x = ops.softplus(x + ops.sum(message, axis=2) / k)
-    real = ops.cast(numbers > 0, "float32")[..., None, None]
-    pooled = ops.sum(x * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1.0)  # [b, m, d]
-    hidden = layers.EinsumDense(
-        "bmi,mio->bmo", (m, config.hidden), bias_axes="mo", activation="softplus", name="hidden"
+def predict_with_intervals(model: CGCNN, crystals: Sequence[Crystal]) -> Predictions:
+    """The eight properties of each crystal with 90 % intervals.
+
+    Where the predicted gap is zero, refractive index and dielectric constant are NaN (the paper's rule).
+    """
+    outputs = model.member_outputs(model.graphs(crystals))  # [b, m, 8]
+    centre = np.where(np.array(model.config.labels) > 0, outputs.mean(axis=1), np.nan)
+    half = NORMAL_90 * sigma_of(model.config, outputs)  # [b, 8]
+    rows = [to_units(part).astype(np.float32) for part in (centre, centre - half, centre + half)]
+    gap = PROPERTIES.index("band_gap")
+    metal = rows[0][:, gap] < model.config.metal_below_ev
+    rows[0][metal, gap] = 0.0
+    for part in rows:
+        part[:, gap] = np.maximum(part[:, gap], 0.0)
+        for name in NEED_A_GAP:
+            part[metal, PROPERTIES.index(name)] = np.nan
+    rows.append((rows[2] - rows[1]) / (2.0 * NORMAL_90))
+    rows[3][:, gap] = half[:, gap] / NORMAL_90 + 0.0 * rows[0][:, gap]  # not of what was cut off at zero
+    return Predictions(*({name: part[:, i] for i, name in enumerate(PROPERTIES)} for part in rows))
+
+
+def sigma_of(config: CGCNNConfig, outputs: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Standard deviation of each prediction as it is learned: members' outputs [b, m, 8] -> [b, 8]."""
+    floor, factor = np.array(config.error), np.array(config.factor)
+    return np.asarray(factor * np.sqrt(np.square(outputs.std(axis=1, dtype=np.float64)) + floor**2), np.float64)
+
+
+def build_cgcnn(config: CGCNNConfig, stage: Stage) -> GraphNetwork:
+    """The network of a stage's heads."""
+    heads = heads_of(stage)
+    return GraphNetwork(
+        members=config.members,
+        width=config.width,
+        hidden=config.hidden,
+        convolutions=config.convolutions,
+        gaussians=config.gaussians,
+        cutoff_ang=config.cutoff_ang,
+        heads=heads.stop - heads.start,
+        name=stage,
     )
-    # Zero to begin with: an untrained member answers the mean of the training labels.
-    out = layers.EinsumDense("bmi,mio->bmo", (m, heads), bias_axes="mo", kernel_initializer="zeros", name="heads")
-    inputs = {"numbers": numbers, "neighbours": neighbours, "distances": distances}
-    return keras.Model(inputs, out(hidden(pooled)), name=name)
 
 
-def element_features() -> Floats:
-    """Facts about each element that a learned embedding need not rediscover: [95, f]; row 0 is padding.
-
-    Period, place in the period from either end, and the two radii, scaled to order one.
-    """
-    closed = np.array([0, 2, 10, 18, 36, 54, 86, 118])
-    z = np.arange(1, CLASSES)
-    period = np.searchsorted(closed, z)
-    columns = [
-        period / 4.0,
-        np.minimum(z - closed[period - 1], 12) / 6.0,
-        np.minimum(closed[period] - z, 12) / 6.0,
-        ionic_radii_ang()[1:CLASSES],
-        covalent_radii_ang()[1:CLASSES],
-    ]
-    return np.concatenate([np.zeros((1, len(columns))), np.stack(columns, axis=-1)]).astype(np.float32)
+def heads_of(stage: Stage) -> slice:
+    """A stage's places among the properties."""
+    return slice(0, len(ENERGIES)) if stage == "energies" else slice(len(ENERGIES), len(PROPERTIES))
 
 
-def _expand(distances: Tensor, config: CGCNNConfig) -> Tensor:
-    """Gaussian basis of distances in angstrom: [..., k] -> [..., k, g]; zero for an infinite one."""
-    centres = np.linspace(1.0, config.cutoff_ang, config.gaussians, dtype=np.float32)
-    width = max(float(centres[1] - centres[0]), 0.1) if config.gaussians > 1 else 1.0
-    finite = ops.minimum(distances, 1e3)
-    return ops.exp(-0.5 * ops.square((finite[..., None] - centres) / width))
+def to_working(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Labels [..., 8] as they are learned: logarithms of some."""
+    working = np.array(values, np.float64)
+    for name in LOGARITHMIC:
+        i = PROPERTIES.index(name)
+        working[..., i] = np.log(working[..., i])
+    return working
 
 
-def _run(network: keras.Model, arrays: Mapping[str, Tensor], training: bool) -> Tensor:
-    return network({name: arrays[name] for name in ("numbers", "neighbours", "distances")}, training=training)
-
-
-def _trunk(network: keras.Model) -> list[Any]:
-    return [layer for layer in network.layers if layer.name.startswith("trunk")]
+def to_units(working: NDArray[np.floating]) -> Floats:
+    """Inverse of `to_working`."""
+    values = np.array(working, np.float32)
+    for name in LOGARITHMIC:
+        i = PROPERTIES.index(name)
+        values[..., i] = np.exp(np.minimum(values[..., i], 10.0))
+    return values
 
 
 def standardise(labels: NDArray[np.floating]) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, ...]]:
-    """Mean, scale and count of each property's labels [b, 8]; 0 and 1 where there are too few."""
+    """Mean, scale and count of each property's labels [b, 8] as they are learned; 0 and 1 where there are too few."""
     means, scales, counts = [], [], []
-    for column in labels.T:
+    for column in to_working(labels).T:
         known = column[np.isfinite(column)]
         means.append(float(known.mean()) if known.size else 0.0)
         scales.append(max(float(known.std()), 1e-3) if known.size > 1 else 1.0)
         counts.append(int(known.size))
     return tuple(means), tuple(scales), tuple(counts)
+
+
+def _room(count: int) -> int:
+    """The next of 1, 1.5, 2, 3, 4, 6, ...: few shapes to compile for a backend that compiles each."""
+    power = 1 << max(count - 1, 0).bit_length()
+    return power * 3 // 4 if count <= power * 3 // 4 else power
+
+
+def _arrays(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: array for name, array in batch.items() if name not in ("targets", "weights")}

@@ -105,6 +105,7 @@ def generate(
     count: Annotated[int, typer.Option(min=1, help="crystals to hand back")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="the same seed gives the same crystals")] = 0,
     scale: Annotated[float, typer.Option(min=0.0, help="standard deviation of latents around a compound")] = 0.5,
+    elements: Annotated[str, typer.Option(help="elements that may occur, e.g. Na,K,Cl; default: all")] = "",
     keep_known: Annotated[bool, typer.Option("--keep-known", help="crystals of the training set, too")] = False,
     folder: Annotated[
         Path | None, typer.Option("--out", help="gets a CIF file for each crystal, and table.json")
@@ -120,6 +121,7 @@ def generate(
         from orchestrator.target_text import parse_target
 
         wanted = parse_target(target) if target else ()
+        allowed = tuple(symbol.strip() for symbol in elements.split(",") if symbol.strip())
         quiet_keras()
         from orchestrator import generate_command
         from orchestrator.generate_table import show_generated
@@ -127,7 +129,7 @@ def generate(
         from orchestrator.generated import write_crystals
 
         request = generate_command.GenerateRequest(
-            models, mode, tuple(compounds or ()), wanted, count, seed, scale, keep_known
+            models, mode, tuple(compounds or ()), wanted, count, seed, scale, allowed, keep_known
         )
         with err.status("loading networks") as status:
             generated = generate_command.generate(request, status.update)

@@ -14,6 +14,7 @@ from models.prototypes import Prototype, match_prototype, multiplicities
 from orchestrator.compounds import parse_compound
 from orchestrator.corpus import Corpus
 from orchestrator.data_files import read_crystals
+from orchestrator.distinct import DistinctCrystals
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -31,36 +32,31 @@ class KnownCrystals:
     """The crystals that the networks were trained on, looked up by formula."""
 
     def __init__(self, corpus: Corpus | None) -> None:
-        from pymatgen.analysis.structure_matcher import StructureMatcher
-
         self._corpus = corpus
-        self._matcher = StructureMatcher(primitive_cell=True, scale=True)
+        self._crystals = DistinctCrystals()
         self._rows: dict[str, list[int]] = defaultdict(list)
-        for row, formula in enumerate(corpus.formulas if corpus else ()):
-            self._rows[formula].append(row)
-        self._structures: dict[int, Structure] = {}
+        if corpus is not None:
+            for row, (formula, crystal) in enumerate(zip(corpus.formulas, corpus.crystals, strict=True)):
+                self._rows[formula].append(row)
+                self._crystals.add(formula, crystal.to_structure)
 
     def novelty(self, structure: Structure) -> str | None:
         """`new formula`, `new structure` or `known`; None where the training crystals are not at hand."""
         if self._corpus is None:
             return None
-        rows = self._rows.get(structure.composition.reduced_formula, [])
-        if not rows:
+        if structure.composition.reduced_formula not in self._rows:
             return "new formula"
-        return "known" if any(self._matcher.fit(structure, self._structure(row)) for row in rows) else "new structure"
+        return "known" if self._crystals.knows(structure) else "new structure"
 
     def of_formula(self, formula: str) -> list[tuple[Crystal, float | None]]:
         """Training crystals of a reduced formula with their formation energies, the most stable first."""
         if self._corpus is None:
             return []
-        found = [(self._corpus.crystals[row], float(self._corpus.labels[row, _E_F])) for row in self._rows[formula]]
+        found = [
+            (self._corpus.crystals[row], float(self._corpus.labels[row, _E_F])) for row in self._rows.get(formula, [])
+        ]
         found.sort(key=lambda pair: np.nan_to_num(pair[1], nan=np.inf))
         return [(crystal, None if np.isnan(e_f) else e_f) for crystal, e_f in found]
-
-    def _structure(self, row: int) -> Structure:
-        if row not in self._structures and self._corpus is not None:
-            self._structures[row] = self._corpus.crystals[row].to_structure()
-        return self._structures[row]
 
 
 def read_base(text: str, known: KnownCrystals, *, cubic: bool) -> Base:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from models.elements import atomic_number
 from models.properties import PROPERTIES
 from models.voxels import VoxelConfig
 from orchestrator.corpus_file import NAME, load_corpus
+from orchestrator.distinct import DistinctCrystals
 from orchestrator.generate_bases import KnownCrystals, read_base
 from orchestrator.generated import Generated, Made, row_of
-from orchestrator.screen import KnownStructures, has_valid_distances
+from orchestrator.screen import has_valid_distances
 from orchestrator.target_text import Wanted
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class GenerateRequest:
         count: crystals to hand back.
         seed: the same seed gives the same crystals.
         scale: standard deviation of a draw around a base's latent mean.
+        elements: symbols that may occur; all when empty.
         keep_known: hand back crystals that the networks were trained on, too.
     """
 
@@ -64,7 +68,13 @@ class GenerateRequest:
     count: int = 20
     seed: int = 0
     scale: float = 0.5
+    elements: tuple[str, ...] = ()
     keep_known: bool = False
+
+    @property
+    def allowed(self) -> list[int] | None:
+        """Atomic numbers that may occur; all when None."""
+        return sorted(atomic_number(symbol) for symbol in self.elements) or None
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class _Funnel:
     keep_known: bool
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    seen: KnownStructures = field(default_factory=KnownStructures)
+    seen: DistinctCrystals = field(default_factory=DistinctCrystals)
 
     def passes(self, structure: Structure) -> str | None:
         """Novelty of a crystal that is valid, new and not drawn before (`unknown` without a corpus); else None."""
@@ -102,7 +112,7 @@ class _Funnel:
         self.counts["new"] += novelty != "known"
         if self.seen.knows(structure):
             return None
-        self.seen.add(structure)
+        self.seen.add(str(structure.composition.reduced_formula), lambda: structure)
         self.counts["unique"] += 1
         return novelty
 
@@ -114,6 +124,12 @@ def generate(request: GenerateRequest, tell: Tell) -> Generated:
         GenerateError: no such folder, a compound too few, a target without a CGCNN.
         CompoundError, CheckpointError, DataError: see read_base, models.checkpoint.load, load_corpus.
     """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No Pauling electronegativity")  # pymatgen's, of noble gases
+        return _generate(request, tell)
+
+
+def _generate(request: GenerateRequest, tell: Tell) -> Generated:
     networks = load_networks(request)
     corpus = request.models / NAME
     known = KnownCrystals(load_corpus(corpus) if corpus.exists() else None)
@@ -201,7 +217,7 @@ def _bases(request: GenerateRequest, networks: Networks, known: KnownCrystals) -
 def _one_batch(request: GenerateRequest, networks: Networks, draws: Draws, funnel: _Funnel) -> list[Made]:
     from models.generate import GenerateConfig, propose
 
-    proposals = propose(networks.vae, networks.unet, draws, GenerateConfig(voxels=networks.voxels))
+    proposals = propose(networks.vae, networks.unet, draws, GenerateConfig(voxels=networks.voxels), request.allowed)
     funnel.counts["generated"] += len(draws)
     funnel.counts["read"] += len(proposals.made)
     funnel.failures.update(proposals.failures)

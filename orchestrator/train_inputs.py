@@ -187,7 +187,7 @@ def check_folder(request: TrainRequest, jobs: Mapping[NetworkName, TrainJob]) ->
 
 def _difference(request: TrainRequest, network: NetworkName, job: TrainJob, card: Card) -> str:
     """How a checkpoint differs from what is asked for; "" where it does not."""
-    from orchestrator.fit import FROM_DATA
+    from orchestrator.fitting import FROM_DATA
 
     wanted = _config(request, network, request.n)
     asked = {f.name: getattr(wanted, f.name) for f in fields(wanted) if f.name not in FROM_DATA}

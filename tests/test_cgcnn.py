@@ -5,14 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cubic_crystals import decorated
-from test_graph import PRIMITIVE, SALT, supercell
+from test_graph import GAS, PRIMITIVE, SALT, supercell
 from tiny_networks import e_f_labels, salts, scrambled, tiny_cgcnn
 
-from models.batches import Share, cgcnn_batches
-from models.cgcnn import CGCNNConfig, element_features, predict_properties, standardise
+from models.batches import Share
+from models.cgcnn import (
+    LOGARITHMIC,
+    CGCNNConfig,
+    predict_properties,
+    predict_with_intervals,
+    standardise,
+    to_units,
+    to_working,
+)
 from models.channels import CLASSES
-from models.crystal import Crystal
-from models.graph import pad_batch
+from models.graph import CrystalGraph, join_graphs
+from models.graph_batches import cgcnn_batches
+from models.graph_network import element_features
 from models.properties import PROPERTIES
 from models.prototypes import Prototype
 
@@ -20,9 +29,9 @@ GAP = PROPERTIES.index("band_gap")
 
 
 def with_gap(gap_ev: float):
-    """An untrained ensemble, which answers the means of its training labels."""
-    mean = tuple(gap_ev if name == "band_gap" else 2.0 for name in PROPERTIES)
-    return tiny_cgcnn(mean=mean)
+    """An untrained ensemble, which answers the means of its training labels: 2 but for the gap."""
+    means = np.array([gap_ev if name == "band_gap" else 2.0 for name in PROPERTIES])
+    return tiny_cgcnn(mean=tuple(to_working(means).tolist()))
 
 
 def test_an_untrained_network_answers_the_mean_of_the_training_labels():
@@ -30,7 +39,8 @@ def test_an_untrained_network_answers_the_mean_of_the_training_labels():
     mean, scale, counts = standardise(labels)
     values, _ = predict_properties(tiny_cgcnn(mean=mean, scale=scale, labels=counts), salts())
     for name, column in zip(PROPERTIES, labels.T, strict=True):
-        np.testing.assert_allclose(values[name], column.mean(), rtol=1e-5)
+        expected = np.exp(np.log(column).mean()) if name in LOGARITHMIC else column.mean()
+        np.testing.assert_allclose(values[name], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("gap_ev", [0.0, -0.4, 0.049])
@@ -91,7 +101,7 @@ def test_other_elements_and_other_distances_give_other_predictions():
 
 def test_a_gas_has_predictions_too():
     model = scrambled(tiny_cgcnn())
-    values, sigma = predict_properties(model, [Crystal(20.0 * np.eye(3), np.array([18]), np.zeros((1, 3)))])
+    values, sigma = predict_properties(model, [GAS])
     assert np.isfinite(values["formation_energy_per_atom"]).all()
     assert np.isfinite(sigma).all()
 
@@ -107,7 +117,8 @@ def test_masked_labels_have_no_influence_on_the_loss(stage):
     labels = e_f_labels(12, known=8)
     labels[4:, GAP] = 1.0
     model = scrambled(tiny_cgcnn(labels))
-    batch = next(cgcnn_batches(model, salts(), labels, 12, 1, 0, Share()))
+    labels[4:, PROPERTIES.index("poisson_ratio")] = 0.2
+    batch = next(cgcnn_batches(model, model.graphs(salts()), labels, stage, 12, 1, 0, Share()))
     masked = batch["weights"].sum(axis=1) == 0
     assert masked.any()
     other = batch | {"targets": np.where(masked, 1e3, batch["targets"]).astype(np.float32)}
@@ -116,20 +127,45 @@ def test_masked_labels_have_no_influence_on_the_loss(stage):
     assert one > 0
 
 
-def test_padding_atoms_have_no_influence():
+def test_padding_has_no_influence():
     model = scrambled(tiny_cgcnn())
     graphs = model.graphs([SALT])
-    tight, wide = (np.asarray(model.energies(pad_batch(graphs, atoms).arrays(), training=False)) for atoms in (None, 9))
+    tight, wide = (np.asarray(model.energies(join_graphs(graphs, *room).arrays())) for room in ((None, None), (9, 20)))
     np.testing.assert_allclose(wide, tight, rtol=1e-4, atol=1e-5)
+
+
+def test_a_crystal_alone_in_its_batch_has_the_whole_graphs_answer():
+    """Merging equal atoms and equal edges changes nothing: the graph with every atom and edge answers the same."""
+    model = scrambled(tiny_cgcnn())
+    merged = model.graphs([SALT])[0]
+    whole = unfolded(merged, copies=3)
+    np.testing.assert_allclose(model.member_outputs([whole]), model.member_outputs([merged]), rtol=1e-4, atol=1e-4)
+
+
+def unfolded(graph: CrystalGraph, copies: int) -> CrystalGraph:
+    """Every atom `copies` times, every edge as often as it counts, to one copy of its source or another."""
+    edges = np.repeat(np.arange(len(graph.targets)), graph.counts.astype(int))
+    a, e = len(graph.numbers), len(edges)
+    copy = np.repeat(np.arange(copies), e)
+    targets = np.tile(graph.targets[edges], copies) + a * copy
+    sources = np.tile(graph.sources[edges], copies) + a * ((copy + np.tile(np.arange(e), copies)) % copies)
+    order = np.argsort(targets, kind="stable")
+    return CrystalGraph(
+        np.tile(graph.numbers, copies),
+        np.tile(graph.shares / copies, copies),
+        targets[order].astype(np.int32),
+        sources[order].astype(np.int32),
+        np.tile(graph.distances_ang[edges], copies)[order],
+        np.ones(copies * e, np.float32),
+    )
 
 
 def test_transfer_starts_from_the_energies_convolution():
     model = scrambled(tiny_cgcnn())
     model.start_transfer()
-    for layer in model.energies.layers:
-        if layer.name.startswith("trunk"):
-            for mine, copy in zip(layer.get_weights(), model.others.get_layer(layer.name).get_weights(), strict=True):
-                np.testing.assert_array_equal(copy, mine)
+    assert model.energies.trunk.keys() == model.others.trunk.keys()
+    for name, weight in model.energies.trunk.items():
+        np.testing.assert_array_equal(model.others.trunk[name], weight)
     before = [w.copy() for w in model.energies.get_weights()]
     for variable in model.stage_variables("transfer"):
         variable.assign(variable + 1.0)
@@ -154,6 +190,32 @@ def test_labels_are_standardised_where_there_are_enough():
     assert scale[2:] == (1.0,) * 6
     assert scale[1] > 0
     assert counts == (4, 2, 1, 0, 0, 0, 0, 0)
+
+
+def test_labels_are_learned_as_they_come_back():
+    labels = np.random.default_rng(0).uniform(0.1, 3.0, (5, len(PROPERTIES)))
+    np.testing.assert_allclose(to_units(to_working(labels)), labels, rtol=1e-6)
+
+
+def test_an_interval_is_around_its_value_and_grows_with_the_factor():
+    narrow, wide = (
+        predict_with_intervals(scrambled(tiny_cgcnn(error=(0.1,) * 8, factor=(factor,) * 8)), salts())
+        for factor in (1.0, 2.0)
+    )
+    e_f = "formation_energy_per_atom"
+    for name in PROPERTIES:
+        known = np.isfinite(narrow.values[name])
+        assert (narrow.lower[name] <= narrow.values[name])[known].all(), name
+        assert (narrow.upper[name] >= narrow.values[name])[known].all(), name
+        assert (wide.sigma[name] > narrow.sigma[name])[known].all(), name
+    np.testing.assert_allclose(wide.sigma[e_f], 2.0 * narrow.sigma[e_f], rtol=1e-4)
+    np.testing.assert_allclose(narrow.upper[e_f] - narrow.lower[e_f], 2 * 1.645 * narrow.sigma[e_f], rtol=1e-3)
+
+
+def test_a_gap_is_not_negative_even_at_the_end_of_its_interval():
+    found = predict_with_intervals(tiny_cgcnn(mean=(0.0, 0.0, 0.2, *(0.0,) * 5), error=(1.0,) * 8), salts())
+    assert (found.lower["band_gap"] == 0).all()
+    assert (found.sigma["band_gap"] == 1.0).all()
 
 
 @pytest.mark.parametrize(

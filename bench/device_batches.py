@@ -1,0 +1,186 @@
+"""Training batches drawn on the accelerator from atoms, the same as those of `models.batches`. jax and numpy; no training here.
+
+`models.batches` says what a network sees; this says it again for a compiler, so that a whole pass over the data is one
+compiled loop without a copy from the host. `check` holds the two together and refuses to train where they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batches import Batch, canonical_origin, class_counts, elements_present
+from models.channels import CLASSES, COORDINATE_SCALE_ANG, REFERENCE_DENSITY
+from models.crystal import Crystal, are_orthogonal
+from models.unet import UNetConfig, voxel_weights
+from models.vae import VAEConfig, decile_one_hot
+from models.voxels import VoxelConfig, lattices_of, widths_and_radii_ang
+
+Arrays = dict[str, jax.Array]
+Recipe = Callable[[Arrays, jax.Array, jax.Array, jax.Array], Arrays]
+"""Data on the device, rows [b], random key, step number -> the batch that a network's compute_loss takes."""
+
+
+class Unlike(ValueError):
+    """Batches drawn on the device are not those of models.batches."""
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """What lies on the device all the time, and how a batch comes of it."""
+
+    arrays: Arrays
+    recipe: Recipe
+
+
+def atoms_of(crystals: Sequence[Crystal], voxels: VoxelConfig) -> dict[str, NDArray[Any]]:
+    """Padded atoms of orthogonal cells: numbers [c, a] (0 is padding), coords [c, a, 3], widths and radii [c, a], edges [c, 3].
+
+    Atoms are ordered by number, because equal distances go to the lower one.
+
+    Raises:
+        Unlike: a cell that is not orthogonal.
+    """
+    if not are_orthogonal(lattices_of(crystals)).all():
+        raise Unlike(
+            "a cell is not orthogonal: its maps are not separable; leave it out (prepare_arrays.py --cell cubic)"
+        )
+    most = max(len(crystal) for crystal in crystals)
+    numbers = np.zeros((len(crystals), most), np.int32)
+    coords = np.zeros((len(crystals), most, 3), np.float32)
+    for row, crystal in enumerate(crystals):
+        order = np.argsort(crystal.numbers, kind="stable")
+        numbers[row, : len(order)] = crystal.numbers[order]
+        coords[row, : len(order)] = crystal.frac_coords[order]
+    edges = np.array([crystal.lengths_ang for crystal in crystals])
+    widths, radii = widths_and_radii_ang(numbers.astype(np.int64), edges.max(axis=1, keepdims=True), voxels)
+    radii = np.where(numbers > 0, radii, 0.0)
+    floats: dict[str, NDArray[Any]] = {"coords": coords, "widths": widths, "radii": radii, "edges": edges}
+    return {"numbers": numbers, **{name: array.astype(np.float32) for name, array in floats.items()}}
+
+
+def images_of(atoms: Mapping[str, NDArray[Any]], voxels: VoxelConfig) -> int:
+    """Periodic images on each side that the widest atom needs, as in `voxel_kernels.periodic_gaussians`."""
+    reach = np.sqrt(-2.0 * np.log(voxels.tail)) * float((atoms["widths"] / atoms["edges"].min(1, keepdims=True)).max())
+    return int(np.ceil(reach + 0.5))
+
+
+def draw_density(atoms: Arrays, n: int, images: int) -> jax.Array:
+    """Density in e/angstrom^3 of padded atoms, [b, n, n, n]: one product of tables along each axis."""
+    width = atoms["widths"][..., None, None]  # [b, a, 1, 1]
+    scaled = atoms["edges"][:, None, :, None] / (np.sqrt(2.0) * width)  # [b, a, 3, 1]
+    offset = _offsets(atoms["coords"], n)  # [b, a, 3, n]
+    total = sum(jnp.exp(-jnp.square((offset + image) * scaled)) for image in range(-images, images + 1))
+    x, y, z = jnp.moveaxis(total / (np.sqrt(2.0 * np.pi) * width), 2, 0)  # [b, a, n] each
+    z = z * atoms["numbers"][..., None].astype(x.dtype)  # padding draws nothing
+    return jnp.einsum("bai,baj,bak->bijk", x, y, z, precision="highest")
+
+
+def draw_species(atoms: Arrays, n: int) -> jax.Array:
+    """Atomic number of the nearest atom whose sphere holds the voxel, else 0: [b, n, n, n] int32."""
+    squared = jnp.square(_offsets(atoms["coords"], n) * atoms["edges"][:, None, :, None])  # [b, a, 3, n]
+    shape = (squared.shape[0], n, n, n)
+
+    def nearer(atom: jax.Array, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        nearest, species = found
+        x, y, z = jnp.moveaxis(squared[:, atom], 1, 0)
+        distance = x[:, :, None, None] + y[:, None, :, None] + z[:, None, None, :]
+        radius = atoms["radii"][:, atom][:, None, None, None]
+        closer = (distance < jnp.square(radius)) & (distance < nearest - 1e-6)
+        number = atoms["numbers"][:, atom][:, None, None, None]
+        return jnp.where(closer, distance, nearest), jnp.where(closer, number, species)
+
+    start = jnp.full(shape, jnp.inf), jnp.zeros(shape, jnp.int32)
+    return jax.lax.fori_loop(0, squared.shape[1], nearer, start)[1]
+
+
+def draw_channels(atoms: Arrays, n: int, images: int) -> jax.Array:
+    """The networks' input, as `channels.to_channels`: [b, n, n, n, 4]."""
+    density = jnp.log1p(draw_density(atoms, n, images) / REFERENCE_DENSITY)
+    steps = (
+        jnp.arange(n, dtype=jnp.float32)[:, None] / n * atoms["edges"][:, None, :] / COORDINATE_SCALE_ANG
+    )  # [b, n, 3]
+    shape = (*density.shape,)
+    coordinates = [
+        jnp.broadcast_to(steps[:, :, axis].reshape(-1, *(n if a == axis else 1 for a in range(3))), shape)
+        for axis in range(3)
+    ]
+    return jnp.stack([density, *coordinates], axis=-1)
+
+
+def unet_data(crystals: Sequence[Crystal], voxels: VoxelConfig, config: UNetConfig) -> DeviceData:
+    """As `models.batches.unet_batches`: each crystal at a random translation whenever it is seen."""
+    atoms = atoms_of(crystals, voxels)
+    n, images = voxels.n, images_of(atoms, voxels)
+    table = voxel_weights(np.arange(CLASSES), class_counts(crystals, voxels), config)
+
+    def recipe(data: Arrays, rows: jax.Array, key: jax.Array, step: jax.Array) -> Arrays:
+        shift_key, corner_key = jax.random.split(key)
+        some = {name: data[name][rows] for name in atoms}
+        some["coords"] = some["coords"] + jax.random.uniform(shift_key, (len(rows), 1, 3))
+        return unet_batch(some, data["table"], jax.random.randint(corner_key, (), 0, 8), n, images)
+
+    return DeviceData({name: jnp.asarray(array) for name, array in (atoms | {"table": table}).items()}, recipe)
+
+
+def unet_batch(atoms: Arrays, table: jax.Array, corner: jax.Array, n: int, images: int) -> Arrays:
+    """What `UNet.compute_loss` takes, of atoms where they stand."""
+    species = draw_species(atoms, n)
+    blocks = species.reshape(-1, n // 2, 2, n // 2, 2, n // 2, 2).transpose(0, 1, 3, 5, 2, 4, 6)
+    some = jnp.take(blocks.reshape(*blocks.shape[:4], 8), corner, axis=4)
+    return {
+        "maps": draw_channels(atoms, n, images),
+        "occupied": (species > 0).astype(jnp.float32),
+        "corner": corner,
+        "species": some,
+        "weights": table[some],
+    }
+
+
+def vae_data(
+    crystals: Sequence[Crystal], e_f_ev: NDArray[np.floating], voxels: VoxelConfig, config: VAEConfig, steps: int
+) -> DeviceData:
+    """As `models.batches.vae_batches`: canonical origins, conditions left out now and then, beta growing."""
+    standing = [canonical_origin(crystal) for crystal in crystals]
+    atoms = atoms_of(standing, voxels)
+    n, images = voxels.n, images_of(atoms, voxels)
+    more = {"condition": decile_one_hot(e_f_ev, config.decile_edges_ev), "elements": elements_present(crystals)}
+    warm = max(1.0, config.warm_up * steps)
+
+    def recipe(data: Arrays, rows: jax.Array, key: jax.Array, step: jax.Array) -> Arrays:
+        keep_key, noise_key = jax.random.split(key)
+        kept = jax.random.uniform(keep_key, (len(rows), 1)) >= config.drop_condition
+        return {
+            "maps": draw_channels({name: data[name][rows] for name in atoms}, n, images),
+            "condition": data["condition"][rows] * kept,
+            "elements": data["elements"][rows],
+            "noise": jax.random.normal(noise_key, (len(rows), config.latent)),
+            "beta": config.beta * jnp.minimum(1.0, (step + 1.0) / warm),
+        }
+
+    return DeviceData({name: jnp.asarray(array) for name, array in (atoms | more).items()}, recipe)
+
+
+def check(made: Mapping[str, Any], wanted: Batch) -> None:
+    """Refuse a batch without the keys and shapes of the host's.
+
+    Raises:
+        Unlike: keys or shapes differ.
+    """
+    ours = {name: tuple(array.shape) for name, array in made.items()}
+    theirs = {name: tuple(array.shape) for name, array in wanted.items()}
+    if ours != theirs:
+        odd = {name: (ours.get(name), theirs.get(name)) for name in ours | theirs if ours.get(name) != theirs.get(name)}
+        raise Unlike(f"device and host batches differ in {odd}: bring bench/device_batches.py up to models/batches.py")
+
+
+def _offsets(coords: jax.Array, n: int) -> jax.Array:
+    """Fractional offset of the grid points i/n from each coordinate, wrapped into [-1/2, 1/2]: [b, a, 3, n]."""
+    offset = jnp.arange(n, dtype=jnp.float32) / n - coords[..., None]
+    return offset - jnp.round(offset)

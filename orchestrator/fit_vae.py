@@ -1,0 +1,119 @@
+"""The fit of the VAE: frame, steps, prior, and the UNet's tuning on what it makes. On whatever engine takes the steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from models.batches import canonical_origin, decoded_batches, draw_maps, unet_batches, vae_batches
+from models.cgcnn import standardise
+from models.checkpoint import load, read_card, save
+from models.crystal import Crystal
+from models.frame import MOST_CRYSTALS
+from models.properties import E_F, PROPERTIES
+from models.unet import UNet
+from models.vae import DensityVAE, VAEConfig, decile_edges
+from orchestrator.fitting import Engine, batch_of, config_fields, from_parent, rate_of, save_fitted
+from orchestrator.train_job import FittedNetwork, TrainJob
+
+MOST_FOR_PRIOR = 10_000
+TUNING, TUNING_RATE = 0.1, 0.1
+"""Of the UNet on decoded maps: share of its steps on true maps, and of its learning rate."""
+
+
+def fit_vae(job: TrainJob, engine: Engine, unet: UNet | None = None) -> FittedNetwork:
+    """Fit and save the VAE against the frozen UNet (the one in the job's folder unless given).
+
+    The linear frame comes first, then the networks' steps, then the latent's prior; last the UNet of the job's folder is
+    tuned on what the VAE makes of the training crystals.
+    """
+    started = time.monotonic()
+    standing = [canonical_origin(crystal) for crystal in job.crystals]
+    with engine.begin(job.seed + 1):
+        vae, warm = from_parent(job, "vae", DensityVAE, _vae_config(job))
+        frozen = unet or load(job.folder / "unet", UNet, n=vae.config.n)
+    if not warm:
+        rows = np.random.default_rng([job.seed, 5]).permutation(len(standing))[:MOST_CRYSTALS]
+        vae.start_frame(draw_maps([standing[row] for row in sorted(rows)], job.voxels))
+    steps, batch = job.steps_of("vae", warm), batch_of(job, "vae")
+    batches = vae_batches(job.crystals, job.labels, job.voxels, vae.config, batch, steps, job.seed, engine.share)
+    metrics = engine.minimise(
+        "vae", lambda some: vae.compute_loss(some, frozen), vae.trainable, batches, steps, rate_of(job, "vae")
+    )
+    metrics |= _fit_prior(job, vae, standing) | _reconstruction(job, vae, standing)
+    saved = save_fitted(job, engine, vae, metrics, len(job.crystals), started, warm)
+    if unet is None:
+        _tune_unet(job, engine, frozen, vae, standing)
+    return saved
+
+
+def _vae_config(job: TrainJob) -> VAEConfig:
+    config = VAEConfig(**config_fields(VAEConfig.preset(job.preset, job.voxels.n), job, "vae"))
+    lengths = np.array([crystal.lengths_ang for crystal in job.crystals])
+    cubic = all(crystal.is_orthogonal for crystal in job.crystals) and bool((np.ptp(lengths, axis=1) < 1e-3).all())
+    mean, scale, counts = standardise(job.labels)
+    return replace(
+        config,
+        cubic=cubic,
+        a_ang=float(lengths.mean()),
+        decile_edges_ev=decile_edges(job.labels[:, PROPERTIES.index(E_F)]),
+        property_mean=mean,
+        property_scale=tuple(s if count > 1 else 0.0 for s, count in zip(scale, counts, strict=True)),
+    )
+
+
+def _fit_prior(job: TrainJob, vae: DensityVAE, standing: Sequence[Crystal]) -> dict[str, float]:
+    """Encode the training crystals, a batch of maps at a time, and fit the latent's prior to them."""
+    rng = np.random.default_rng([job.seed, 6])
+    rows = sorted(rng.permutation(len(standing))[:MOST_FOR_PRIOR])
+    e_f = job.labels[:, PROPERTIES.index(E_F)]
+    parts = []
+    for start in range(0, len(rows), 64):
+        some = rows[start : start + 64]
+        parts.append(vae.encode(draw_maps([standing[row] for row in some], job.voxels), vae.condition(e_f[some])))
+    means, log_variances = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+    return vae.fit_prior_to(means, log_variances, rng)
+
+
+def _tune_unet(job: TrainJob, engine: Engine, unet: UNet, vae: DensityVAE, standing: Sequence[Crystal]) -> None:
+    """Go on with the UNet, on decoded maps in turn with true ones: it is used on what the VAE makes (science.md, row 10)."""
+    started, card = time.monotonic(), read_card(job.folder / "unet")
+    steps, batch = max(1, round(TUNING * job.steps_of("unet", warm=False))), batch_of(job, "unet")
+    e_f = job.labels[:, PROPERTIES.index(E_F)]
+    true = unet_batches(job.crystals, job.voxels, unet.config, batch, steps, job.seed + 7, engine.share)
+    made = decoded_batches(standing, e_f, vae, job.voxels, unet.config, batch, steps, job.seed + 8, engine.share)
+    turns = (one for pair in zip(true, made, strict=True) for one in pair)
+    metrics = engine.minimise(
+        "unet", unet.compute_loss, unet.trainable, turns, 2 * steps, rate_of(job, "unet") * TUNING_RATE
+    )
+    if engine.share.rank == 0:
+        seconds, notes = (
+            card.train_s + time.monotonic() - started,
+            card.notes | {"tuned": read_card(job.folder / "vae").digest},
+        )
+        save(
+            job.folder / "unet",
+            unet,
+            data_digest=job.data_digest,
+            metrics=metrics,
+            samples=card.samples,
+            train_s=seconds,
+            notes=notes,
+        )
+
+
+def _reconstruction(job: TrainJob, vae: DensityVAE, standing: Sequence[Crystal], most: int = 256) -> dict[str, float]:
+    """How well crystals of the training set come back: density and lattice apart, with units."""
+    crystals = standing[:most]
+    condition = vae.condition(job.labels[:most, PROPERTIES.index(E_F)])
+    maps = draw_maps(crystals, job.voxels)
+    mean, _ = vae.encode(maps, condition)
+    out = vae.decode(mean, condition)
+    lattices = np.array([crystal.lattice for crystal in crystals])
+    return {
+        "density_rmse_log": float(np.sqrt(np.square(out.maps[..., 0] - maps[..., 0]).mean())),
+        "lattice_mae_ang": float(np.abs(np.linalg.norm(out.lattice, axis=2) - np.linalg.norm(lattices, axis=2)).mean()),
+    }
