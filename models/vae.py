@@ -251,12 +251,11 @@ class DensityVAE:
         latent = mean + ops.exp(0.5 * log_variance) * batch["noise"]
         out = self.decoder([latent, batch["condition"]], training=True)
         named = ops.binary_crossentropy(batch["elements"], out["elements"], from_logits=True)
-        missed = ops.square(self.head(latent, training=True) - batch["targets"]) * batch["known"]
         parts = {
             **_map_errors(maps, out["maps"]),
             "kl": ops.mean(ops.sum(_kl(mean, log_variance), axis=-1)),
             "elements": ops.mean(ops.sum(named, axis=-1)),
-            "properties": ops.sum(missed) / ops.maximum(ops.sum(batch["known"]), 1.0),
+            "properties": self.head_loss({**batch, "latent": latent})["loss"],
         }
         loss = c.density_weight * parts["density"] + c.coordinate_weight * parts["coordinates"] + beta * parts["kl"]
         loss = loss + c.composition_weight * parts["elements"] + c.property_weight * parts["properties"]
@@ -267,6 +266,15 @@ class DensityVAE:
             parts["features"] = feature_distance(unet, maps[:some], out["maps"][:some])
             loss = loss + c.alpha * parts["features"]
         return {"loss": loss, **parts}
+
+    def head_loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Mean absolute error of the standardised properties that are known.
+
+        Args:
+            batch: `latent` [b, latent], `targets` and `known` as of `compute_loss`.
+        """
+        missed = ops.abs(self.head(batch["latent"], training=True) - batch["targets"]) * batch["known"]
+        return {"loss": ops.sum(missed) / ops.maximum(ops.sum(batch["known"]), 1.0)}
 
 
 def _map_errors(maps: Tensor, made: Tensor) -> dict[str, Tensor]:

@@ -110,10 +110,10 @@ class Voxels(Part):
 
     n: Literal[16, 24, 32, 48, 64] = Field(16, description="voxels per cell edge; the paper has 32")
     width_scale: float = Field(
-        0.5,
+        1.0,
         gt=0.2,
         le=2.0,
-        description="Gaussian width of an atom as a multiple of its ionic radius; the paper has 1, where neighbours blur",
+        description="Gaussian width of an atom as a multiple of its ionic radius; 1 is the paper's",
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.batches import canonical_origin, decoded_batches, draw_maps, unet_batches, vae_batches
+from models.batches import canonical_origin, decoded_batches, draw_maps, head_batches, unet_batches, vae_batches
 from models.cgcnn import standardise
+from models.channels import Floats
 from models.checkpoint import load, read_card, save
 from models.crystal import Crystal
 from models.frame import MOST_CRYSTALS
@@ -20,6 +22,7 @@ from orchestrator.fitting import Engine, batch_of, config_fields, from_parent, r
 from orchestrator.train_job import FittedNetwork, TrainJob
 
 MOST_FOR_PRIOR = 10_000
+HEAD_PASSES, HEAD_BATCH, HEAD_MOST_STEPS, HEAD_RATE = 100, 128, 8_000, 2e-3
 TUNING, TUNING_RATE = 0.1, 0.1
 """Of the UNet on decoded maps: share of its steps on true maps, and of its learning rate."""
 
@@ -43,7 +46,9 @@ def fit_vae(job: TrainJob, engine: Engine, unet: UNet | None = None) -> FittedNe
     metrics = engine.minimise(
         "vae", lambda some: vae.compute_loss(some, frozen), vae.trainable, batches, steps, rate_of(job, "vae")
     )
-    metrics |= _fit_prior(job, vae, standing) | _reconstruction(job, vae, standing)
+    posterior = _posterior(job, vae, standing)
+    metrics |= vae.fit_prior_to(posterior.mean, posterior.log_variance, np.random.default_rng([job.seed, 9]))
+    metrics |= _fit_head(job, engine, vae, posterior) | _reconstruction(job, vae, standing)
     saved = save_fitted(job, engine, vae, metrics, len(job.crystals), started, warm)
     if unet is None:
         _tune_unet(job, engine, frozen, vae, standing)
@@ -65,17 +70,37 @@ def _vae_config(job: TrainJob) -> VAEConfig:
     )
 
 
-def _fit_prior(job: TrainJob, vae: DensityVAE, standing: Sequence[Crystal]) -> dict[str, float]:
-    """Encode the training crystals, a batch of maps at a time, and fit the latent's prior to them."""
-    rng = np.random.default_rng([job.seed, 6])
-    rows = sorted(rng.permutation(len(standing))[:MOST_FOR_PRIOR])
+@dataclass(frozen=True, eq=False)
+class _Posterior:
+    """What the encoder says of training crystals: rows of the job's [r], mean and log variance [r, latent]."""
+
+    rows: NDArray[np.intp]
+    mean: Floats
+    log_variance: Floats
+
+
+def _posterior(job: TrainJob, vae: DensityVAE, standing: Sequence[Crystal]) -> _Posterior:
+    """Encode training crystals, a batch of maps at a time."""
+    rows = np.sort(np.random.default_rng([job.seed, 6]).permutation(len(standing))[:MOST_FOR_PRIOR])
     e_f = job.labels[:, PROPERTIES.index(E_F)]
     parts = []
     for start in range(0, len(rows), 64):
         some = rows[start : start + 64]
         parts.append(vae.encode(draw_maps([standing[row] for row in some], job.voxels), vae.condition(e_f[some])))
-    means, log_variances = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
-    return vae.fit_prior_to(means, log_variances, rng)
+    return _Posterior(rows, *(np.concatenate([part[k] for part in parts]) for k in (0, 1)))
+
+
+def _fit_head(job: TrainJob, engine: Engine, vae: DensityVAE, posterior: _Posterior) -> dict[str, float]:
+    """Go on with the head alone, on latents that stand still: it sees each a hundred times in the time of one map."""
+    labels = job.labels[posterior.rows]
+    if not (np.isfinite(labels) & (np.array(vae.config.property_scale) > 0)).any():
+        return {}
+    steps = int(np.clip(HEAD_PASSES * len(labels) // HEAD_BATCH, HEAD_PASSES, HEAD_MOST_STEPS))
+    batches = head_batches(
+        posterior.mean, posterior.log_variance, labels, vae.config, HEAD_BATCH, steps, job.seed, engine.share
+    )
+    parts = engine.minimise("head", vae.head_loss, vae.head.trainable_variables, batches, steps, HEAD_RATE)
+    return {"head_loss": parts["loss"]}
 
 
 def _tune_unet(job: TrainJob, engine: Engine, unet: UNet, vae: DensityVAE, standing: Sequence[Crystal]) -> None:
@@ -87,7 +112,7 @@ def _tune_unet(job: TrainJob, engine: Engine, unet: UNet, vae: DensityVAE, stand
     made = decoded_batches(standing, e_f, vae, job.voxels, unet.config, batch, steps, job.seed + 8, engine.share)
     turns = (one for pair in zip(true, made, strict=True) for one in pair)
     metrics = engine.minimise(
-        "unet", unet.compute_loss, unet.trainable, turns, 2 * steps, rate_of(job, "unet") * TUNING_RATE
+        "tuning", unet.compute_loss, unet.trainable, turns, 2 * steps, rate_of(job, "unet") * TUNING_RATE
     )
     if engine.share.rank == 0:
         seconds, notes = (
