@@ -106,7 +106,6 @@ def show_record(console: Console, record: Mapping[str, Any], folder: Path) -> No
             "CPU s": round(row["cpu_s"]),
             "peak MB": row["peak_memory_mb"],
             "loss": row["metrics"].get("loss", row["metrics"].get("loss_energies")),
-            "validation": ", ".join(f"{key} {value:.3g}" for key, value in list(row["validation"].items())[:3]) or "-",
         }
         for name, row in record["networks"].items()
     ]
