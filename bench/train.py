@@ -54,7 +54,7 @@ class Marks:
     def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The same batches, with marks; one more at the end."""
         for batch in self._asking(batches):
-            size = len(batch["maps"] if "maps" in batch else batch["numbers"])
+            size = len(batch["maps"] if "maps" in batch else batch["targets"])
             self.made.append((time.perf_counter(), time.process_time(), size))
             yield batch
 

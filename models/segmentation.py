@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 from skimage.segmentation import watershed
 
@@ -84,15 +86,18 @@ def segment_atoms(
 def periodic_regions(values: NDArray[np.integer[Any]]) -> Labels:
     """Label connected regions of equal non-zero value, faces joined to the opposite faces: [n, n, n]."""
     regions = label(values, background=0, connectivity=1).astype(np.int32)
-    parent = np.arange(int(regions.max()) + 1)
+    count = int(regions.max()) + 1
+    joints = []
     for axis in range(3):
         first, last = np.take(values, 0, axis).ravel(), np.take(values, -1, axis).ravel()
         joined = (first == last) & (first != 0)
-        pairs = np.stack([np.take(regions, 0, axis).ravel(), np.take(regions, -1, axis).ravel()], axis=1)[joined]
-        for one, other in np.unique(pairs, axis=0):
-            _unite(parent, int(one), int(other))
-    roots = np.array([_root(parent, region) for region in range(len(parent))])
-    _, compact = np.unique(roots, return_inverse=True)
+        ends = np.take(regions, 0, axis).ravel()[joined], np.take(regions, -1, axis).ravel()[joined]
+        joints.append(np.unique(ends[0].astype(np.int64) * count + ends[1]))
+    one, other = np.divmod(np.concatenate(joints), count)
+    links = coo_array((np.ones(len(one), np.bool_), (one, other)), shape=(count, count))
+    _, compact = connected_components(
+        links, directed=False
+    )  # numbered by the first region of each; 0 is the background
     joined_regions: Labels = compact[regions].astype(np.int32)
     return joined_regions
 
@@ -132,9 +137,12 @@ def _depth_ang(domains: NDArray[np.integer[Any]], voxel_ang: NDArray[np.float64]
         lines = np.moveaxis(squared, axis, 0)
         wrapped = np.concatenate([lines[-half:], lines, lines[:half]])
         nearest = lines.copy()
-        for shift in range(-half, half + 1):
-            start = half + shift
-            np.minimum(nearest, wrapped[start : start + len(lines)] + np.float32((shift * edge) ** 2), out=nearest)
+        for shift in range(1, half + 1):
+            added = np.float32((shift * edge) ** 2)
+            if nearest.max() <= added:  # nothing farther away is nearer
+                break
+            for start in (half - shift, half + shift):
+                np.minimum(nearest, wrapped[start : start + len(lines)] + added, out=nearest)
         squared = np.ascontiguousarray(np.moveaxis(nearest, 0, axis))
     depth: NDArray[np.float32] = np.where(domains > 0, np.sqrt(squared) + np.float32(0.5 * voxel_ang.mean()), 0.0)
     return depth
@@ -153,22 +161,29 @@ def _markers(
     covalent = config.min_contact * covalent_radii_ang()
     voxel_ang = float(np.linalg.norm(lattice, axis=1).mean()) / n
     smallest = config.min_marker_voxels * voxel_ang
-    taken = np.empty((0, 3), dtype=np.int64)
     sphere = ionic_radii_ang() + 0.5 * voxel_ang
-    for field in (depth, density):
-        peaks = np.argwhere((field == ndimage.maximum_filter(field, size=3, mode="wrap")) & mask)
-        for peak in peaks[np.argsort(-field[tuple(peaks.T)], kind="stable")]:
-            distance = minimum_image_ang((taken - peak) / n, lattice)
-            kinds, kind = domains[tuple(taken.T)], domains[tuple(peak)]
-            # Where two equal spheres touch, their densities add up to a peak between them, and the neck has a depth of
-            # its own: no atom, but within either sphere and shallow.
-            shallow = depth[tuple(peak)] < _SHALLOW * depth[tuple(taken.T)]
-            closest = np.maximum(
-                covalent[kinds] + covalent[kind], np.where((kinds == kind) & shallow, sphere[kind], 0.0)
-            )
-            if (distance >= np.maximum(closest, smallest)).all():
-                taken = np.vstack([taken, peak])
-    return taken
+    peaks = np.concatenate([_peaks(field, mask) for field in (depth, density)])  # [p, 3], best first in each field
+    kinds, depths = domains[tuple(peaks.T)], depth[tuple(peaks.T)]
+    free = np.ones(len(peaks), dtype=np.bool_)
+    taken = []
+    for index, peak in enumerate(peaks):
+        if not free[index]:
+            continue
+        taken.append(index)
+        # Where two equal spheres touch, their densities add up to a peak between them, and the neck has a depth of
+        # its own: no atom, but within either sphere and shallow.
+        neck = (kinds == kinds[index]) & (depths < _SHALLOW * depths[index])
+        closest = np.maximum(covalent[kinds] + covalent[kinds[index]], np.where(neck, sphere[kinds], 0.0))
+        free &= minimum_image_ang((peak - peaks) / n, lattice) >= np.maximum(closest, smallest)
+    return peaks[taken]
+
+
+def _peaks(field: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Periodic maxima of a field within the mask, highest first: voxel indices [p, 3]."""
+    found = np.argwhere((field == ndimage.maximum_filter(field, size=3, mode="wrap")) & mask)
+    order = np.argsort(-field[tuple(found.T)], kind="stable")
+    highest_first: NDArray[np.int64] = found[order]
+    return highest_first
 
 
 def _flood(
@@ -197,14 +212,3 @@ def _drop_small(labels: Labels, min_voxels: int) -> Labels:
     renumbered = np.cumsum(keep) * keep
     kept: Labels = renumbered[labels].astype(np.int32)
     return kept
-
-
-def _root(parent: NDArray[np.int64], region: int) -> int:
-    while parent[region] != region:
-        region = int(parent[region])
-    return region
-
-
-def _unite(parent: NDArray[np.int64], one: int, other: int) -> None:
-    first, second = sorted((_root(parent, one), _root(parent, other)))
-    parent[second] = first

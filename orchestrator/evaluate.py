@@ -223,8 +223,9 @@ def _properties(
         return []
     say(f"predicting the properties of {len(part)} crystals")
     predicted = predict(cgcnn, part.crystals)
-    counts = {name: int(np.isfinite(train[:, i]).sum()) for i, name in enumerate(PROPERTIES)}
-    means = {name: float(np.nanmean(train[:, i])) for i, name in enumerate(PROPERTIES) if counts[name]}
+    counts = dict(zip(PROPERTIES, cgcnn.config.labels, strict=True))
+    known = np.isfinite(train).any(axis=0)
+    means = {name: float(np.nanmean(train[:, i])) for i, name in enumerate(PROPERTIES) if known[i]}
     found["counts"] |= {"property_crystals": len(part)}
     found |= {"predicted": predicted, "labels": part.labels}
     return property_rows(predicted, part.labels, means, counts)

@@ -118,8 +118,8 @@ def funnel_rows(drawn: Drawn, bases: Sequence[Base], which: NDArray[np.int64], k
     for stage, mine, ours in zip(FUNNEL_STAGES, seed, strict, strict=True):
         if stage in FUNNEL_STAGES[3:] and not drawn.has_energies:
             continue
-        parts = {"left per base, seed": share(mine, len(bases)), "left per base, strict": share(ours, len(bases))}
-        note = f"{len(bases)} bases, {each:.0f} draws each"
+        parts = {"seed left per base": share(mine, len(bases)), "strict left per base": share(ours, len(bases))}
+        note = f"{len(bases)} bases, {each:.0f} draws each" if stage == FUNNEL_STAGES[0] else ""
         rows.append(Row(f"funnel_{stage}", share(mine, count), share(ours, count), count, drawn.failures, parts, note))
     return rows
 

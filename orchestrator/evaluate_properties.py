@@ -51,7 +51,7 @@ def property_rows(
         predicted: of the held-out crystals.
         labels: theirs, NaN where missing, [b, 8].
         train_mean: property -> mean of the training labels, the stand-in for a missing prediction in the strict column.
-        train_count: property -> labels in the training part.
+        train_count: property -> labels that the network was trained on.
     """
     rows = []
     for i, name in enumerate(PROPERTIES):

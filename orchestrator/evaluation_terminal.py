@@ -87,7 +87,7 @@ def _table(section: str, rows: Sequence[Row]) -> Table:
 
 def part_unit(row: Row, name: str) -> str:
     """The unit of a part: the row's, but for counts."""
-    return "sites" if name in ("training labels", "dimensions") or name.startswith("left per base") else _share_or(row)
+    return "sites" if name in ("training labels", "dimensions") or name.endswith("left per base") else _share_or(row)
 
 
 def _share_or(row: Row) -> str:

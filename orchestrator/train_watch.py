@@ -106,12 +106,13 @@ def show_record(console: Console, record: Mapping[str, Any], folder: Path) -> No
             "CPU s": round(row["cpu_s"]),
             "peak MB": row["peak_memory_mb"],
             "loss": row["metrics"].get("loss", row["metrics"].get("loss_energies")),
-            "validation": ", ".join(f"{key} {value:.3g}" for key, value in list(row["validation"].items())[:3]) or "-",
         }
         for name, row in record["networks"].items()
     ]
     show_rows(console, rows, title=str(folder))
-    console.print(
-        "[dim]CPU s and peak MB: the first worker's, in training steps; validation: a sample of the val part[/]"
-    )
-    console.print(f"next: crystalloop generate random --models {folder}", markup=False, highlight=False)
+    for name, row in record["networks"].items():
+        if row["validation"]:
+            errors = ", ".join(f"{key} {value:.3g}" for key, value in row["validation"].items())
+            console.print(f"{name} on a sample of val: {errors}", highlight=False, soft_wrap=True)
+    console.print("[dim]CPU s and peak MB: the first worker's, in training steps[/]")
+    console.print(f"next: crystalloop generate random --models {folder}", markup=False, highlight=False, soft_wrap=True)

@@ -20,6 +20,8 @@ COMMANDS = [
     ["stop"],
     ["worker"],
     ["schema"],
+    ["train"],
+    ["generate"],
     ["pseudos", "check"],
 ]
 

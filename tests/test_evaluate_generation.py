@@ -104,7 +104,7 @@ def test_the_funnel_loses_candidates_stage_by_stage():
         "funnel_energy": (4, 2),
         "funnel_unique": (3, 1),
     }
-    assert rows["funnel_unique"].parts["left per base, strict"] == 1.0
+    assert rows["funnel_unique"].parts["strict left per base"] == 1.0
 
 
 def test_one_composition_round_two_bases_counts_twice_in_the_paper_alone():

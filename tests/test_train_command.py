@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from dataclasses import replace
@@ -9,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from crystal_files import row_of, salt_rows, tiny_request, write_rows
+from rich.console import Console
 from tiny_networks import SAVES_WEIGHTS, salts
 from typer.testing import CliRunner
 
@@ -19,7 +21,7 @@ from orchestrator.corpus_file import NAME, load_corpus, save_corpus
 from orchestrator.data_files import DataError
 from orchestrator.train_command import RECORD, make_jobs, train_networks
 from orchestrator.train_inputs import TrainInputError, check_folder, parse_epochs, read_inputs, training_part
-from orchestrator.train_watch import describe
+from orchestrator.train_watch import describe, show_record
 
 NETWORKS = ("unet", "vae", "cgcnn")
 
@@ -185,6 +187,18 @@ def test_a_stored_corpus_is_read_back_and_a_damaged_one_is_named(tmp_path):
 def test_a_line_of_progress_says_loss_rate_and_time_left():
     line = {"network": "vae", "step": 50, "steps": 200, "seconds": 25.0, "cpu_s": 30.0, "memory_mb": 900, "loss": 0.25}
     assert describe(line, 8) == "loss 0.25; 16.0 samples/s, 1:15 left"
+
+
+def test_the_closing_table_says_what_each_network_cost_and_what_to_do_next(tmp_path):
+    row = {"crystals": 8, "steps": 4, "wall_s": 3.2, "cpu_s": 5.1, "peak_memory_mb": 700, "metrics": {"loss": 0.5}}
+    record = {"networks": {"vae": row | {"validation": {"lattice_mae_ang": 0.0312}}, "unet": row | {"validation": {}}}}
+    console = Console(record=True, width=100, file=io.StringIO())
+    show_record(console, record, tmp_path)
+    text = console.export_text()
+    assert "vae on a sample of val: lattice_mae_ang 0.0312" in text
+    assert "unet on a sample" not in text
+    assert "700" in text
+    assert "next: crystalloop generate random --models" in text
 
 
 @pytest.mark.parametrize(
