@@ -224,7 +224,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--crystals", type=int, default=40, help="decorated prototypes in the training set")
     parser.add_argument("--labels", type=int, default=10, help="of them with a formation energy")
     parser.add_argument("--n", type=int, default=16)
-    parser.add_argument("--width-scale", type=float, default=0.5)
+    parser.add_argument("--width-scale", type=float, default=1.0)
     parser.add_argument("--count", type=int, default=200, help="candidates of each kind")
     parser.add_argument("--scale", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=0)

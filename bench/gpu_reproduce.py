@@ -143,20 +143,12 @@ def vae_config(
     args: argparse.Namespace, crystals: Sequence[Crystal], e_f_ev: NDArray[np.float64], voxels: VoxelConfig
 ) -> VAEConfig:
     """The preset with what the training set decides: edge, symmetry that all maps share, deciles."""
-    from models.batches import canonical_origin, draw_maps
-    from models.map_symmetry import common_operations
     from models.vae import VAEConfig, decile_edges
 
-    shared: set[int] | None = None
-    for start in range(0, len(crystals), 256):  # maps of all crystals at once would be gigabytes
-        standing = [canonical_origin(crystal) for crystal in crystals[start : start + 256]]
-        found = set(common_operations(draw_maps(standing, voxels)[..., 0]))
-        shared = found if shared is None else shared & found
     lengths = np.array([crystal.lengths_ang for crystal in crystals])
     return replace(
         VAEConfig.preset(args.preset, args.n),
         cubic=bool((np.ptp(lengths, axis=1) < 1e-3).all()),
-        symmetry=tuple(sorted(shared or {0})),
         a_ang=float(lengths.mean()),
         decile_edges_ev=decile_edges(e_f_ev),
         **overrides(args, "vae"),
@@ -225,7 +217,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on from the states in --out")
     parser.add_argument("--minutes", type=float, default=9.0, help="of this run, evaluation included")
     parser.add_argument("--n", type=int, default=32)
-    parser.add_argument("--width-scale", type=float, default=0.5)
+    parser.add_argument("--width-scale", type=float, default=1.0)
     parser.add_argument("--preset", choices=("compact", "paper"), default="compact")
     parser.add_argument("--overrides", default="{}", help="JSON: unet or vae -> fields of its configuration")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
