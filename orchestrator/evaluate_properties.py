@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from models.cgcnn import CGCNN
 
 Reals = NDArray[np.float64]
-NORMAL_90 = 1.6449
-"""Half the width of a normal distribution's central 90 %, in standard deviations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +31,14 @@ class Predicted:
 
 def predict(model: CGCNN, crystals: Sequence[Crystal]) -> Predicted:
     """The eight properties with their intervals."""
-    from models.cgcnn import predict_properties
+    from models.cgcnn import predict_with_intervals
 
-    values, sigma = predict_properties(model, crystals)
-    table = np.stack([values[name] for name in PROPERTIES], axis=1).astype(np.float64)
-    half = np.full(table.shape, np.nan)
-    half[:, 0] = NORMAL_90 * sigma
-    return Predicted(table, table - half, table + half)
+    found = predict_with_intervals(model, crystals)
+    tables = [
+        np.stack([part[name] for name in PROPERTIES], axis=1).astype(np.float64)
+        for part in (found.values, found.lower, found.upper)
+    ]
+    return Predicted(*tables)
 
 
 def property_rows(

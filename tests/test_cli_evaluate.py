@@ -60,8 +60,10 @@ def call(*arguments):
 
 
 @pytest.fixture(scope="module")
-def table(nets, data):
-    done = call(nets, "--data", data, "--limit", 4, "--json")
+def table(nets, data, tmp_path_factory):
+    page = tmp_path_factory.mktemp("page") / "e.html"
+    done = call(nets, "--data", data, "--limit", 4, "--json", "--html", page)
+    assert page.is_file()
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
