@@ -77,12 +77,12 @@ def _rooms(graphs: Sequence[CrystalGraph], chosen: Sequence[NDArray[np.intp]]) -
 def member_weights(labels: NDArray[np.floating], members: int) -> Floats:
     """1 where a member may see a label: [c, m, 8].
 
-    The i-th labelled crystal of a property is kept from member i mod m (of many labels: mod 10, if that is more),
-    unless there are too few to spare one.
+    The i-th labelled crystal of a property is kept from member i mod f, unless there are too few to spare one; f is
+    the number of members, but at least 4, and at least 10 where there are many labels.
     """
     known = np.isfinite(labels)  # [c, 8]
     order = np.cumsum(known, axis=0) - 1
     counts = known.sum(axis=0)
-    folds = np.where(counts > MANY_LABELS, max(members, 10), members)  # [8]
+    folds = np.maximum(members, np.where(counts > MANY_LABELS, 10, 4))  # [8]
     kept_from = (order % folds)[:, None, :] == np.arange(members)[None, :, None]
-    return np.asarray(known[:, None, :] & ~(kept_from & (counts > members)), np.float32)
+    return np.asarray(known[:, None, :] & ~(kept_from & (counts > folds)), np.float32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.calibration import calibrate
 from models.cgcnn import CGCNN, CGCNNConfig, Stage, heads_of, standardise, to_units, to_working
 from models.graph import CrystalGraph
-from models.graph_batches import cgcnn_batches, member_weights
+from models.graph_batches import MANY_LABELS, cgcnn_batches, member_weights
 from models.properties import PROPERTIES, TABLE
 from orchestrator.fitting import Engine, batch_of, config_fields, rate_of, save_fitted
 from orchestrator.train_job import EPOCHS, STEPS, FittedNetwork, TrainError, TrainJob
@@ -39,7 +39,9 @@ def fit_cgcnn(job: TrainJob, engine: Engine) -> FittedNetwork:
     crystals, labels = [job.crystals[i] for i in labelled], job.labels[labelled]
     mean, scale, counts = standardise(labels)
     with engine.begin(job.seed + 2):
-        config = CGCNNConfig(**config_fields(CGCNNConfig.preset(job.preset), job, "cgcnn"))
+        few = job.preset != "paper" and len(labelled) <= MANY_LABELS
+        sizes = CGCNNConfig.of_few() if few else CGCNNConfig.preset(job.preset)
+        config = CGCNNConfig(**config_fields(sizes, job, "cgcnn"))
         model = CGCNN(replace(config, mean=mean, scale=scale, labels=counts))
     graphs = model.graphs(crystals)
     metrics: dict[str, float] = {}
