@@ -15,9 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batches import Batch, canonical_origin, class_counts, elements_present
+from models.batches import Batch, _standardised, canonical_origin, class_counts, elements_present
 from models.channels import CLASSES, COORDINATE_SCALE_ANG, REFERENCE_DENSITY
 from models.crystal import Crystal, are_orthogonal
+from models.element_code import element_codes
+from models.properties import E_F, PROPERTIES
 from models.unet import UNetConfig, voxel_weights
 from models.vae import VAEConfig, decile_one_hot
 from models.voxels import VoxelConfig, lattices_of, widths_and_radii_ang
@@ -65,21 +67,52 @@ def atoms_of(crystals: Sequence[Crystal], voxels: VoxelConfig) -> dict[str, NDAr
     return {"numbers": numbers, **{name: array.astype(np.float32) for name, array in floats.items()}}
 
 
-def images_of(atoms: Mapping[str, NDArray[Any]], voxels: VoxelConfig) -> int:
-    """Periodic images on each side that the widest atom needs, as in `voxel_kernels.periodic_gaussians`."""
-    reach = np.sqrt(-2.0 * np.log(voxels.tail)) * float((atoms["widths"] / atoms["edges"].min(1, keepdims=True)).max())
-    return int(np.ceil(reach + 0.5))
+@dataclass(frozen=True)
+class Drawing:
+    """What is the same for all maps of a training set.
+
+    Attributes:
+        n: voxels per edge.
+        images: periodic images on each side that the widest atom needs, as in `voxel_kernels.periodic_gaussians`.
+        code_width: of the element codes' Gaussian, as a fraction of the cell.
+        code_images: the same for it.
+    """
+
+    n: int
+    images: int
+    code_width: float
+    code_images: int
+
+    @classmethod
+    def of(cls, atoms: Mapping[str, NDArray[Any]], voxels: VoxelConfig) -> Drawing:
+        """For padded atoms, as `atoms_of` gives them."""
+        reach = np.sqrt(-2.0 * np.log(voxels.tail))
+        widest = float((atoms["widths"] / atoms["edges"].min(axis=1, keepdims=True)).max())
+        code_width = max(voxels.code_width, voxels.min_width_voxels / voxels.n)
+        images, code_images = (int(np.ceil(reach * width + 0.5)) for width in (widest, code_width))
+        return cls(voxels.n, images, code_width, code_images)
 
 
-def draw_density(atoms: Arrays, n: int, images: int) -> jax.Array:
+def draw_density(atoms: Arrays, how: Drawing) -> jax.Array:
     """Density in e/angstrom^3 of padded atoms, [b, n, n, n]: one product of tables along each axis."""
     width = atoms["widths"][..., None, None]  # [b, a, 1, 1]
-    scaled = atoms["edges"][:, None, :, None] / (np.sqrt(2.0) * width)  # [b, a, 3, 1]
-    offset = _offsets(atoms["coords"], n)  # [b, a, 3, n]
-    total = sum(jnp.exp(-jnp.square((offset + image) * scaled)) for image in range(-images, images + 1))
-    x, y, z = jnp.moveaxis(total / (np.sqrt(2.0 * np.pi) * width), 2, 0)  # [b, a, n] each
-    z = z * atoms["numbers"][..., None].astype(x.dtype)  # padding draws nothing
+    scale = atoms["edges"][:, None, :, None] / (np.sqrt(2.0) * width)  # [b, a, 3, 1]
+    x, y, z = _tables(_offsets(atoms["coords"], how.n), scale, how.images, np.sqrt(2.0 * np.pi) * width)
+    z = z * atoms["numbers"][..., None].astype(z.dtype)  # padding draws nothing
     return jnp.einsum("bai,baj,bak->bijk", x, y, z, precision="highest")
+
+
+def draw_codes(atoms: Arrays, how: Drawing) -> jax.Array:
+    """Element codes, as `voxels.code_batch`: [b, n, n, n, 8]."""
+    x, y, z = _tables(_offsets(atoms["coords"], how.n), 1.0 / (np.sqrt(2.0) * how.code_width), how.code_images, 1.0)
+    codes = jnp.asarray(element_codes())[atoms["numbers"]]  # [b, a, 8]; padding has the background's, zero
+    return jnp.einsum("bai,baj,bakc->bijkc", x, y, z[..., None] * codes[:, :, None, :], precision="highest")
+
+
+def _tables(offset: jax.Array, scale: Any, images: int, norm: Any) -> jax.Array:  # noqa: ANN401
+    """Periodic Gaussians along the three axes: [3, b, a, n]."""
+    total = sum(jnp.exp(-jnp.square((offset + image) * scale)) for image in range(-images, images + 1))
+    return jnp.moveaxis(total / norm, 2, 0)
 
 
 def draw_species(atoms: Arrays, n: int) -> jax.Array:
@@ -100,9 +133,10 @@ def draw_species(atoms: Arrays, n: int) -> jax.Array:
     return jax.lax.fori_loop(0, squared.shape[1], nearer, start)[1]
 
 
-def draw_channels(atoms: Arrays, n: int, images: int) -> jax.Array:
-    """The networks' input, as `channels.to_channels`: [b, n, n, n, 4]."""
-    density = jnp.log1p(draw_density(atoms, n, images) / REFERENCE_DENSITY)
+def draw_channels(atoms: Arrays, how: Drawing) -> jax.Array:
+    """The networks' input, as `batches.draw_maps`: [b, n, n, n, 12]."""
+    n = how.n
+    density = jnp.log1p(draw_density(atoms, how) / REFERENCE_DENSITY)
     steps = (
         jnp.arange(n, dtype=jnp.float32)[:, None] / n * atoms["edges"][:, None, :] / COORDINATE_SCALE_ANG
     )  # [b, n, 3]
@@ -111,31 +145,41 @@ def draw_channels(atoms: Arrays, n: int, images: int) -> jax.Array:
         jnp.broadcast_to(steps[:, :, axis].reshape(-1, *(n if a == axis else 1 for a in range(3))), shape)
         for axis in range(3)
     ]
-    return jnp.stack([density, *coordinates], axis=-1)
+    return jnp.concatenate([jnp.stack([density, *coordinates], axis=-1), draw_codes(atoms, how)], axis=-1)
 
 
 def unet_data(crystals: Sequence[Crystal], voxels: VoxelConfig, config: UNetConfig) -> DeviceData:
-    """As `models.batches.unet_batches`: each crystal at a random translation whenever it is seen."""
+    """As `models.batches.unet_batches`: each crystal at a random origin and turn whenever it is seen."""
     atoms = atoms_of(crystals, voxels)
-    n, images = voxels.n, images_of(atoms, voxels)
+    how = Drawing.of(atoms, voxels)
     table = voxel_weights(np.arange(CLASSES), class_counts(crystals, voxels), config)
 
     def recipe(data: Arrays, rows: jax.Array, key: jax.Array, step: jax.Array) -> Arrays:
-        shift_key, corner_key = jax.random.split(key)
-        some = {name: data[name][rows] for name in atoms}
-        some["coords"] = some["coords"] + jax.random.uniform(shift_key, (len(rows), 1, 3))
-        return unet_batch(some, data["table"], jax.random.randint(corner_key, (), 0, 8), n, images)
+        turned = turn({name: data[name][rows] for name in atoms}, key)
+        return unet_batch(turned, data["table"], step, how)
 
     return DeviceData({name: jnp.asarray(array) for name, array in (atoms | {"table": table}).items()}, recipe)
 
 
-def unet_batch(atoms: Arrays, table: jax.Array, corner: jax.Array, n: int, images: int) -> Arrays:
-    """What `UNet.compute_loss` takes, of atoms where they stand."""
-    species = draw_species(atoms, n)
+def turn(atoms: Arrays, key: jax.Array) -> Arrays:
+    """As `models.batches.turn`: a random origin, and a random order and direction of the axes, for each cell."""
+    order_key, sign_key, shift_key = jax.random.split(key, 3)
+    count = len(atoms["edges"])
+    order = jax.vmap(lambda one: jax.random.permutation(one, 3))(jax.random.split(order_key, count))  # [b, 3]
+    signs = jax.random.rademacher(sign_key, (count, 1, 3), dtype=jnp.float32)
+    coords = jnp.take_along_axis(atoms["coords"], order[:, None, :], axis=2) * signs
+    shifted = coords + jax.random.uniform(shift_key, (count, 1, 3))
+    return atoms | {"coords": shifted, "edges": jnp.take_along_axis(atoms["edges"], order, axis=1)}
+
+
+def unet_batch(atoms: Arrays, table: jax.Array, step: jax.Array, how: Drawing) -> Arrays:
+    """What `UNet.compute_loss` takes, of atoms where they stand; the corner goes round with the steps."""
+    n, species = how.n, draw_species(atoms, how.n)
     blocks = species.reshape(-1, n // 2, 2, n // 2, 2, n // 2, 2).transpose(0, 1, 3, 5, 2, 4, 6)
+    corner = jnp.asarray(step % 8, jnp.int32)
     some = jnp.take(blocks.reshape(*blocks.shape[:4], 8), corner, axis=4)
     return {
-        "maps": draw_channels(atoms, n, images),
+        "maps": draw_channels(atoms, how),
         "occupied": (species > 0).astype(jnp.float32),
         "corner": corner,
         "species": some,
@@ -144,27 +188,47 @@ def unet_batch(atoms: Arrays, table: jax.Array, corner: jax.Array, n: int, image
 
 
 def vae_data(
-    crystals: Sequence[Crystal], e_f_ev: NDArray[np.floating], voxels: VoxelConfig, config: VAEConfig, steps: int
+    crystals: Sequence[Crystal], labels: NDArray[np.floating], voxels: VoxelConfig, config: VAEConfig, steps: int
 ) -> DeviceData:
     """As `models.batches.vae_batches`: canonical origins, conditions left out now and then, beta growing."""
-    standing = [canonical_origin(crystal) for crystal in crystals]
-    atoms = atoms_of(standing, voxels)
-    n, images = voxels.n, images_of(atoms, voxels)
-    more = {"condition": decile_one_hot(e_f_ev, config.decile_edges_ev), "elements": elements_present(crystals)}
+    atoms = atoms_of([canonical_origin(crystal) for crystal in crystals], voxels)
+    how = Drawing.of(atoms, voxels)
+    targets, known = _standardised(labels, config)
+    condition = decile_one_hot(labels[:, PROPERTIES.index(E_F)], config.decile_edges_ev)
+    more = {"condition": condition, "elements": elements_present(crystals), "targets": targets, "known": known}
     warm = max(1.0, config.warm_up * steps)
 
     def recipe(data: Arrays, rows: jax.Array, key: jax.Array, step: jax.Array) -> Arrays:
         keep_key, noise_key = jax.random.split(key)
         kept = jax.random.uniform(keep_key, (len(rows), 1)) >= config.drop_condition
         return {
-            "maps": draw_channels({name: data[name][rows] for name in atoms}, n, images),
+            "maps": draw_channels({name: data[name][rows] for name in atoms}, how),
+            **{name: data[name][rows] for name in more},
             "condition": data["condition"][rows] * kept,
-            "elements": data["elements"][rows],
             "noise": jax.random.normal(noise_key, (len(rows), config.latent)),
             "beta": config.beta * jnp.minimum(1.0, (step + 1.0) / warm),
         }
 
     return DeviceData({name: jnp.asarray(array) for name, array in (atoms | more).items()}, recipe)
+
+
+def head_data(
+    mean: NDArray[np.floating],
+    log_variance: NDArray[np.floating],
+    labels: NDArray[np.floating],
+    config: VAEConfig,
+) -> DeviceData:
+    """As `models.batches.head_batches`: latents drawn anew from the posteriors, and their labels."""
+    targets, known = _standardised(labels, config)
+    width = np.exp(0.5 * log_variance)
+    arrays = {"mean": mean, "width": width, "targets": targets, "known": known}
+
+    def recipe(data: Arrays, rows: jax.Array, key: jax.Array, step: jax.Array) -> Arrays:
+        noise = jax.random.normal(key, (len(rows), config.latent))
+        latent = data["mean"][rows] + data["width"][rows] * noise
+        return {"latent": latent, "targets": data["targets"][rows], "known": data["known"][rows]}
+
+    return DeviceData({name: jnp.asarray(array) for name, array in arrays.items()}, recipe)
 
 
 def check(made: Mapping[str, Any], wanted: Batch) -> None:

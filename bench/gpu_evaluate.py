@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.batches import canonical_origin, draw_maps
 from models.crystal import Crystal
-from models.generate import GenerateConfig, draw_random, likely_elements
+from models.generate import GenerateConfig, draw_random
 from models.metrics import (
     VoxelTally,
     cell_errors_ang,
@@ -56,9 +56,8 @@ def reconstruction(
         decoded_voxels += tally_voxels(species, segmentation.species)
         true_voxels += tally_voxels(species, segment(unet, maps).species)
         lattices.append(decoded.lattice)
-        elements = likely_elements(decoded, config.element_threshold, None)
         for i in range(len(some)):
-            crystal, failure, _ = read_raw(vae, decoded, segmentation, i, elements[i], config)
+            crystal, failure, _ = read_raw(decoded, segmentation, i, config)
             found.append(crystal)
             failures[failure or "none"] += 1
     cells = cell_errors_ang(np.array([crystal.lattice for crystal in true]), np.concatenate(lattices))
@@ -104,8 +103,7 @@ def random_draws(
     draws = draw_random(vae, np.random.default_rng(seed), count)
     decoded = vae.decode(draws.latent, draws.condition)
     segmentation = segment(unet, decoded.maps)
-    elements = likely_elements(decoded, config.element_threshold, None)
-    made = [read_raw(vae, decoded, segmentation, i, elements[i], config)[0] for i in range(count)]
+    made = [read_raw(decoded, segmentation, i, config)[0] for i in range(count)]
     read = [crystal for crystal in made if crystal is not None]
     window = volume_window_ang3(known)
     return {

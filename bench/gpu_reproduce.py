@@ -5,7 +5,7 @@
     KERAS_BACKEND=jax python bench/gpu_reproduce.py cubic.npz --out run --minutes 9 --resume            # and on from there
 
 The atoms lie on the device; each pass over the data is one compiled loop that draws their maps anew, the UNet's at random
-translations. A run stops at its budget and keeps weights and optimiser, so that several runs make one training; `unet`
+origins and turns. A run stops at its budget and keeps weights and optimiser, so that several runs make one training; `unet`
 and `vae` under --out are checkpoints as `crystalloop evaluate` and `crystalloop generate` take them. Prints JSON.
 """
 
@@ -29,15 +29,14 @@ from measure import environment, peak_rss_mb
 from numpy.typing import NDArray
 
 from models.crystal import Crystal
-from models.properties import PROPERTIES
+from models.properties import E_F, PROPERTIES
 from models.voxels import VoxelConfig
 
 if TYPE_CHECKING:
     from device_batches import DeviceData
 
-    from models.vae import VAEConfig
+    from models.vae import DensityVAE, VAEConfig
 
-E_F = PROPERTIES.index("formation_energy_per_atom")
 UNET_SHARE = 0.45  # of the training's time, while the UNet has steps left
 EVALUATION_SHARE = 0.15
 
@@ -67,9 +66,9 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     training_s = 60 * args.minutes * (1 - EVALUATION_SHARE)
     report["unet"] = train_unet(args, crystals, digest, UNET_SHARE * training_s)
     left = training_s - (time.monotonic() - started)
-    report["vae"] = train_vae(args, crystals, labels[:, E_F], digest, max(1.0, left))
+    report["vae"] = train_vae(args, crystals, labels, digest, max(1.0, left))
     keras.config.set_dtype_policy("float32")
-    report["evaluation"] = {"part": args.part, **evaluate(args, crystals, held, held_labels[:, E_F])}
+    report["evaluation"] = {"part": args.part, **evaluate(args, crystals, held, held_labels[:, PROPERTIES.index(E_F)])}
     return report | {"wall_s": round(time.monotonic() - started, 1), "peak_rss_mb": peak_rss_mb()}
 
 
@@ -99,11 +98,12 @@ def train_unet(args: argparse.Namespace, crystals: Sequence[Crystal], digest: st
 def train_vae(
     args: argparse.Namespace,
     crystals: Sequence[Crystal],
-    e_f_ev: NDArray[np.float64],
+    labels: NDArray[np.float64],
     digest: str,
     seconds: float,
 ) -> dict[str, Any]:
-    from device_batches import check, vae_data
+    """Frame, steps, prior and head, as `orchestrator.fit_vae`; the UNet is not tuned on decoded maps here."""
+    from device_batches import check, head_data, vae_data
     from jax_engine import fit
     from work import layers_work
 
@@ -113,44 +113,74 @@ def train_vae(
     from models.vae import DensityVAE
 
     voxels, unet = voxels_of(args), load(args.out / "unet", UNet, n=args.n)
-    config = vae_config(args, crystals, e_f_ev, voxels)
-    vae = DensityVAE(config)
+    vae = DensityVAE(vae_config(args, crystals, labels))
     steps, batch = steps_of(args.vae_passes, len(crystals), args.batch), min(args.batch, len(crystals))
-    data = vae_data(crystals, e_f_ev, voxels, config, steps)
-    check(trial(data, 2), next(vae_batches(crystals[:2], e_f_ev[:2], voxels, config, 2, 1, 0, Share())))
+    data = vae_data(crystals, labels, voxels, vae.config, steps)
+    check(trial(data, 2), next(vae_batches(crystals[:2], labels[:2], voxels, vae.config, 2, 1, 0, Share())))
+    standing = [canonical_origin(crystal) for crystal in crystals]
+    state = args.out / "vae-state"
+    if not (state / "state.npz").exists():
+        rows = np.sort(np.random.default_rng([args.seed, 5]).permutation(len(standing))[: args.frame])
+        vae.start_frame(draw_maps([standing[row] for row in rows], voxels))
 
     def loss(some: Mapping[str, Any]) -> Mapping[str, Any]:
         return vae.compute_loss(some, unet)
 
-    folder = args.out / "vae-state"
-    done = fit(loss, vae.trainable, data, len(crystals), batch, steps, args.vae_rate, seconds, folder, args.seed)
-    some = [canonical_origin(crystal) for crystal in crystals[:1024]]
-    frame = vae.whiten(draw_maps(some, voxels), vae.condition(e_f_ev[:1024]))
-    save(
-        args.out / "vae",
-        vae,
-        data_digest=digest,
-        metrics=done.losses | frame,
-        samples=len(crystals),
-        train_s=done.train_s,
+    still = [v for model in (vae.encoder, vae.decoder, unet.model) for v in model.variables]
+    trained = {id(variable) for variable in vae.trainable}
+    frozen = [variable for variable in still if id(variable) not in trained]
+    done = fit(loss, vae.trainable, data, len(crystals), batch, steps, args.vae_rate, seconds, state, args.seed, frozen)
+    mean, log_variance = posteriors(vae, standing, labels[:, PROPERTIES.index(E_F)], voxels)
+    prior = vae.fit_prior_to(mean, log_variance, np.random.default_rng([args.seed, 9]))
+    fresh = args.out / f"head-state-{done.step}"
+    head = fit(
+        vae.head_loss,
+        vae.head.trainable_variables,
+        head_data(mean, log_variance, labels, vae.config),
+        len(mean),
+        min(128, len(mean)),
+        steps_of(args.head_passes, len(mean), 128),
+        2e-3,
+        0.1 * seconds,
+        fresh,
+        args.seed,
     )
-    forward = sum(layers_work(part).flops for part in (vae.encoder, vae.decoder))
+    metrics = {**done.losses, **prior, "head_loss": head.losses.get("loss", float("nan"))}
+    save(args.out / "vae", vae, data_digest=digest, metrics=metrics, samples=len(crystals), train_s=done.train_s)
+    forward = sum(layers_work(part).flops for part in (vae.encoder, vae.decoder, vae.head))
     # The deep features: true maps forward, decoded maps forward and back to the map.
-    return speed(asdict(done), 3 * forward + 3 * config.feature_share * layers_work(unet.features).flops) | frame
+    features = 3 * vae.config.feature_share * layers_work(unet.features).flops if vae.config.alpha > 0 else 0.0
+    return speed(asdict(done), 3 * forward + features) | prior | {"head": asdict(head)}
 
 
-def vae_config(
-    args: argparse.Namespace, crystals: Sequence[Crystal], e_f_ev: NDArray[np.float64], voxels: VoxelConfig
-) -> VAEConfig:
-    """The preset with what the training set decides: edge, symmetry that all maps share, deciles."""
+def posteriors(
+    vae: DensityVAE, standing: Sequence[Crystal], e_f_ev: NDArray[np.float64], voxels: VoxelConfig
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and log variance [c, latent] of crystals in their canonical origin, a few maps at a time."""
+    from models.batches import draw_maps
+
+    parts = []
+    for start in range(0, len(standing), 64):
+        some = slice(start, start + 64)
+        parts.append(vae.encode(draw_maps(standing[some], voxels), vae.condition(e_f_ev[some])))
+    mean, log_variance = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
+    return mean, log_variance
+
+
+def vae_config(args: argparse.Namespace, crystals: Sequence[Crystal], labels: NDArray[np.float64]) -> VAEConfig:
+    """The preset with what the training set decides: edge, deciles, scale of the properties."""
+    from models.cgcnn import standardise
     from models.vae import VAEConfig, decile_edges
 
     lengths = np.array([crystal.lengths_ang for crystal in crystals])
+    mean, scale, counts = standardise(labels)
     return replace(
         VAEConfig.preset(args.preset, args.n),
         cubic=bool((np.ptp(lengths, axis=1) < 1e-3).all()),
         a_ang=float(lengths.mean()),
-        decile_edges_ev=decile_edges(e_f_ev),
+        decile_edges_ev=decile_edges(labels[:, PROPERTIES.index(E_F)]),
+        property_mean=mean,
+        property_scale=tuple(s if count > 1 else 0.0 for s, count in zip(scale, counts, strict=True)),
         **overrides(args, "vae"),
     )
 
@@ -224,6 +254,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--unet-passes", type=int, default=100, help="over the data, in all runs together")
     parser.add_argument("--vae-passes", type=int, default=300)
+    parser.add_argument(
+        "--head-passes", type=int, default=100, help="of the latent's head, when the VAE's time is over"
+    )
+    parser.add_argument("--frame", type=int, default=2000, help="most crystals that the linear frame is made of")
     parser.add_argument("--unet-rate", type=float, default=5e-3)
     parser.add_argument("--vae-rate", type=float, default=3e-3)
     parser.add_argument("--limit", type=int, default=0, help="training crystals; 0: all")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def fit(
     seconds: float,
     folder: Path,
     seed: int = 0,
+    frozen: Sequence[Any] = (),
 ) -> Fit:
     """Train until `steps` are done or `seconds` have passed, from the state in the folder if there is one.
 
@@ -75,15 +77,17 @@ def fit(
         learning_rate: peak of the schedule.
         seconds: budget of this run, looked at after every pass.
         folder: of the state, `state.npz`.
-        seed: order, translations, noise.
+        seed: order, turns, noise.
+        frozen: variables that the loss reads and nothing changes; they travel as arguments, not inside the program.
     """
     optimizer = _optimizer(learning_rate, steps)
     optimizer.build(variables)
-    state, step = _restored(folder, variables, optimizer)
     per_pass = max(1, count // batch)
-    moving = _assigned(loss, variables, data, batch)
+    assigned = _assigned(loss, variables, data, batch)
+    moving = list({id(variable): variable for variable in (*assigned, *frozen)}.values())
+    state, step = _restored(folder, (variables, optimizer.variables, moving))
     run = jax.jit(_one_pass(loss, variables, moving, optimizer, data, count, batch, per_pass, seed), donate_argnums=0)
-    carry = (*state, [v.value for v in moving], jnp.asarray(step))
+    carry = (*state, jnp.asarray(step))
     started = time.monotonic()
     marks, parts = [started], {}
     while step < steps and time.monotonic() - started < seconds:
@@ -170,24 +174,27 @@ def _optimizer(learning_rate: float, steps: int) -> Any:  # noqa: ANN401
     return keras.optimizers.Adam(schedule, global_clipnorm=1.0)
 
 
-def _restored(folder: Path, variables: list[Any], optimizer: Any) -> tuple[tuple[Any, Any], int]:  # noqa: ANN401
-    """Weights, optimiser slots and step of an earlier run, or those of a new one."""
-    values, slots = [v.value for v in variables], [v.value for v in optimizer.variables]
+def _restored(folder: Path, groups: Sequence[Sequence[Any]]) -> tuple[list[list[Any]], int]:
+    """Values of groups of variables and the step: those of an earlier run, or of a new one."""
+    sizes = [len(group) for group in groups]
+    variables = [variable for group in groups for variable in group]
     path = folder / "state.npz"
-    if not path.exists():
-        return ([jnp.array(v) for v in values], [jnp.array(v) for v in slots]), 0
-    with np.load(path) as stored:
-        kept = [stored[f"{i:05d}"] for i in range(len(stored.files) - 1)]
-        step = int(stored["step"])
-    if [v.shape for v in kept] != [tuple(v.shape) for v in (*values, *slots)]:
+    if path.exists():
+        with np.load(path) as stored:
+            kept = [stored[f"{i:05d}"] for i in range(len(stored.files) - 1)]
+            step = int(stored["step"])
+    else:
+        kept, step = [np.asarray(variable.value) for variable in variables], 0
+    if [array.shape for array in kept] != [tuple(variable.shape) for variable in variables]:
         raise ValueError(f"{path} is of another network; give another --out, or the settings of the first run")
-    loaded = [jnp.asarray(array, old.dtype) for array, old in zip(kept, (*values, *slots), strict=True)]
-    return (loaded[: len(values)], loaded[len(values) :]), step
+    loaded = [jnp.array(array, variable.value.dtype) for array, variable in zip(kept, variables, strict=True)]
+    ends = np.cumsum([0, *sizes])
+    return [loaded[first:last] for first, last in pairwise(ends.tolist())], step
 
 
 def _keep(folder: Path, carry: Any, step: int, steps: int) -> None:  # noqa: ANN401
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{i:05d}": np.asarray(value) for i, value in enumerate((*carry[0], *carry[1]))}
+    arrays = {f"{i:05d}": np.asarray(value) for i, value in enumerate((*carry[0], *carry[1], *carry[2]))}
     draft = folder / "draft.npz"
     np.savez(draft, step=step, **arrays)  # type: ignore[arg-type]
     draft.replace(folder / "state.npz")

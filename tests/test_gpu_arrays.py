@@ -62,7 +62,7 @@ def test_maps_drawn_on_the_device_are_those_of_the_host(bench):
     device, crystals, voxels = bench("device_batches"), some(12), VoxelConfig(n=16, width_scale=0.5)
     atoms = device.atoms_of(crystals, voxels)
     on_device = {name: jax.numpy.asarray(array) for name, array in atoms.items()}
-    maps = device.draw_channels(on_device, 16, device.images_of(atoms, voxels))
+    maps = device.draw_channels(on_device, device.Drawing.of(atoms, voxels))
     np.testing.assert_allclose(maps, draw_maps(crystals, voxels), atol=1e-5)
     species = np.asarray(device.draw_species(on_device, 16))
     assert (species != voxelize_batch(crystals, voxels).species).sum() <= 2
