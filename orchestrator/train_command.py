@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,9 @@ def make_jobs(request: TrainRequest, inputs: Inputs) -> Jobs:
             continue
         part = training_part(corpus, request.limit, request.seed)
         job = _job(request, part, asked)
+        if "cgcnn" in asked:  # whose intervals are calibrated on crystals that it was not trained on
+            validation = corpus.part("val")
+            job = replace(job, validation=validation.crystals, validation_labels=validation.labels)
         jobs |= dict.fromkeys(asked, job)
     return jobs
 
