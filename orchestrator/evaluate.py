@@ -33,6 +33,7 @@ from orchestrator.evaluate_reconstruction import Judged, failures_of, judge, rec
 
 if TYPE_CHECKING:
     from models.cgcnn import CGCNN
+    from models.generate import Draws, Proposal
     from models.round_trip import RoundTrip
     from models.unet import UNet
     from models.vae import DensityVAE
@@ -168,8 +169,12 @@ def _generation(
     list(made_from(vae, unet, draw_random(vae, rng, 8), config))  # the first call compiles
     count = settings.most(SAMPLES)
     say(f"drawing {count} prior samples")
-    draws = draw_random(vae, rng, count)
-    rows, proposals = speed_rows(lambda: list(made_from(vae, unet, draws, config)), energy)
+
+    def generate() -> tuple[Draws, list[Proposal | None]]:
+        draws = draw_random(vae, rng, count)
+        return draws, list(made_from(vae, unet, draws, config))
+
+    rows, draws, proposals = speed_rows(generate, energy)
     fresh = drawn_from(proposals, draws.condition, energy, known)
     rows += sample_rows(fresh, known)
     edges = decile_edges_of(vae)

@@ -16,7 +16,7 @@ from orchestrator.evaluate_definitions import FUNNEL_STAGES, NAN, Row
 from orchestrator.evaluate_drawn import Drawn, EnergyOf, KnownCrystals, distinct_structures
 
 if TYPE_CHECKING:
-    from models.generate import Base, Proposal
+    from models.generate import Base, Draws, Proposal
 
 DECILES = 10
 NEAR_BASE = 0.2
@@ -153,16 +153,16 @@ def _funnel(
 
 
 def speed_rows(
-    made: Callable[[], Sequence[Proposal | None]], predict: EnergyOf | None
-) -> tuple[list[Row], list[Proposal | None]]:
-    """Time one generation; also what it made.
+    made: Callable[[], tuple[Draws, Sequence[Proposal | None]]], predict: EnergyOf | None
+) -> tuple[list[Row], Draws, list[Proposal | None]]:
+    """Time one generation; also what was drawn and made.
 
     Args:
-        made: decodes, segments, reads and symmetrises all draws; called once.
+        made: draws, decodes, segments, reads and symmetrises; called once.
         predict: the eight properties; None without a CGCNN.
     """
     wall, cpu = time.perf_counter(), time.process_time()
-    proposals = list(made())
+    draws, proposals = made()
     crystals = [proposal.crystal for proposal in proposals if proposal is not None]
     if predict is not None and crystals:
         predict(crystals)
@@ -173,4 +173,4 @@ def speed_rows(
         Row("candidates_per_s", share(count, wall), share(read, wall), count, count - read, note=note),
         Row("cpu_ms", share(1e3 * cpu, count), share(1e3 * cpu, read), count, count - read, note=note),
     ]
-    return rows, proposals
+    return rows, draws, list(proposals)

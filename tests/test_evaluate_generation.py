@@ -129,7 +129,7 @@ def test_where_nothing_could_be_read_strict_is_zero():
 
 
 def test_speed_is_per_draw_in_the_paper_and_per_crystal_in_strict():
-    rows, made = speed_rows(lambda: [proposal(salt("Na", "Cl")), None], None)
+    rows, _, made = speed_rows(lambda: (None, [proposal(salt("Na", "Cl")), None]), None)
     found = by_key(rows)
     assert len(made) == 2
     assert found["candidates_per_s"].seed == pytest.approx(2 * found["candidates_per_s"].strict)
