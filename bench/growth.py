@@ -24,6 +24,7 @@ from voxelize import decorated
 
 from models.batches import Batch, Share, unet_batches, vae_batches
 from models.crystal import Crystal
+from models.properties import PROPERTIES
 from models.unet import UNetConfig
 from models.vae import VAEConfig
 from models.voxels import VoxelConfig
@@ -88,8 +89,9 @@ def batches(network: str, crystals: list[Crystal], n: int, steps: int) -> Iterat
     voxels = VoxelConfig(n=n)
     if network == "unet":
         return unet_batches(crystals, voxels, UNetConfig.preset("compact", n), BATCH, steps, 0, Share())
-    e_f = np.random.default_rng(2).normal(-1.0, 1.0, len(crystals))
-    return vae_batches(crystals, e_f, voxels, VAEConfig.preset("compact", n), BATCH, steps, 0, Share())
+    labels = np.full((len(crystals), len(PROPERTIES)), np.nan)
+    labels[:, 0] = np.random.default_rng(2).normal(-1.0, 1.0, len(crystals))
+    return vae_batches(crystals, labels, voxels, VAEConfig.preset("compact", n), BATCH, steps, 0, Share())
 
 
 def is_flat(rows: list[dict[str, Any]]) -> bool:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -104,16 +104,16 @@ def made(
     """A network, what is trained of it, its loss and its batches. Formation energies are made up."""
     voxels, share = VoxelConfig(n=n), Share()
     unet = UNet(UNetConfig.preset(preset, n))
-    e_f = np.random.default_rng(0).normal(-1.0, 1.0, len(crystals))
+    labels = np.full((len(crystals), len(PROPERTIES)), np.nan)
+    labels[:, 0] = np.random.default_rng(0).normal(-1.0, 1.0, len(crystals))
     if network == "unet":
         batches = unet_batches(crystals, voxels, unet.config, batch, steps, 0, share)
         return unet, unet.trainable, unet.compute_loss, batches
     if network == "vae":
-        vae = DensityVAE(VAEConfig(**{**vars(VAEConfig.preset(preset, n)), "decile_edges_ev": decile_edges(e_f)}))
-        batches = vae_batches(crystals, e_f, voxels, vae.config, batch, steps, 0, share)
+        edges, scale = decile_edges(labels[:, 0]), (1.0,) + (0.0,) * (len(PROPERTIES) - 1)
+        vae = DensityVAE(replace(VAEConfig.preset(preset, n), decile_edges_ev=edges, property_scale=scale))
+        batches = vae_batches(crystals, labels, voxels, vae.config, batch, steps, 0, share)
         return vae, vae.trainable, lambda some: vae.compute_loss(some, unet), batches
-    labels = np.full((len(crystals), len(PROPERTIES)), np.nan)
-    labels[:, 0] = e_f
     cgcnn = CGCNN(CGCNNConfig.preset(preset))
     batches = cgcnn_batches(cgcnn, cgcnn.graphs(crystals), labels, "energies", batch, steps, 0, share)
     return cgcnn, cgcnn.stage_variables("energies"), lambda some: cgcnn.compute_loss(some, "energies"), batches
