@@ -22,6 +22,7 @@ from orchestrator.evaluate_inputs import (
     HeldOut,
     Networks,
     Settings,
+    any_element,
     bases_of,
     held_out,
     in_turn,
@@ -93,6 +94,7 @@ class Evaluation:
         }
 
 
+@any_element()
 def evaluate(settings: Settings, say: Callable[[str], None] = log.info) -> Evaluation:
     """Measure every row that the networks of the folder allow.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +25,14 @@ if TYPE_CHECKING:
 E_F = PROPERTIES.index("formation_energy_per_atom")
 BASES = 12
 """Base compounds of the funnel, as in the paper's Table 2."""
+
+
+@contextmanager
+def any_element() -> Iterator[None]:
+    """A scope in which a network may name noble gases, for which pymatgen has no electronegativity to sort a formula by."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No Pauling electronegativity", UserWarning)
+        yield
 
 
 class EvaluateError(Exception):

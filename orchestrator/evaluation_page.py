@@ -17,7 +17,7 @@ from models.latent_map import MOST_POINTS, tsne
 from orchestrator import evaluation_figures as figures
 from orchestrator.evaluate import Evaluation
 from orchestrator.evaluate_definitions import Row
-from orchestrator.evaluate_inputs import E_F
+from orchestrator.evaluate_inputs import E_F, any_element
 from orchestrator.evaluation_strips import make_strips
 from orchestrator.evaluation_terminal import count_text, part_unit, reach_text, unit_text, value_text
 from orchestrator.figures import DARK, LIGHT, Theme, png
@@ -32,6 +32,7 @@ HEADLINES = (
 )
 
 
+@any_element()
 def write_page(found: Evaluation, path: Path, now: datetime) -> Path:
     """Write the page.
 

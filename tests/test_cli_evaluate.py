@@ -63,8 +63,8 @@ def call(*arguments):
 def table(nets, data, tmp_path_factory):
     page = tmp_path_factory.mktemp("page") / "e.html"
     done = call(nets, "--data", data, "--limit", 4, "--json", "--html", page)
+    assert done.exit_code == 0, f"{done.output}{done.exception!r}"
     assert page.is_file()
-    assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
 

@@ -17,7 +17,7 @@ from orchestrator import evaluation_figures as figures
 from orchestrator.corpus import Corpus
 from orchestrator.evaluate import Evaluation
 from orchestrator.evaluate_definitions import NAN, Row
-from orchestrator.evaluate_inputs import Networks, Settings
+from orchestrator.evaluate_inputs import Networks, Settings, any_element
 from orchestrator.evaluate_properties import Predicted
 from orchestrator.evaluation_page import write_page
 from orchestrator.evaluation_strips import Strip, pairs
@@ -103,6 +103,14 @@ def test_a_strip_names_what_was_read_and_what_was_not():
     assert labels[0] == "CeCrO$_{3}$\n4.00 Å"
     assert labels[1].strip() == "–"
     assert figures.strips_figure([], LIGHT) is None
+
+
+def test_a_noble_gas_in_a_crystal_that_was_read_is_no_warning():
+    crystal = decorated(Prototype.ROCKSALT, ("He", "Cl"), 5.0)
+    with any_element():
+        assert crystal.formula == "ClHe"
+    with pytest.warns(UserWarning, match="No Pauling electronegativity"):
+        assert crystal.formula == "ClHe"
 
 
 def test_lines_join_read_crystals_that_differ_in_one_element_by_the_most():
