@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.channels import CLASSES, Floats, to_channels
 from models.crystal import Crystal
 from models.elements import covalent_radii_ang
+from models.frame import SPREAD
 from models.properties import E_F, PROPERTIES
 from models.unet import UNetConfig, voxel_weights
 from models.vae import DensityVAE, VAEConfig, decile_one_hot
@@ -137,7 +138,6 @@ def vae_batches(
     """
     standing = [canonical_origin(crystal) for crystal in crystals]
     conditions = decile_one_hot(labels[:, PROPERTIES.index(E_F)], config.decile_edges_ev)
-    targets, known = _standardised(labels, config)
     present = elements_present(crystals)
     for step, rows in row_batches(len(crystals), batch, steps, seed, share):
         rng = np.random.default_rng([seed, step, share.rank, 1])
@@ -146,38 +146,41 @@ def vae_batches(
             "maps": draw_maps([standing[row] for row in rows], voxels),
             "condition": conditions[rows] * kept,
             "elements": present[rows],
-            "targets": targets[rows],
-            "known": known[rows],
             "noise": rng.standard_normal((len(rows), config.latent)).astype(np.float32),
             "beta": np.array(config.beta * min(1.0, (step + 1) / max(1.0, config.warm_up * steps)), np.float32),
         }
 
 
 def head_batches(
-    mean: Floats,
-    log_variance: Floats,
+    facts: Floats,
     labels: NDArray[np.floating],
+    edges_ang: NDArray[np.floating],
     config: VAEConfig,
     batch: int,
     steps: int,
     seed: int,
     share: Share,
 ) -> Iterator[Batch]:
-    """Batches for `DensityVAE.head_loss`: latents drawn anew from the posteriors [c, latent], and their labels [c, 8]."""
-    targets, known = _standardised(labels, config)
-    width = np.exp(0.5 * log_variance)
-    for step, rows in row_batches(len(mean), min(batch, len(mean)), steps, seed, share):
-        noise = np.random.default_rng([seed, step, share.rank, 2]).standard_normal(mean[rows].shape)
-        latent = (mean[rows] + width[rows] * noise).astype(np.float32)
-        yield {"latent": latent, "targets": targets[rows], "known": known[rows]}
+    """Batches for `DensityVAE.head_loss`.
 
-
-def _standardised(labels: NDArray[np.floating], config: VAEConfig) -> tuple[Floats, Floats]:
-    """Labels less their mean over their scale, 0 where missing, and 1 where known: [c, 8] each."""
+    Args:
+        facts: of `DensityVAE.facts_of_maps`, [c, latent].
+        labels: [c, 8] in the properties' units, NaN where missing.
+        edges_ang: edge of a cube of each cell's volume, [c].
+        config: scales of the labels and the edge.
+        batch: crystals in a step.
+        steps: how many.
+        seed: of the order.
+        share: the part that this worker computes.
+    """
     scale = np.array(config.property_scale)
     known = np.isfinite(labels) & (scale > 0)
     targets = np.where(known, (labels - np.array(config.property_mean)) / np.where(scale > 0, scale, 1.0), 0.0)
-    return targets.astype(np.float32), known.astype(np.float32)
+    lattice = np.log(edges_ang / config.a_ang)[:, None] / SPREAD
+    targets = np.concatenate([targets, lattice], axis=1).astype(np.float32)
+    known = np.concatenate([known, np.ones((len(known), 1), bool)], axis=1).astype(np.float32)
+    for _, rows in row_batches(len(facts), min(batch, len(facts)), steps, seed, share):
+        yield {"facts": facts[rows], "targets": targets[rows], "known": known[rows]}
 
 
 def elements_present(crystals: Sequence[Crystal]) -> Floats:

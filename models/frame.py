@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.blocks import Tensor
 from models.channels import CHANNELS, COORDINATE_SCALE_ANG, Floats
-from models.element_code import CODES
+from models.element_code import CODES, element_codes, nearest_elements
 
 DENSITY_SHARE = 0.3
 """Weight of the compressed density beside the codes: its peaks are several units high, the codes' one."""
@@ -115,6 +115,30 @@ def unflatten(rows: Tensor, shape: FrameShape) -> tuple[Tensor, Tensor]:
         maps = ops.einsum("xi,yj,bijkc->bxykc", finer, finer, maps)
         maps = ops.einsum("zk,bxykc->bxyzc", finer, maps)
     return maps * scale, rows[:, voxels:] / LATTICE_SHARE
+
+
+def snapped(rows: Floats, shape: FrameShape, least: float = 0.3) -> Floats:
+    """Rows of the frame with codes alone, each turned to the nearest element's: what a latent's crystal is made of.
+
+    Args:
+        rows: [b, size], as `flatten` makes them.
+        shape: of the frame; it must see codes.
+        least: shorter codes, between the atoms, become zero.
+
+    Returns:
+        [b, size]; density and lattice numbers are zero.
+    """
+    voxels = shape.m**3 * shape.channels
+    maps = rows[:, :voxels].reshape(-1, shape.channels)
+    codes = maps[:, 1:]
+    length = np.linalg.norm(codes, axis=1)
+    near = length > least
+    named, _ = nearest_elements(codes[near])
+    turned = np.zeros_like(maps)
+    turned[near, 1:] = element_codes()[named] * length[near, None]
+    out = np.zeros_like(rows)
+    out[:, :voxels] = turned.reshape(len(rows), voxels)
+    return out
 
 
 def _finer(m: int, pool: int) -> Floats:

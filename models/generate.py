@@ -46,6 +46,8 @@ class GenerateConfig:
         peaks: how sites are read from the element codes.
         symprec_ang: tolerance of the symmetrised crystal's positions. A network's atoms scatter by about a quarter of
             a voxel, so it is far above a DFT code's.
+        rescale: largest share by which the edge of a proposal is moved to what the VAE's head expects for its elements;
+            the raw crystal keeps the decoder's. 0 leaves all edges.
         reconstruct: thresholds of the reconstruction from the density, used where the networks know no codes; its
             species_from and voxels are set here.
         species_from: vote of the UNet, fit to the density, or both, where there are no codes.
@@ -54,6 +56,7 @@ class GenerateConfig:
     voxels: VoxelConfig = field(default_factory=lambda: VoxelConfig(n=16))
     element_threshold: float = 0.5
     peaks: PeakConfig = field(default_factory=PeakConfig)
+    rescale: float = 0.25
     symprec_ang: float = 0.3
     reconstruct: ReconstructConfig = field(
         default_factory=lambda: ReconstructConfig(segment=SegmentConfig(occupancy_threshold=0.5))
@@ -262,11 +265,12 @@ def propose(
         return Proposals((), Counter())
     decoded = vae.decode(draws.latent, draws.condition)  # maps [b, n, n, n, 12]
     segmentation = segment(unet, decoded.maps, allowed)  # species, occupancy [b, n, n, n]
+    expected = vae.edges(draws.latent) if config.rescale else np.zeros(len(draws))
     made, failures = [], Counter[str]()
     for i in range(len(draws)):
         try:
             raw, confidence = read_crystal(decoded, segmentation, i, config, allowed)
-            made.append(_proposal(draws, i, raw, confidence, config))
+            made.append(_proposal(draws, i, raw, confidence, float(expected[i]), config))
         except ReconstructionError as error:
             failures[error.reason.value] += 1
         except InvalidCrystal:
@@ -314,9 +318,15 @@ def read_crystal(
     return read.crystal, read.confidence
 
 
-def _proposal(draws: Draws, i: int, raw: Crystal, confidence: float, config: GenerateConfig) -> Proposal:
+def _proposal(
+    draws: Draws, i: int, raw: Crystal, confidence: float, edge_ang: float, config: GenerateConfig
+) -> Proposal:
+    scale = 1.0
+    if config.rescale:
+        scale = float(np.clip(edge_ang / raw.volume_ang3 ** (1 / 3), 1 - config.rescale, 1 + config.rescale))
+    sized = Crystal(raw.lattice * scale, raw.numbers, raw.frac_coords)
     return Proposal(
-        crystal=symmetrise(raw, config.symprec_ang),
+        crystal=symmetrise(sized, config.symprec_ang),
         raw=raw,
         latent=draws.latent[i],
         condition=draws.condition[i],

@@ -34,7 +34,7 @@ class PeakConfig:
     """
 
     least_height: float = 0.4
-    least_occupancy: float = 0.15
+    least_occupancy: float = 0.05
     vote: float = 0.3
     presence: float = 0.05
     sweeps: int = 4

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from models.blocks import Norm, Tensor, conv_block, down, fold, periodic_conv, unfold, up
 from models.channels import CHANNELS, CLASSES, COORDINATE_SCALE_ANG, Floats
 from models.element_code import CODES, element_codes
+from models.elements import ionic_radii_ang
+from models.voxels import VoxelConfig
 
 _FAINT = 0.03  # length of a code below which its direction is noise: a decoded map's errors are about 0.01
 _SHARPNESS = 8.0  # of the first guess: two codes differ by at least 0.85, so the wrong one starts below exp(-2.9)
@@ -153,11 +155,16 @@ def build_unet(config: UNetConfig) -> keras.Model:
         x = unfold(periodic_conv(x, config.base // 2 * config.patch**3, "unfold", kernel=1), config.patch)
     # Heights that normalisation removed are needed to tell neighbours of the periodic table apart.
     x = ops.concatenate([x, raw], axis=-1)
-    x = layers.LeakyReLU(0.2)(layers.Conv3D(16, 1, name="head")(x))
-    occupancy = layers.Conv3D(1, 1, name="occupancy")(x)[..., 0]  # [b, n, n, n]
-    if codes is not None:  # the direction of a code says which element, however faint it is
+    if codes is None:
+        x = layers.LeakyReLU(0.2)(layers.Conv3D(16, 1, name="head")(x))
+        occupancy = layers.Conv3D(1, 1, name="occupancy")(x)[..., 0]  # [b, n, n, n]
+    else:
         length = ops.sqrt(ops.sum(ops.square(codes), axis=-1, keepdims=True) + 1e-6)
-        x = ops.concatenate([x, codes / (length + _FAINT)], axis=-1)
+        direction = codes / (length + _FAINT)  # says which element, however faint the code is
+        inside = _inside_sphere(length, direction, _voxel_edges(maps, n), n)
+        x = layers.LeakyReLU(0.2)(layers.Conv3D(16, 1, name="head")(ops.concatenate([x, inside, direction], axis=-1)))
+        occupancy = (inside + layers.Conv3D(1, 1, name="occupancy")(x))[..., 0]
+        x = ops.concatenate([x, direction], axis=-1)
     named = layers.Dense(CLASSES, name="species")
     species = named(x)  # [b, n, n, n, 95]
     if codes is not None:
@@ -166,6 +173,21 @@ def build_unet(config: UNetConfig) -> keras.Model:
         named.set_weights([kernel, bias])
     outputs = {"species": species, "occupancy": occupancy, "features": features, "voxels": x}
     return keras.Model(maps, outputs, name="unet")
+
+
+def _inside_sphere(length: Tensor, direction: Tensor, edges: Tensor, n: int) -> Tensor:
+    """How deep a voxel lies inside its atom's sphere, in voxel edges: [b, n, n, n, 1]; negative outside.
+
+    The length of a code falls with the distance as the Gaussian that it was drawn with, and its direction names the
+    element, hence the radius. True for an atom alone; neighbours and a decoder's noise are what the network learns.
+    """
+    drawn = VoxelConfig(n=n)
+    voxel = ops.mean(edges, axis=-1, keepdims=True)
+    width = max(drawn.code_width * n, drawn.min_width_voxels) * voxel
+    distance = width * ops.sqrt(-2.0 * ops.log(ops.clip(length, 1e-4, 0.999)))
+    likely = ops.softmax(2.0 * _SHARPNESS * ops.matmul(direction, element_codes()[1:].T), axis=-1)  # [b, n, n, n, 94]
+    radius = ops.matmul(likely, ionic_radii_ang()[1:CLASSES, None].astype(np.float32))
+    return ops.clip((ops.maximum(radius, drawn.min_radius_voxels * voxel) - distance) / voxel, -4.0, 4.0)
 
 
 def _voxel_edges(maps: Tensor, n: int) -> Tensor:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.blocks import Norm, Tensor, conv_block, down, fold, periodic_conv, strided_conv, unfold, up
 from models.channels import CHANNELS, CLASSES, COORDINATE_SCALE_ANG, Floats, fractional_grid
 from models.element_code import CODES
-from models.frame import FrameShape, flatten, lattice_rows, principal_frame, unflatten
+from models.frame import SPREAD, FrameShape, flatten, lattice_rows, principal_frame, snapped, unflatten
 from models.prior import Mixture, fit_mixture, standard_normal
 from models.properties import PROPERTIES
 from models.unet import UNet
@@ -45,7 +45,6 @@ class VAEConfig:
         density_weight, code_weight, coordinate_weight: of the mean squared errors (compressed density; codes, summed
             over their dimensions; angstrom^2).
         composition_weight: of the head that names the elements present from z.
-        property_weight: of the head that predicts the eight properties from z, by which draws are conditioned.
         alpha: of the deep-feature consistency (paper: 1.0).
         beta: of KL, per latent dimension summed (paper: 5e-4), after the warm-up.
         warm_up: share of the steps over which beta grows linearly from zero.
@@ -71,7 +70,6 @@ class VAEConfig:
     code_weight: float = 10.0
     coordinate_weight: float = 10.0
     composition_weight: float = 0.02
-    property_weight: float = 0.1
     alpha: float = 0.1
     beta: float = 2e-6
     warm_up: float = 0.3
@@ -154,7 +152,8 @@ class DensityVAE:
         """Where latents are drawn from: N(0, I) until `fit_prior`."""
         d = self.config.latent
         table = np.asarray(self._prior.get_layer("components").get_weights()[0], np.float64)
-        return Mixture(table[:, 0], table[:, 1 : 1 + d], table[:, 1 + d :].reshape(-1, d, d))
+        weights = table[:, 0] / table[:, 0].sum()  # stored as float32
+        return Mixture(weights, table[:, 1 : 1 + d], table[:, 1 + d :].reshape(-1, d, d))
 
     def condition(self, e_f_ev: NDArray[np.floating]) -> Floats:
         """Decile one-hot of formation energies [b] in eV/atom: [b, 10]; all zero where it is NaN or no edges are known."""
@@ -229,18 +228,54 @@ class DensityVAE:
 
     def predict(self, latent: Floats) -> Floats:
         """The eight properties as the latent's own head sees them, in their units; NaN without labels: [b, 8]."""
-        out = ops.convert_to_numpy(self.head(latent, training=False))
+        return self._head_says(self.facts_of_latents(latent))[:, : len(PROPERTIES)]
+
+    def edges(self, latent: Floats) -> Floats:
+        """Edge of a cube of the cell's volume that the head expects for the elements of each latent, angstrom: [b]."""
+        return self._head_says(self.facts_of_latents(latent))[:, -1]
+
+    def _head_says(self, facts: Floats) -> Floats:
+        """The head's outputs in their units, [b, 9]: the properties (NaN without labels), then an edge in angstrom."""
+        out = ops.convert_to_numpy(self.head(facts, training=False))
         scale = np.array(self.config.property_scale, np.float32)
-        values = out * scale + np.array(self.config.property_mean, np.float32)
-        return np.where(scale > 0, values, np.nan).astype(np.float32)
+        values = out[:, :-1] * scale + np.array(self.config.property_mean, np.float32)
+        edge = self.config.a_ang * np.exp(SPREAD * out[:, -1:])
+        return np.concatenate([np.where(scale > 0, values, np.nan), edge], axis=1).astype(np.float32)
+
+    def facts_of_latents(self, latent: Floats) -> Floats:
+        """What the head is given of latents: the elements that they decode to, in the frame, [b, latent].
+
+        A latent lies between elements, its crystal does not: the linear decoder's codes are turned to the nearest
+        elements' before the head sees them. Without frame or codes the latent itself.
+        """
+        if not (self.config.frame and self.config.codes):
+            return latent
+        out, mean = self.decoder.get_layer("frame_out").get_weights()
+        return np.concatenate(
+            [self._facts(latent[i : i + 256] @ out + mean, mean) for i in range(0, len(latent), 256)]
+            or [np.zeros((0, self.config.latent), np.float32)]
+        )
+
+    def facts_of_maps(self, maps: Floats, condition: Floats) -> Floats:
+        """The same of maps [b, n, n, n, 12]: what the head is trained on."""
+        if not (self.config.frame and self.config.codes):
+            return self.encode(maps, condition)[0]
+        _, mean = self.decoder.get_layer("frame_out").get_weights()
+        return self._facts(ops.convert_to_numpy(flatten(maps, self.config.shape)), mean)
+
+    def _facts(self, rows: Floats, mean: Floats) -> Floats:
+        shape, into = self.config.shape, self.encoder.get_layer("frame_in").get_weights()[0]
+        codes_of_mean = mean.copy()
+        codes_of_mean[: shape.m**3 * shape.channels : shape.channels] = 0.0
+        codes_of_mean[shape.m**3 * shape.channels :] = 0.0
+        return np.asarray((snapped(rows, shape) - codes_of_mean) @ into, np.float32)
 
     def compute_loss(self, batch: Mapping[str, Tensor], unet: UNet) -> dict[str, Tensor]:
-        """MSE + alpha * deep-feature consistency + beta * KL, plus the heads' losses.
+        """MSE + alpha * deep-feature consistency + beta * KL, plus the element head's cross-entropy.
 
         Args:
-            batch: `maps` [b, n, n, n, 12], `condition` [b, 10], `elements` [b, 95] 0 or 1, `targets` [b, 8] standardised
-                properties (0 where missing) and `known` [b, 8] 0 or 1, `noise` [b, latent] standard normal (drawn
-                outside, so that a step is a pure function), `beta` scalar.
+            batch: `maps` [b, n, n, n, 12], `condition` [b, 10], `elements` [b, 95] 0 or 1, `noise` [b, latent] standard
+                normal (drawn outside, so that a step is a pure function), `beta` scalar.
             unet: the frozen network whose features of true and decoded maps must agree.
 
         Returns:
@@ -255,10 +290,9 @@ class DensityVAE:
             **_map_errors(maps, out["maps"]),
             "kl": ops.mean(ops.sum(_kl(mean, log_variance), axis=-1)),
             "elements": ops.mean(ops.sum(named, axis=-1)),
-            "properties": self.head_loss({**batch, "latent": latent})["loss"],
         }
         loss = c.density_weight * parts["density"] + c.coordinate_weight * parts["coordinates"] + beta * parts["kl"]
-        loss = loss + c.composition_weight * parts["elements"] + c.property_weight * parts["properties"]
+        loss = loss + c.composition_weight * parts["elements"]
         if c.codes:
             loss = loss + c.code_weight * parts["codes"]
         if c.alpha > 0:
@@ -268,12 +302,12 @@ class DensityVAE:
         return {"loss": loss, **parts}
 
     def head_loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Mean absolute error of the standardised properties that are known.
+        """Mean absolute error of what is known of standardised properties and of the lattice number.
 
         Args:
-            batch: `latent` [b, latent], `targets` and `known` as of `compute_loss`.
+            batch: `facts` [b, latent] of `facts_of_maps`, `targets` and `known` [b, 9].
         """
-        missed = ops.abs(self.head(batch["latent"], training=True) - batch["targets"]) * batch["known"]
+        missed = ops.abs(self.head(batch["facts"], training=True) - batch["targets"]) * batch["known"]
         return {"loss": ops.sum(missed) / ops.maximum(ops.sum(batch["known"]), 1.0)}
 
 
@@ -376,13 +410,13 @@ def _mirrored(hidden: Tensor, channels: int, config: VAEConfig) -> Tensor:
 
 
 def build_head(config: VAEConfig) -> keras.Model:
-    """Latent -> the eight properties, standardised, [b, 8]."""
-    latent = keras.Input((config.latent,), name="latent")
-    x = layers.LeakyReLU(0.2)(layers.Dense(config.hidden, name="head_hidden")(latent))
-    x = layers.LeakyReLU(0.2)(layers.Dense(config.hidden // 2, name="head_hidden2")(x))
-    return keras.Model(
-        latent, layers.Dense(len(PROPERTIES), kernel_initializer="zeros", name="properties")(x), name="head"
-    )
+    """What a latent's crystal is made of, [b, latent] -> the eight properties, standardised, and a lattice number: [b, 9]."""
+    facts = keras.Input((config.latent,), name="facts")
+    x = layers.Dropout(0.05)(facts)
+    x = layers.LeakyReLU(0.2)(layers.Dense(2 * config.hidden, name="head_hidden")(x))
+    x = x + layers.LeakyReLU(0.2)(layers.Dense(2 * config.hidden, name="head_hidden2")(x))
+    out = layers.Dense(len(PROPERTIES) + 1, kernel_initializer="zeros", name="properties")(x)
+    return keras.Model(facts, out, name="head")
 
 
 def _mixture_table(config: VAEConfig) -> keras.Model:

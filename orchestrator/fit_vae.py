@@ -19,10 +19,10 @@ from models.properties import E_F, PROPERTIES
 from models.unet import UNet
 from models.vae import DensityVAE, VAEConfig, decile_edges
 from orchestrator.fitting import Engine, batch_of, config_fields, from_parent, rate_of, save_fitted
-from orchestrator.train_job import FittedNetwork, TrainJob
+from orchestrator.train_job import HEAD_BATCH, FittedNetwork, TrainJob
 
 MOST_FOR_PRIOR = 10_000
-HEAD_PASSES, HEAD_BATCH, HEAD_MOST_STEPS, HEAD_RATE = 100, 128, 8_000, 2e-3
+HEAD_PASSES, HEAD_MOST_STEPS, HEAD_RATE = 100, 8_000, 2e-3
 TUNING, TUNING_RATE = 0.1, 0.1
 """Of the UNet on decoded maps: share of its steps on true maps, and of its learning rate."""
 
@@ -46,9 +46,9 @@ def fit_vae(job: TrainJob, engine: Engine, unet: UNet | None = None) -> FittedNe
     metrics = engine.minimise(
         "vae", lambda some: vae.compute_loss(some, frozen), vae.trainable, batches, steps, rate_of(job, "vae")
     )
-    posterior = _posterior(job, vae, standing)
-    metrics |= vae.fit_prior_to(posterior.mean, posterior.log_variance, np.random.default_rng([job.seed, 9]))
-    metrics |= _fit_head(job, engine, vae, posterior) | _reconstruction(job, vae, standing)
+    seen = _seen(job, vae, standing)
+    metrics |= vae.fit_prior_to(seen.mean, seen.log_variance, np.random.default_rng([job.seed, 9]))
+    metrics |= _fit_head(job, engine, vae, seen, standing) | _reconstruction(job, vae, standing)
     saved = save_fitted(job, engine, vae, metrics, len(job.crystals), started, warm)
     if unet is None:
         _tune_unet(job, engine, frozen, vae, standing)
@@ -71,34 +71,35 @@ def _vae_config(job: TrainJob) -> VAEConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class _Posterior:
-    """What the encoder says of training crystals: rows of the job's [r], mean and log variance [r, latent]."""
+class _Seen:
+    """What the trained encoder says of training crystals: their rows in the job [r], posteriors and facts [r, latent]."""
 
     rows: NDArray[np.intp]
     mean: Floats
     log_variance: Floats
+    facts: Floats
 
 
-def _posterior(job: TrainJob, vae: DensityVAE, standing: Sequence[Crystal]) -> _Posterior:
+def _seen(job: TrainJob, vae: DensityVAE, standing: Sequence[Crystal]) -> _Seen:
     """Encode training crystals, a batch of maps at a time."""
     rows = np.sort(np.random.default_rng([job.seed, 6]).permutation(len(standing))[:MOST_FOR_PRIOR])
     e_f = job.labels[:, PROPERTIES.index(E_F)]
     parts = []
     for start in range(0, len(rows), 64):
         some = rows[start : start + 64]
-        parts.append(vae.encode(draw_maps([standing[row] for row in some], job.voxels), vae.condition(e_f[some])))
-    return _Posterior(rows, *(np.concatenate([part[k] for part in parts]) for k in (0, 1)))
+        maps, condition = draw_maps([standing[row] for row in some], job.voxels), vae.condition(e_f[some])
+        parts.append((*vae.encode(maps, condition), vae.facts_of_maps(maps, condition)))
+    return _Seen(rows, *(np.concatenate([part[k] for part in parts]) for k in range(3)))
 
 
-def _fit_head(job: TrainJob, engine: Engine, vae: DensityVAE, posterior: _Posterior) -> dict[str, float]:
-    """Go on with the head alone, on latents that stand still: it sees each a hundred times in the time of one map."""
-    labels = job.labels[posterior.rows]
-    if not (np.isfinite(labels) & (np.array(vae.config.property_scale) > 0)).any():
-        return {}
+def _fit_head(
+    job: TrainJob, engine: Engine, vae: DensityVAE, seen: _Seen, standing: Sequence[Crystal]
+) -> dict[str, float]:
+    """The head alone, last: its input stands still by then, and it sees each crystal often in the time of one map."""
+    labels = job.labels[seen.rows]
+    edges = np.array([standing[row].volume_ang3 ** (1 / 3) for row in seen.rows])
     steps = int(np.clip(HEAD_PASSES * len(labels) // HEAD_BATCH, HEAD_PASSES, HEAD_MOST_STEPS))
-    batches = head_batches(
-        posterior.mean, posterior.log_variance, labels, vae.config, HEAD_BATCH, steps, job.seed, engine.share
-    )
+    batches = head_batches(seen.facts, labels, edges, vae.config, HEAD_BATCH, steps, job.seed, engine.share)
     parts = engine.minimise("head", vae.head_loss, vae.head.trainable_variables, batches, steps, HEAD_RATE)
     return {"head_loss": parts["loss"]}
 

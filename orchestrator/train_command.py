@@ -26,7 +26,7 @@ from orchestrator.train_inputs import (
     read_inputs,
     training_part,
 )
-from orchestrator.train_job import BATCH, NETWORKS, FittedNetwork, NetworkName, TrainJob
+from orchestrator.train_job import BATCH, HEAD_BATCH, NETWORKS, FittedNetwork, NetworkName, TrainJob
 
 RECORD = "corpus.json"
 PROGRESS = "progress.jsonl"
@@ -93,9 +93,14 @@ def make_jobs(request: TrainRequest, inputs: Inputs) -> Jobs:
     return jobs
 
 
+STAGES = {"head": "vae", "tuning": "unet"}
+"""Stages of a training that report under a name of their own, and the network that they belong to."""
+
+
 def crystals_in_step(request: TrainRequest, network: str) -> int:
     """Crystals in an optimiser step, over all workers."""
-    return int(_settings(request, "batch").get(network, BATCH[network]))
+    owner = STAGES.get(network, network)
+    return int(_settings(request, "batch").get(owner, BATCH[owner])) if network != "head" else HEAD_BATCH
 
 
 def _job(request: TrainRequest, part: Corpus, networks: list[NetworkName]) -> TrainJob:
@@ -141,7 +146,7 @@ def _prepare_folder(request: TrainRequest, inputs: Inputs, finished: tuple[Netwo
             shutil.rmtree(request.folder / network, ignore_errors=True)
     progress = request.folder / PROGRESS
     again = set(request.networks) - set(finished)
-    kept = [line for line in read_progress(progress) if line["network"] not in again]
+    kept = [line for line in read_progress(progress) if STAGES.get(line["network"], line["network"]) not in again]
     progress.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
     if inputs.maps is not None:  # what is new, and bases to generate from: `crystalloop generate` asks for it
         save_corpus(request.folder / NAME, training_part(inputs.maps, request.limit, request.seed))

@@ -13,6 +13,7 @@ from models.batches import (
     decoded_batches,
     draw_maps,
     elements_present,
+    head_batches,
     row_batches,
     translate,
     turn,
@@ -94,11 +95,15 @@ def test_the_same_seed_gives_the_same_batches_and_another_one_others(kind):
 
 def test_properties_are_standardised_and_masked_where_they_are_not_known():
     scale = (0.5,) + (0.0,) * 7
-    batch = next(vae_batch(property_mean=(-1.0,) + (0.0,) * 7, property_scale=scale))
+    config = tiny_vae(property_mean=(-1.0,) + (0.0,) * 7, property_scale=scale, a_ang=4.0).config
+    facts, labels = np.arange(36, dtype=np.float32).reshape(12, 3), e_f_labels(12, known=8)
+    batch = next(head_batches(facts, labels, np.full(12, 4.0 * np.exp(0.25)), config, 12, 1, 0, Share()))
     assert batch["known"][:, 0].sum() == 8
-    assert not batch["known"][:, 1:].any()
+    assert not batch["known"][:, 1:8].any()
     shown = batch["targets"][batch["known"][:, 0] > 0, 0]
-    np.testing.assert_allclose(sorted(shown * 0.5 - 1.0), sorted(e_f_labels(12, known=8)[:8, 0]), rtol=1e-5)
+    np.testing.assert_allclose(sorted(shown * 0.5 - 1.0), sorted(labels[:8, 0]), rtol=1e-5)
+    np.testing.assert_allclose(batch["targets"][:, 8], 1.0, rtol=1e-5)
+    assert batch["known"][:, 8].all()
 
 
 def test_a_turned_crystal_is_the_same_crystal_elsewhere():

@@ -50,6 +50,9 @@ class PerfectVAE:
     codes: bool = True
     config: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(n=FINE.n))
 
+    def edges(self, latent):
+        return lattices_of(self.crystals)[:, 0, 0]
+
     def decode(self, latent, condition):
         maps = draw_maps(self.crystals, FINE)
         maps[..., 4:] *= self.codes

@@ -46,6 +46,9 @@ class PerfectVAE:
         number = np.where(distance.min(axis=1) < 1e-5, distance.argmin(axis=1), -1)
         return number[:, None].astype(np.float32), np.zeros((len(maps), 1), np.float32)
 
+    def edges(self, latent):
+        return lattices_of([CRYSTALS[max(int(number), 0)] for number in latent[:, 0]])[:, 0, 0]
+
     def decode(self, latent, condition):
         numbers = latent[:, 0].astype(int)
         crystals = [CRYSTALS[max(number, 0)] for number in numbers]

@@ -174,7 +174,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts():
     parts = loss_parts(vae, batch, unet)
     weighted = c.density_weight * parts["density"] + c.coordinate_weight * parts["coordinates"]
     weighted += float(batch["beta"]) * parts["kl"] + c.alpha * parts["features"]
-    weighted += c.code_weight * parts["codes"] + c.property_weight * parts["properties"]
+    weighted += c.code_weight * parts["codes"]
     assert parts["loss"] == pytest.approx(weighted + c.composition_weight * parts["elements"], rel=1e-4)
     assert parts["kl"] >= 0
 
