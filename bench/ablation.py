@@ -36,7 +36,7 @@ PAPER = {
     "DFC, s = 1": {"mse": 0.013, "recall": 0.55, "emd_ang": 0.112, "dn_sites": 0.25},
     "DFC, s = r": {"mse": 0.013, "recall": 0.87, "emd_ang": 0.090, "dn_sites": 0.198},
 }
-DENSITY_ALONE = {
+DENSITY_ALONE: dict[str, dict[str, Any]] = {
     "unet": {"codes": False},
     "vae": {"codes": False, "frame": False, "rank": 0, "latent": 64, "hidden": 128, "feature_share": 1.0},
 }
@@ -103,13 +103,13 @@ def judged(folder: Path, held: Corpus, voxels: VoxelConfig) -> dict[str, float]:
 
     vae, unet = load(folder / "vae", DensityVAE), load(folder / "unet", UNet)
     trips = list(round_trip(vae, unet, held.crystals, held.labels[:, 0], GenerateConfig(voxels=voxels)))
-    read = [trip for trip in trips if trip.raw is not None]
+    read = [(trip.true, trip.raw) for trip in trips if trip.raw is not None]
     voxels_seen = sum((trip.voxels for trip in trips), VoxelTally())
     return {
         "mse": float(np.mean([trip.errors.compressed for trip in trips])),
         "recall": float(voxels_seen.recall),
-        "emd_ang": float(np.mean([emd_ang(trip.true, trip.raw) for trip in read])) if read else float("nan"),
-        "dn_sites": float(np.mean([abs(len(trip.true) - len(trip.raw)) for trip in read])) if read else float("nan"),
+        "emd_ang": float(np.mean([emd_ang(*pair) for pair in read])) if read else float("nan"),
+        "dn_sites": float(np.mean([abs(len(true) - len(raw)) for true, raw in read])) if read else float("nan"),
         "failures": float(len(trips) - len(read)),
     }
 

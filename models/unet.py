@@ -17,6 +17,9 @@ from models.element_code import CODES, element_codes
 from models.elements import ionic_radii_ang
 from models.voxels import VoxelConfig
 
+LEAST_OCCUPANCY = 0.2
+"""Voxels that are less likely an atom's are background in the species map. At 16^3 every third voxel of an atom lies on
+its border: one half would miss many, and what is missed costs an atom, what is too much a voxel."""
 _FAINT = 0.03  # length of a code below which its direction is noise: a decoded map's errors are about 0.01
 _SHARPNESS = 8.0  # of the first guess: two codes differ by at least 0.85, so the wrong one starts below exp(-2.9)
 
@@ -246,7 +249,7 @@ def segment(unet: UNet, maps: Floats, allowed: Sequence[int] | None = None, batc
         out = unet.model(maps[start : start + batch], training=False)
         occupancy.append(ops.convert_to_numpy(ops.sigmoid(out["occupancy"])))
         named = ops.convert_to_numpy(ops.argmax(out["species"] + mask, axis=-1)).astype(np.int16)
-        species.append(np.where(occupancy[-1] >= 0.5, named, 0).astype(np.int16))
+        species.append(np.where(occupancy[-1] >= LEAST_OCCUPANCY, named, 0).astype(np.int16))
     shape = maps.shape[:4]
     return Segmentation(
         np.concatenate(species) if species else np.zeros(shape, np.int16),

@@ -144,8 +144,8 @@ class DensityVAE:
 
     @property
     def trainable(self) -> list[Any]:
-        """Variables that training changes."""
-        return [variable for model in (self.encoder, self.decoder, self.head) for variable in model.trainable_variables]
+        """Variables that training changes; the head has a training of its own."""
+        return [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
 
     @property
     def prior(self) -> Mixture:
@@ -412,8 +412,7 @@ def _mirrored(hidden: Tensor, channels: int, config: VAEConfig) -> Tensor:
 def build_head(config: VAEConfig) -> keras.Model:
     """What a latent's crystal is made of, [b, latent] -> the eight properties, standardised, and a lattice number: [b, 9]."""
     facts = keras.Input((config.latent,), name="facts")
-    x = layers.Dropout(0.05)(facts)
-    x = layers.LeakyReLU(0.2)(layers.Dense(2 * config.hidden, name="head_hidden")(x))
+    x = layers.LeakyReLU(0.2)(layers.Dense(2 * config.hidden, name="head_hidden")(facts))
     x = x + layers.LeakyReLU(0.2)(layers.Dense(2 * config.hidden, name="head_hidden2")(x))
     out = layers.Dense(len(PROPERTIES) + 1, kernel_initializer="zeros", name="properties")(x)
     return keras.Model(facts, out, name="head")

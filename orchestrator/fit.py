@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from orchestrator.fitting import (
     rate_of,
     save_fitted,
 )
-from orchestrator.train_job import FittedNetwork, NetworkName, TrainJob
+from orchestrator.train_job import UNTUNED, FittedNetwork, NetworkName, TrainJob
 
 
 def fit_unet(job: TrainJob, engine: Engine) -> FittedNetwork:
@@ -30,6 +31,8 @@ def fit_unet(job: TrainJob, engine: Engine) -> FittedNetwork:
     with engine.begin(job.seed):
         config = UNetConfig(**config_fields(UNetConfig.preset(job.preset, job.voxels.n), job, "unet"))
         unet, warm = from_parent(job, "unet", UNet, config)
+    if engine.share.rank == 0:
+        shutil.rmtree(job.folder / UNTUNED, ignore_errors=True)
     steps = job.steps_of("unet", warm)
     batches = unet_batches(job.crystals, job.voxels, config, batch_of(job, "unet"), steps, job.seed, engine.share)
     metrics = engine.minimise("unet", unet.compute_loss, unet.trainable, batches, steps, rate_of(job, "unet"))

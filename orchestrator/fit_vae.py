@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from models.properties import E_F, PROPERTIES
 from models.unet import UNet
 from models.vae import DensityVAE, VAEConfig, decile_edges
 from orchestrator.fitting import Engine, batch_of, config_fields, from_parent, rate_of, save_fitted
-from orchestrator.train_job import HEAD_BATCH, FittedNetwork, TrainJob
+from orchestrator.train_job import HEAD_BATCH, UNTUNED, FittedNetwork, TrainJob
 
 MOST_FOR_PRIOR = 10_000
 HEAD_PASSES, HEAD_MOST_STEPS, HEAD_RATE = 100, 8_000, 2e-3
@@ -37,7 +39,7 @@ def fit_vae(job: TrainJob, engine: Engine, unet: UNet | None = None) -> FittedNe
     standing = [canonical_origin(crystal) for crystal in job.crystals]
     with engine.begin(job.seed + 1):
         vae, warm = from_parent(job, "vae", DensityVAE, _vae_config(job))
-        frozen = unet or load(job.folder / "unet", UNet, n=vae.config.n)
+        frozen = unet or load(_true_maps_unet(job.folder), UNet, n=vae.config.n)
     if not warm:
         rows = np.random.default_rng([job.seed, 5]).permutation(len(standing))[:MOST_CRYSTALS]
         vae.start_frame(draw_maps([standing[row] for row in sorted(rows)], job.voxels))
@@ -51,7 +53,7 @@ def fit_vae(job: TrainJob, engine: Engine, unet: UNet | None = None) -> FittedNe
     metrics |= _fit_head(job, engine, vae, seen, standing) | _reconstruction(job, vae, standing)
     saved = save_fitted(job, engine, vae, metrics, len(job.crystals), started, warm)
     if unet is None:
-        _tune_unet(job, engine, frozen, vae, standing)
+        _tune_unet(job, engine, frozen, vae, standing, warm)
     return saved
 
 
@@ -104,10 +106,17 @@ def _fit_head(
     return {"head_loss": parts["loss"]}
 
 
-def _tune_unet(job: TrainJob, engine: Engine, unet: UNet, vae: DensityVAE, standing: Sequence[Crystal]) -> None:
+def _true_maps_unet(folder: Path) -> Path:
+    """The UNet before it was tuned, where it was: a VAE that is trained again meets the same one."""
+    return folder / UNTUNED if (folder / UNTUNED).exists() else folder / "unet"
+
+
+def _tune_unet(
+    job: TrainJob, engine: Engine, unet: UNet, vae: DensityVAE, standing: Sequence[Crystal], warm: bool
+) -> None:
     """Go on with the UNet, on decoded maps in turn with true ones: it is used on what the VAE makes (science.md, row 10)."""
     started, card = time.monotonic(), read_card(job.folder / "unet")
-    steps, batch = max(1, round(TUNING * job.steps_of("unet", warm=False))), batch_of(job, "unet")
+    steps, batch = max(1, round(TUNING * job.steps_of("unet", warm))), batch_of(job, "unet")
     e_f = job.labels[:, PROPERTIES.index(E_F)]
     true = unet_batches(job.crystals, job.voxels, unet.config, batch, steps, job.seed + 7, engine.share)
     made = decoded_batches(standing, e_f, vae, job.voxels, unet.config, batch, steps, job.seed + 8, engine.share)
@@ -116,6 +125,11 @@ def _tune_unet(job: TrainJob, engine: Engine, unet: UNet, vae: DensityVAE, stand
         "tuning", unet.compute_loss, unet.trainable, turns, 2 * steps, rate_of(job, "unet") * TUNING_RATE
     )
     if engine.share.rank == 0:
+        if not (job.folder / UNTUNED).exists():
+            draft = job.folder / f".{UNTUNED}.part"
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(job.folder / "unet", draft)
+            draft.rename(job.folder / UNTUNED)
         seconds, notes = (
             card.train_s + time.monotonic() - started,
             card.notes | {"tuned": read_card(job.folder / "vae").digest},

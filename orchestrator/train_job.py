@@ -25,6 +25,8 @@ EPOCHS: Mapping[str, int] = {"unet": 3, "vae": 6, "cgcnn": 40}
 """Fewest times that each crystal is seen; with many crystals this decides. The paper has 50 for UNet and VAE,
 which here start from the element codes and from the maps' principal components."""
 BATCH: Mapping[str, int] = {"unet": 16, "vae": 32, "cgcnn": 128}
+UNTUNED = "unet-on-true-maps"
+"""Folder of the UNet as it was before its tuning on decoded maps."""
 HEAD_BATCH = 128
 """Of the VAE's property head, whose samples are latents."""
 LEARNING_RATE: Mapping[str, float] = {"unet": 5e-3, "vae": 1e-3, "cgcnn": 3e-3}
