@@ -173,7 +173,7 @@ def draw_around(
     scale: float,
     wanted: Sequence[Range] = (),
 ) -> Draws:
-    """Draw z ~ N(mu_base, scale^2) under the base's decile, going through the bases in turn.
+    """Draw z round mu_base under the base's decile, going through the bases in turn.
 
     Args:
         vae: encodes the bases.
@@ -181,7 +181,8 @@ def draw_around(
         count: how many.
         bases: compounds to start from.
         voxels: the grid.
-        scale: a standard deviation (the paper's "variance 0.5" is one in its code).
+        scale: of the spread, in standard deviations of the base's component of the prior (the paper draws from
+            N(mu, scale^2) in the frame of its prior N(0, I); its "variance 0.5" is a standard deviation in its code).
         wanted: ranges of properties that every draw shall meet.
     """
     mean, condition = encode_bases(vae, bases, voxels)
@@ -192,13 +193,20 @@ def draw_around(
 
 
 def _near(vae: DensityVAE, rng: np.random.Generator, centres: Floats, scale: float, wanted: Sequence[Range]) -> Floats:
-    """Z ~ N(centre, scale^2) for each centre [b, latent], among a pool where something is wanted."""
-    size, rows = POOL if wanted else 1, iter(centres)
+    """Latents round each centre [b, latent], spread as its component of the prior is, among a pool where something is wanted.
+
+    Equal noise in all directions would leave what crystals of the centre's kind have in common.
+    """
+    size, start, prior = POOL if wanted else 1, 0, vae.prior
+    component = prior.likeliest(centres)
 
     def pools(some: int) -> Floats:
-        middle = np.array([next(rows) for _ in range(some)])[:, None]
-        noise = rng.standard_normal((some, size, centres.shape[1])).astype(np.float32)
-        return np.asarray(middle + np.float32(scale) * noise, np.float32)
+        nonlocal start
+        rows = slice(start, start + some)
+        start += some
+        noise = rng.standard_normal((some, size, centres.shape[1]))
+        spread = np.einsum("bij,bpj->bpi", prior.roots[component[rows]], noise)
+        return np.asarray(centres[rows, None] + scale * spread, np.float32)
 
     return wanted_latents(vae, pools, [list(wanted)] * len(centres))
 

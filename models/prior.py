@@ -36,6 +36,10 @@ class Mixture:
         drawn = self.means[which] + np.einsum("bij,bj->bi", self.roots[which], noise)
         return np.asarray(drawn, np.float32)
 
+    def likeliest(self, latent: NDArray[np.floating]) -> NDArray[np.intp]:
+        """The component that most likely made each latent vector [b, d]: [b]."""
+        return np.asarray(self._log_parts(np.asarray(latent, np.float64)).argmax(axis=1), np.intp)
+
     def log_density(self, latent: NDArray[np.floating]) -> Doubles:
         """Natural logarithm of the density at latent vectors [b, d]: [b]."""
         return _log_sum(self._log_parts(np.asarray(latent, np.float64)))
