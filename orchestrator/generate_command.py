@@ -184,14 +184,20 @@ def draw(
     """Latents and their conditions. The one place that knows how a target conditions the VAE."""
     from models.conditioning import Range
     from models.generate import draw_around, draw_between, draw_random
+    from models.vae import DECILES
 
     vae, voxels = networks.vae, networks.voxels
     ranges = [Range(one.property, one.low, one.high) for one in request.wanted]
+    deciles = wanted_deciles(vae, request.wanted)
     if request.mode == "random":
-        return draw_random(vae, rng, count, wanted_deciles(vae, request.wanted), ranges)
+        return draw_random(vae, rng, count, deciles, ranges)
     if request.mode == "around":
-        return draw_around(vae, rng, count, bases, voxels, request.scale, ranges)
-    return draw_between(vae, rng, count, bases, voxels, request.scale / 2, ranges)
+        draws = draw_around(vae, rng, count, bases, voxels, request.scale, ranges)
+    else:
+        draws = draw_between(vae, rng, count, bases, voxels, request.scale / 2, ranges)
+    if deciles is None:
+        return draws
+    return replace(draws, condition=np.eye(DECILES, dtype=np.float32)[np.resize(deciles, count)])
 
 
 def wanted_deciles(vae: DensityVAE, wanted: Sequence[Wanted]) -> list[int] | None:
