@@ -41,7 +41,7 @@ def test_one_worker_trains_what_this_process_would(tmp_path):
     job = tiny_job(tmp_path / "ray", steps=SHORT, progress=tmp_path / "p")
     outcome = fit_networks(job, TrainResources(num_workers=1))
     assert list(outcome.networks) == list(NETWORKS)
-    assert {line["network"] for line in read_progress(tmp_path / "p")} == set(NETWORKS)
+    assert {line["network"] for line in read_progress(tmp_path / "p")} == {*NETWORKS, "head", "tuning"}
     assert 0 < outcome.step_s < outcome.wall_s
     assert not (job.folder / "ray").exists()
     here = fit_networks(
