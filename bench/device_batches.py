@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batches import Batch, _standardised, canonical_origin, class_counts, elements_present
+from models.batches import Batch, canonical_origin, class_counts, elements_present, head_targets
 from models.channels import CLASSES, COORDINATE_SCALE_ANG, REFERENCE_DENSITY
 from models.crystal import Crystal, are_orthogonal
 from models.element_code import element_codes
@@ -193,9 +193,8 @@ def vae_data(
     """As `models.batches.vae_batches`: canonical origins, conditions left out now and then, beta growing."""
     atoms = atoms_of([canonical_origin(crystal) for crystal in crystals], voxels)
     how = Drawing.of(atoms, voxels)
-    targets, known = _standardised(labels, config)
     condition = decile_one_hot(labels[:, PROPERTIES.index(E_F)], config.decile_edges_ev)
-    more = {"condition": condition, "elements": elements_present(crystals), "targets": targets, "known": known}
+    more = {"condition": condition, "elements": elements_present(crystals)}
     warm = max(1.0, config.warm_up * steps)
 
     def recipe(data: Arrays, rows: jax.Array, key: jax.Array, step: jax.Array) -> Arrays:
@@ -213,20 +212,14 @@ def vae_data(
 
 
 def head_data(
-    mean: NDArray[np.floating],
-    log_variance: NDArray[np.floating],
-    labels: NDArray[np.floating],
-    config: VAEConfig,
+    facts: NDArray[np.floating], labels: NDArray[np.floating], edges_ang: NDArray[np.floating], config: VAEConfig
 ) -> DeviceData:
-    """As `models.batches.head_batches`: latents drawn anew from the posteriors, and their labels."""
-    targets, known = _standardised(labels, config)
-    width = np.exp(0.5 * log_variance)
-    arrays = {"mean": mean, "width": width, "targets": targets, "known": known}
+    """As `models.batches.head_batches`: what crystals are made of, their labels and edges."""
+    targets, known = head_targets(labels, edges_ang, config)
+    arrays = {"facts": facts, "targets": targets, "known": known}
 
     def recipe(data: Arrays, rows: jax.Array, key: jax.Array, step: jax.Array) -> Arrays:
-        noise = jax.random.normal(key, (len(rows), config.latent))
-        latent = data["mean"][rows] + data["width"][rows] * noise
-        return {"latent": latent, "targets": data["targets"][rows], "known": data["known"][rows]}
+        return {name: data[name][rows] for name in arrays}
 
     return DeviceData({name: jnp.asarray(array) for name, array in arrays.items()}, recipe)
 

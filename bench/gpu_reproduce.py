@@ -130,13 +130,14 @@ def train_vae(
     trained = {id(variable) for variable in vae.trainable}
     frozen = [variable for variable in still if id(variable) not in trained]
     done = fit(loss, vae.trainable, data, len(crystals), batch, steps, args.vae_rate, seconds, state, args.seed, frozen)
-    mean, log_variance = posteriors(vae, standing, labels[:, PROPERTIES.index(E_F)], voxels)
+    mean, log_variance, facts = posteriors(vae, standing, labels[:, PROPERTIES.index(E_F)], voxels)
     prior = vae.fit_prior_to(mean, log_variance, np.random.default_rng([args.seed, 9]))
+    edges = np.array([crystal.volume_ang3 ** (1 / 3) for crystal in standing])
     fresh = args.out / f"head-state-{done.step}"
     head = fit(
         vae.head_loss,
         vae.head.trainable_variables,
-        head_data(mean, log_variance, labels, vae.config),
+        head_data(facts, labels, edges, vae.config),
         len(mean),
         min(128, len(mean)),
         steps_of(args.head_passes, len(mean), 128),
@@ -155,16 +156,17 @@ def train_vae(
 
 def posteriors(
     vae: DensityVAE, standing: Sequence[Crystal], e_f_ev: NDArray[np.float64], voxels: VoxelConfig
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and log variance [c, latent] of crystals in their canonical origin, a few maps at a time."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Mean, log variance and the head's facts [c, latent] of crystals in their canonical origin, a few maps at a time."""
     from models.batches import draw_maps
 
     parts = []
     for start in range(0, len(standing), 64):
         some = slice(start, start + 64)
-        parts.append(vae.encode(draw_maps(standing[some], voxels), vae.condition(e_f_ev[some])))
-    mean, log_variance = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
-    return mean, log_variance
+        maps, condition = draw_maps(standing[some], voxels), vae.condition(e_f_ev[some])
+        parts.append((*vae.encode(maps, condition), vae.facts_of_maps(maps, condition)))
+    mean, log_variance, facts = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    return mean, log_variance, facts
 
 
 def vae_config(args: argparse.Namespace, crystals: Sequence[Crystal], labels: NDArray[np.float64]) -> VAEConfig:

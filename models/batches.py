@@ -173,14 +173,21 @@ def head_batches(
         seed: of the order.
         share: the part that this worker computes.
     """
+    targets, known = head_targets(labels, edges_ang, config)
+    for _, rows in row_batches(len(facts), min(batch, len(facts)), steps, seed, share):
+        yield {"facts": facts[rows], "targets": targets[rows], "known": known[rows]}
+
+
+def head_targets(
+    labels: NDArray[np.floating], edges_ang: NDArray[np.floating], config: VAEConfig
+) -> tuple[Floats, Floats]:
+    """Standardised labels [c, 8] (0 where missing) and the lattice number of edges [c]; and 1 where known: [c, 9] each."""
     scale = np.array(config.property_scale)
     known = np.isfinite(labels) & (scale > 0)
     targets = np.where(known, (labels - np.array(config.property_mean)) / np.where(scale > 0, scale, 1.0), 0.0)
     lattice = np.log(edges_ang / config.a_ang)[:, None] / SPREAD
-    targets = np.concatenate([targets, lattice], axis=1).astype(np.float32)
-    known = np.concatenate([known, np.ones((len(known), 1), bool)], axis=1).astype(np.float32)
-    for _, rows in row_batches(len(facts), min(batch, len(facts)), steps, seed, share):
-        yield {"facts": facts[rows], "targets": targets[rows], "known": known[rows]}
+    known = np.concatenate([known, np.ones((len(known), 1), bool)], axis=1)
+    return np.concatenate([targets, lattice], axis=1).astype(np.float32), known.astype(np.float32)
 
 
 def elements_present(crystals: Sequence[Crystal]) -> Floats:
