@@ -10,7 +10,7 @@ from tiny_networks import VOXELS, N, salts, scrambled, tiny_unet
 from models.batches import Share, draw_maps, unet_batches
 from models.blocks import count_weights
 from models.channels import CLASSES
-from models.unet import UNetConfig, build_unet, segment, voxel_weights
+from models.unet import LEAST_OCCUPANCY, UNetConfig, build_unet, segment, voxel_weights
 from models.voxels import voxelize_batch
 
 
@@ -70,7 +70,7 @@ def test_only_allowed_species_are_named():
     assert {0} < set(np.unique(bound.species)) <= {0, 11, 17}
     assert not set(np.unique(free.species)) <= {0, 11, 17}
     np.testing.assert_array_equal(bound.occupancy, free.occupancy)
-    np.testing.assert_array_equal(bound.species > 0, bound.occupancy >= 0.5)
+    np.testing.assert_array_equal(bound.species > 0, bound.occupancy >= LEAST_OCCUPANCY)
 
 
 def test_segmenting_in_parts_and_none_at_all():
