@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from models.batches import Batch, canonical_origin, class_counts, elements_present, head_targets
 from models.channels import CLASSES, COORDINATE_SCALE_ANG, REFERENCE_DENSITY
 from models.crystal import Crystal, are_orthogonal
+from models.deciles import decile_one_hot
 from models.element_code import element_codes
 from models.properties import E_F, PROPERTIES
 from models.unet import UNetConfig, voxel_weights
-from models.vae import VAEConfig, decile_one_hot
+from models.vae_config import VAEConfig
 from models.voxels import VoxelConfig, lattices_of, widths_and_radii_ang
 
 Arrays = dict[str, jax.Array]

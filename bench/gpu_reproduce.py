@@ -35,7 +35,8 @@ from models.voxels import VoxelConfig
 if TYPE_CHECKING:
     from device_batches import DeviceData
 
-    from models.vae import DensityVAE, VAEConfig
+    from models.vae import DensityVAE
+    from models.vae_config import VAEConfig
 
 UNET_SHARE = 0.45  # of the training's time, while the UNet has steps left
 EVALUATION_SHARE = 0.15
@@ -172,7 +173,8 @@ def posteriors(
 def vae_config(args: argparse.Namespace, crystals: Sequence[Crystal], labels: NDArray[np.float64]) -> VAEConfig:
     """The preset with what the training set decides: edge, deciles, scale of the properties."""
     from models.cgcnn import standardise
-    from models.vae import VAEConfig, decile_edges
+    from models.deciles import decile_edges
+    from models.vae_config import VAEConfig
 
     lengths = np.array([crystal.lengths_ang for crystal in crystals])
     mean, scale, counts = standardise(labels)

@@ -26,7 +26,7 @@ from models.batches import Batch, Share, unet_batches, vae_batches
 from models.crystal import Crystal
 from models.properties import PROPERTIES
 from models.unet import UNetConfig
-from models.vae import VAEConfig
+from models.vae_config import VAEConfig
 from models.voxels import VoxelConfig
 
 BATCH = 16

@@ -30,10 +30,12 @@ from models.batches import Batch, Share, unet_batches, vae_batches
 from models.blocks import count_weights
 from models.cgcnn import CGCNN, CGCNNConfig
 from models.crystal import Crystal
+from models.deciles import decile_edges
 from models.graph_batches import cgcnn_batches
 from models.properties import PROPERTIES
 from models.unet import UNet, UNetConfig
-from models.vae import DensityVAE, VAEConfig, decile_edges
+from models.vae import DensityVAE
+from models.vae_config import VAEConfig
 from models.voxels import VoxelConfig
 from orchestrator.train import TensorFlowEngine
 from orchestrator.train_job import BATCH, LEARNING_RATE, NETWORKS

@@ -14,6 +14,7 @@ from models.batches import canonical_origin, draw_maps
 from models.channels import Floats, expand
 from models.conditioning import POOL, Range, decile_range, wanted_latents
 from models.crystal import Crystal, InvalidCrystal
+from models.deciles import DECILES
 from models.peaks import PeakConfig, crystal_from_codes
 from models.reconstruct import (
     ReconstructConfig,
@@ -24,7 +25,7 @@ from models.reconstruct import (
 )
 from models.segmentation import SegmentConfig
 from models.unet import Segmentation, UNet, segment
-from models.vae import DECILES, Decoded, DensityVAE
+from models.vae import Decoded, DensityVAE
 from models.voxels import VoxelConfig
 
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from models.batches import canonical_origin, draw_maps
 from models.channels import COORDINATE_SCALE_ANG, Floats, expand
 from models.crystal import Crystal, InvalidCrystal
+from models.deciles import DECILES
 from models.generate import Draws, GenerateConfig, Kind, Proposal, draw_random, propose, read_crystal
 from models.metrics import VoxelTally, tally_voxels
 from models.reconstruct import ReconstructionError, symmetrise
 from models.unet import Segmentation, UNet, segment
-from models.vae import DECILES, Decoded, DensityVAE
+from models.vae import Decoded, DensityVAE
 from models.voxels import VoxelConfig, lattice_from_coordinates, voxelize_batch
 
 Species = NDArray[np.int16]

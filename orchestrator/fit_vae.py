@@ -16,10 +16,12 @@ from models.cgcnn import standardise
 from models.channels import Floats
 from models.checkpoint import load, read_card, save
 from models.crystal import Crystal
+from models.deciles import decile_edges
 from models.frame import MOST_CRYSTALS
 from models.properties import E_F, PROPERTIES
 from models.unet import UNet
-from models.vae import DensityVAE, VAEConfig, decile_edges
+from models.vae import DensityVAE
+from models.vae_config import VAEConfig
 from orchestrator.fitting import Engine, batch_of, config_fields, from_parent, rate_of, save_fitted
 from orchestrator.train_job import HEAD_BATCH, UNTUNED, FittedNetwork, TrainJob
 

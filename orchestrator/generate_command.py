@@ -183,8 +183,8 @@ def draw(
 ) -> Draws:
     """Latents and their conditions. The one place that knows how a target conditions the VAE."""
     from models.conditioning import Range
+    from models.deciles import DECILES
     from models.generate import draw_around, draw_between, draw_random
-    from models.vae import DECILES
 
     vae, voxels = networks.vae, networks.voxels
     ranges = [Range(one.property, one.low, one.high) for one in request.wanted]

@@ -213,7 +213,7 @@ def _config(request: TrainRequest, network: NetworkName, n: int) -> Any:  # noqa
     """
     from models.cgcnn import CGCNNConfig
     from models.unet import UNetConfig
-    from models.vae import VAEConfig
+    from models.vae_config import VAEConfig
 
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in request.overrides.get(network, {}).items()}
     if network == "cgcnn":

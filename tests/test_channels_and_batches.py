@@ -22,8 +22,8 @@ from models.batches import (
 )
 from models.channels import CHANNELS, compress, expand, from_channels, to_channels
 from models.crystal import Crystal
+from models.deciles import decile_edges
 from models.prototypes import Prototype
-from models.vae import decile_edges
 from models.voxels import code_batch, coordinates, density_batch, lattice_from_coordinates, lattices_of
 
 

@@ -11,8 +11,9 @@ from tiny_networks import SAVES_WEIGHTS, VOXELS, e_f_labels, salts, scrambled, t
 from models.batches import draw_maps
 from models.cgcnn import CGCNN
 from models.checkpoint import CARD, CheckpointError, load, read_card, save
+from models.deciles import DECILES
 from models.unet import UNet, segment
-from models.vae import DECILES, DensityVAE
+from models.vae import DensityVAE
 
 pytestmark = SAVES_WEIGHTS
 NETWORKS = {"unet": (tiny_unet, UNet), "vae": (tiny_vae, DensityVAE), "cgcnn": (tiny_cgcnn, CGCNN)}

@@ -9,8 +9,10 @@ from tiny_networks import VOXELS, N, e_f_labels, salts, scrambled, tiny_unet, ti
 
 from models.batches import Share, canonical_origin, draw_maps, vae_batches
 from models.crystal import Crystal
+from models.deciles import DECILES, decile_edges, decile_one_hot
 from models.properties import PROPERTIES
-from models.vae import DECILES, VAEConfig, active_units, decile_edges, decile_one_hot, feature_distance
+from models.vae import active_units, feature_distance
+from models.vae_config import VAEConfig
 from models.voxels import coordinates, lattice_from_coordinates, lattices_of
 
 E_F = e_f_labels(12)[:, 0]

@@ -13,7 +13,8 @@ from models.crystal import Crystal
 from models.properties import PROPERTIES
 from models.prototypes import Prototype
 from models.unet import UNet, UNetConfig
-from models.vae import DensityVAE, VAEConfig
+from models.vae import DensityVAE
+from models.vae_config import VAEConfig
 from models.voxels import VoxelConfig
 from orchestrator.train_job import TrainJob
 
