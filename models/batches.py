@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from models.vae_config import VAEConfig
 from models.voxels import VoxelConfig, code_batch, coordinates, density_batch, lattices_of, voxelize_batch
 
 Batch = dict[str, NDArray[np.generic]]
+MapsOf = Callable[[NDArray[np.intp]], Floats]
 
 
 @dataclass(frozen=True)
@@ -63,33 +64,42 @@ def unet_batches(
     steps: int,
     seed: int,
     share: Share,
+    maps_of: MapsOf | None = None,
 ) -> Iterator[Batch]:
-    """Batches for `UNet.compute_loss`: every crystal at a random translation and turn each time it is seen."""
+    """Batches for `UNet.compute_loss`.
+
+    Args:
+        crystals: conventional cells; in their canonical origin where `maps_of` is given.
+        voxels: the grid.
+        config: gives the weights of voxels.
+        batch: crystals in a step over all workers.
+        steps: how many.
+        seed: of order, translations and turns.
+        share: the part that this worker computes.
+        maps_of: maps of the crystals in some rows [b], for example a decoder's (`decoded_maps`). By default true maps,
+            every crystal at a random translation and turn each time it is seen.
+    """
     counts = class_counts(crystals, voxels)
     for step, rows in row_batches(len(crystals), batch, steps, seed, share):
+        if maps_of is not None:
+            yield _voxel_labels(maps_of(rows), [crystals[row] for row in rows], step, voxels, config, counts)
+            continue
         rng = np.random.default_rng([seed, step, share.rank])
         turned = [turn(crystals[row], rng) for row in rows]
         yield _voxel_labels(draw_maps(turned, voxels), turned, step, voxels, config, counts)
 
 
-def decoded_batches(
-    standing: Sequence[Crystal],
-    e_f_ev: NDArray[np.floating],
-    vae: DensityVAE,
-    voxels: VoxelConfig,
-    config: UNetConfig,
-    batch: int,
-    steps: int,
-    seed: int,
-    share: Share,
-) -> Iterator[Batch]:
-    """The same with maps that the VAE makes of crystals in their canonical origin; the labels are the true maps'."""
-    counts = class_counts(standing, voxels)
-    for step, rows in row_batches(len(standing), batch, steps, seed, share):
-        some = [standing[row] for row in rows]
+def decoded_maps(
+    standing: Sequence[Crystal], e_f_ev: NDArray[np.floating], vae: DensityVAE, voxels: VoxelConfig
+) -> MapsOf:
+    """What the VAE makes of crystals in their canonical origin, for `unet_batches`; e_f_ev [c] gives their conditions."""
+
+    def maps_of(rows: NDArray[np.intp]) -> Floats:
         condition = vae.condition(e_f_ev[rows])
-        mean, _ = vae.encode(draw_maps(some, voxels), condition)
-        yield _voxel_labels(vae.decode(mean, condition).maps, some, step, voxels, config, counts)
+        mean, _ = vae.encode(draw_maps([standing[row] for row in rows], voxels), condition)
+        return vae.decode(mean, condition).maps
+
+    return maps_of
 
 
 def _voxel_labels(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batches import canonical_origin, decoded_batches, draw_maps, head_batches, unet_batches, vae_batches
+from models.batches import canonical_origin, decoded_maps, draw_maps, head_batches, unet_batches, vae_batches
 from models.cgcnn import standardise
 from models.channels import Floats
 from models.checkpoint import load, read_card, save
@@ -120,8 +120,9 @@ def _tune_unet(
     started, card = time.monotonic(), read_card(job.folder / "unet")
     steps, batch = max(1, round(TUNING * job.steps_of("unet", warm))), batch_of(job, "unet")
     e_f = job.labels[:, PROPERTIES.index(E_F)]
-    true = unet_batches(job.crystals, job.voxels, unet.config, batch, steps, job.seed + 7, engine.share)
-    made = decoded_batches(standing, e_f, vae, job.voxels, unet.config, batch, steps, job.seed + 8, engine.share)
+    ask, share = (job.voxels, unet.config, batch, steps), engine.share
+    true = unet_batches(job.crystals, *ask, job.seed + 7, share)
+    made = unet_batches(standing, *ask, job.seed + 8, share, decoded_maps(standing, e_f, vae, job.voxels))
     turns = (one for pair in zip(true, made, strict=True) for one in pair)
     metrics = engine.minimise(
         "tuning", unet.compute_loss, unet.trainable, turns, 2 * steps, rate_of(job, "unet") * TUNING_RATE

@@ -10,7 +10,7 @@ from tiny_networks import VOXELS, e_f_labels, salts, tiny_unet, tiny_vae
 from models.batches import (
     Share,
     canonical_origin,
-    decoded_batches,
+    decoded_maps,
     draw_maps,
     elements_present,
     head_batches,
@@ -115,9 +115,10 @@ def test_a_turned_crystal_is_the_same_crystal_elsewhere():
     assert apart[0] == pytest.approx(apart[1])
 
 
-def test_decoded_batches_show_the_decoders_maps_with_the_true_labels():
+def test_decoded_maps_show_the_decoders_maps_with_the_true_labels():
     vae, unet, standing = tiny_vae(), tiny_unet(), [canonical_origin(crystal) for crystal in salts()]
-    batch = next(decoded_batches(standing, e_f_labels(12)[:, 0], vae, VOXELS, unet.config, 4, 1, 0, Share()))
+    maps_of = decoded_maps(standing, e_f_labels(12)[:, 0], vae, VOXELS)
+    batch = next(unet_batches(standing, VOXELS, unet.config, 4, 1, 0, Share(), maps_of))
     assert batch["maps"].shape == (4, 8, 8, 8, CHANNELS)
     assert set(np.unique(batch["species"])) <= {0, *np.concatenate([c.numbers for c in standing]).tolist()}
     assert not any(np.allclose(maps, true) for maps in batch["maps"] for true in draw_maps(standing, VOXELS))

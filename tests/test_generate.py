@@ -13,6 +13,7 @@ from tiny_networks import VOXELS, salts, scrambled, tiny_unet, tiny_vae
 
 from models.batches import canonical_origin, draw_maps, elements_present
 from models.channels import CLASSES
+from models.conditioning import Range
 from models.crystal import Crystal
 from models.generate import (
     Base,
@@ -123,6 +124,17 @@ def test_the_scale_is_the_standard_deviation_round_the_base():
     mean, _ = encode_bases(model, BASES, VOXELS)
     draws = draw_around(model, rng(), 2000, BASES, VOXELS, scale=0.4)
     assert (draws.latent - np.resize(mean, draws.latent.shape)).std() == pytest.approx(0.4, rel=0.05)
+
+
+def test_draws_round_and_between_bases_meet_what_is_wanted_by_the_heads_word():
+    model = vae(property_mean=(-2.0,) + (0.0,) * 7, property_scale=(1.0,) + (0.0,) * 7)
+    free = model.predict(draw_around(model, rng(), 200, BASES[:1], VOXELS, scale=1.0).latent)[:, 0]
+    wanted = [Range("formation_energy_per_atom", *np.quantile(free, [0.1, 0.3]))]
+    around = draw_around(model, rng(1), 40, BASES[:1], VOXELS, 1.0, wanted)
+    met = model.predict(around.latent)[:, 0]
+    assert ((met >= wanted[0].low) & (met <= wanted[0].high)).mean() > 0.95
+    lower = draw_between(model, rng(1), 40, BASES, VOXELS, 1.0, [Range("formation_energy_per_atom", -np.inf, -1e9)])
+    assert model.predict(lower.latent)[:, 0].mean() < free.mean()
 
 
 def test_a_base_of_unknown_energy_has_no_condition():
