@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,12 +22,18 @@ from dft.settings import CODE_VERSION, PwSettings
 __all__ = [
     "NoReference",
     "calculation_key",
+    "energy_scheme",
     "formation_energy_ev_per_atom",
     "reference_settings",
     "reference_structure",
+    "release",
+    "same_scheme",
     "supported_elements",
 ]
 
+_SCHEME = ("ecutwfc_ry", "ecutrho_ry", "kspacing_inv_ang", "smearing", "degauss_ry", "d2")
+"""Settings that shift energies by more than relaxations are converged to. Spin is not among them: it belongs to the
+ground state of each crystal. References have denser k points and are found by their own key."""
 _NONMETALS = frozenset(["B", "C", "Si", "P", "Ge", "As", "Se", "Br", "Sb", "Te", "I", "Sn"])
 
 
@@ -59,8 +66,11 @@ def reference_settings(element: str, settings: PwSettings) -> PwSettings:
     return settings.model_copy(update=changes)
 
 
-def calculation_key(structure: Structure, settings: PwSettings, table: PseudoTable) -> str:
+def calculation_key(structure: Structure, settings: PwSettings, table: PseudoTable, pw_version: str = "") -> str:
     """Digest of what would be computed: equal keys are the same calculation.
+
+    The functional is that of the pseudopotentials, so it enters with their md5. The release of pw.x (6.7, 7.3) enters
+    where it is known: keys of databases that began without it stay as they are.
 
     The crystal enters by what no choice of cell, origin or order of atoms changes: elements, space group, volume per
     atom, and each atom's distances to its nearest shells, all of the symmetrised primitive cell. Limits and corrections
@@ -78,7 +88,36 @@ def calculation_key(structure: Structure, settings: PwSettings, table: PseudoTab
         "volume": _rounded(cell.volume / len(cell), 0.05),
         "shells": _shells(cell),
     }
+    if pw_version:
+        content["pw"] = release(pw_version)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def energy_scheme(settings: PwSettings, table: PseudoTable, pw_version: str) -> str:
+    """Name of the scheme of an energy: two total energies may be subtracted where it is the same, and only there.
+
+    It holds the release of pw.x, the k spacing and the dispersion for people to read, and a digest of these, cutoffs,
+    smearing and the md5 of every pseudopotential of the table. Write it beside the energies of an imported set.
+    """
+    pseudos = {element: entry.md5 for element, entry in table.entries.items()}
+    content = {"code": CODE_VERSION, "pw": release(pw_version), "pseudos": pseudos} | _scheme_fields(settings)
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+    return f"pw{release(pw_version)}-k{settings.kspacing_inv_ang:g}{'-d2' if settings.d2 else ''}-{digest}"
+
+
+def same_scheme(settings: PwSettings, other: PwSettings) -> bool:
+    """Whether crystals computed with either have energies that may be compared, given the same pseudopotentials."""
+    return _scheme_fields(settings) == _scheme_fields(other)
+
+
+def release(pw_version: str) -> str:
+    """Major and minor number of a version as pw.x prints it: 6.7 of 6.7MaX, 7.3 of 7.3.1."""
+    found = re.match(r"\d+\.\d+", pw_version)
+    return found[0] if found else pw_version
+
+
+def _scheme_fields(settings: PwSettings) -> dict[str, object]:
+    return {name: getattr(settings, name) for name in _SCHEME}
 
 
 def _shells(cell: Structure) -> list[list[object]]:

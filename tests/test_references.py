@@ -7,9 +7,12 @@ from dft.preflight import closest_pair, preflight
 from dft.references import (
     NoReference,
     calculation_key,
+    energy_scheme,
     formation_energy_ev_per_atom,
     reference_settings,
     reference_structure,
+    release,
+    same_scheme,
     supported_elements,
 )
 from dft.settings import PwSettings, preset
@@ -100,3 +103,39 @@ def test_limits_and_corrections_do_not_change_the_key(tmp_path):
     table, settings = fake_table(tmp_path), preset("test")
     patient = settings.model_copy(update={"max_seconds": 99, "mixing_beta": 0.2, "max_attempts": 9})
     assert calculation_key(rock_salt(), patient, table) == calculation_key(rock_salt(), settings, table)
+
+
+@pytest.mark.parametrize(("printed", "short"), [("6.7MaX", "6.7"), ("7.3.1", "7.3"), ("7.0", "7.0"), ("", "")])
+def test_the_release_of_a_version_is_its_first_two_numbers(printed, short):
+    assert release(printed) == short
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"d2": True},
+        {"ecutwfc_ry": 90.0},
+        {"ecutrho_ry": 800.0},
+        {"kspacing_inv_ang": 0.3},
+        {"smearing": "fermi-dirac"},
+        {"degauss_ry": 0.01},
+        {"nspin": 2},
+    ],
+)
+def test_the_key_of_a_reference_holds_every_setting_that_shifts_its_energy(tmp_path, change):
+    table, settings = fake_table(tmp_path), preset("fast")
+    changed = settings.model_copy(update=change)
+    assert calculation_key(rock_salt(), changed, table) != calculation_key(rock_salt(), settings, table)
+    spin_only = set(change) == {"nspin"}
+    assert (energy_scheme(changed, table, "6.7") == energy_scheme(settings, table, "6.7")) is spin_only
+    assert same_scheme(changed, settings) is spin_only
+
+
+def test_keys_and_schemes_hold_the_release_of_pw_but_not_its_patch(tmp_path):
+    table, settings = fake_table(tmp_path), preset("fast")
+    keys = [calculation_key(rock_salt(), settings, table, version) for version in ("", "6.7MaX", "7.3", "7.3.1")]
+    assert len(set(keys)) == 3
+    assert keys[2] == keys[3]
+    assert energy_scheme(settings, table, "6.7MaX") == energy_scheme(settings, table, "6.7")
+    assert energy_scheme(settings, table, "7.3") != energy_scheme(settings, table, "6.7")
+    assert energy_scheme(settings, table, "6.7").startswith("pw6.7-k0.45-")
