@@ -11,10 +11,11 @@ from typing import Literal, Protocol
 from pymatgen.core.structure import Structure
 
 from dft.cells import only_volume_is_free, primitive_cell
+from dft.equation_of_state import EquationOfState, Point, PoorFit, fit, in_window, next_volume
 from dft.failures import PwFailure, correct, describe_change, diagnose
 from dft.preflight import preflight
 from dft.pseudos import PseudoTable
-from dft.pw_input import InputError, pw_input_text
+from dft.pw_input import InputError, k_mesh, pw_input_text
 from dft.pw_output import PwOutput, parse_pw_output
 from dft.pw_run import PwRun
 from dft.settings import PwSettings
@@ -22,6 +23,8 @@ from dft.volume import next_volume_ang3
 
 _KILL_AFTER = 1.25
 """Of max_seconds, and a minute: pw.x ends by itself at max_seconds unless it hangs."""
+_SMALL_STEP = 0.03
+"""Of the volume: the k mesh stays what it was."""
 
 
 class Launch(Protocol):
@@ -55,6 +58,8 @@ class Tried:
     last_structure: Structure | None  # of the last complete SCF
     steps: int  # moves of cell and atoms
     following: PwSettings | None  # settings of the next attempt; None at the end
+    first_pressure_kbar: float | None = None  # in the cell that the attempt began with
+    equation: EquationOfState | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ class _Seen:
     steps: int = 0
     cpu_s: float = 0.0
     wall_s: float = 0.0
+    first_pressure_kbar: float | None = None
+    equation: EquationOfState | None = None
 
 
 def make_attempt(bench: Bench, number: int, attempt: int, cell: Structure, settings: PwSettings) -> Tried:
@@ -97,7 +104,7 @@ def make_attempt(bench: Bench, number: int, attempt: int, cell: Structure, setti
         seen = _Seen(*refusal)
     elif settings.vary == "nothing":
         seen = _launch(bench, name, primitive_cell(cell), settings, "scf")
-    elif not (settings.always_vc_relax or settings.damped) and only_volume_is_free(cell):
+    elif settings.follows_the_volume and only_volume_is_free(cell):
         seen = _along_the_volume(bench, name, primitive_cell(cell), settings)
     else:
         seen = _launch(bench, name, primitive_cell(cell), settings, "vc-relax")
@@ -112,7 +119,16 @@ def make_attempt(bench: Bench, number: int, attempt: int, cell: Structure, setti
         wall_s=seen.wall_s,
         folder="" if seen.output is None else name,
     )
-    return Tried(report, seen.failure, seen.output, seen.last_structure, seen.steps, following)
+    return Tried(
+        report,
+        seen.failure,
+        seen.output,
+        seen.last_structure,
+        seen.steps,
+        following,
+        seen.first_pressure_kbar,
+        seen.equation,
+    )
 
 
 def _launch(
@@ -127,32 +143,83 @@ def _launch(
     output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode, ran.timed_out)
     failure = diagnose(output, settings)
     detail = _detail(failure, output)
-    return _Seen(failure, detail, output, output.last_structure, output.steps, ran.cpu_s, ran.wall_s)
+    first = output.cycles[0].pressure_kbar if output.cycles else None
+    return _Seen(failure, detail, output, output.last_structure, output.steps, ran.cpu_s, ran.wall_s, first)
 
 
 def _along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSettings) -> _Seen:
     """Single SCFs until the pressure is within its threshold, each in a subfolder `volume-<k>`."""
-    points: list[tuple[float, float]] = []
+    points: list[Point] = []
     total = _Seen(PwFailure.NSTEP, "the pressure did not come down")
     for k in range(1, settings.nstep + 1):
-        seen = _launch(bench, f"{name}/volume-{k}", cell, settings, "scf")
+        meshed = settings.model_copy(update={"k_mesh": _mesh(cell, settings, points)})
+        seen = _launch(bench, f"{name}/volume-{k}", cell, meshed, "scf")
         total = replace(
             seen,
             last_structure=seen.last_structure or total.last_structure,
             steps=k - 1,
             cpu_s=total.cpu_s + seen.cpu_s,
             wall_s=total.wall_s + seen.wall_s,
+            first_pressure_kbar=seen.first_pressure_kbar if k == 1 else total.first_pressure_kbar,
         )
-        last = None if seen.output is None else seen.output.last
-        if seen.failure is not PwFailure.RESIDUAL_STRESS or last is None or last.pressure_kbar is None:
+        point = _point(cell, seen, meshed)
+        if seen.failure is None and settings.method == "eos" and point is not None:
+            return _with_curve(bench, name, cell, meshed, total, [*points, point])
+        if seen.failure is not PwFailure.RESIDUAL_STRESS or point is None:
             return total
-        points.append((cell.volume, last.pressure_kbar))
+        points.append(point)
         cell = cell.copy()
-        cell.scale_lattice(next_volume_ang3(points, len(cell)))
+        cell.scale_lattice(next_volume_ang3([(at.volume_ang3, at.pressure_kbar) for at in points], len(cell)))
         refusal = preflight(cell)
         if refusal is not None:
-            return replace(total, failure=refusal[0], detail=f"under {last.pressure_kbar:.0f} kbar: {refusal[1]}")
+            return replace(total, failure=refusal[0], detail=f"under {point.pressure_kbar:.0f} kbar: {refusal[1]}")
     return replace(total, failure=PwFailure.NSTEP)
+
+
+def _with_curve(
+    bench: Bench, name: str, cell: Structure, settings: PwSettings, found: _Seen, points: list[Point]
+) -> _Seen:
+    """The relaxation that was found, with the equation of state round it: further SCFs, each in `eos-<k>`.
+
+    A volume that cannot be computed is left out, and without enough of them the relaxation stands without a curve.
+    """
+    centre, failed = cell.volume, list[float]()
+    near = [at for at in in_window(points, centre) if at.mesh == settings.k_mesh]
+    while (volume := next_volume(near, centre, len(cell), failed)) is not None:
+        other = cell.copy()
+        other.scale_lattice(volume)
+        seen = _launch(bench, f"{name}/eos-{len(near) + len(failed) + 1}", other, settings, "scf")
+        found = replace(found, cpu_s=found.cpu_s + seen.cpu_s, wall_s=found.wall_s + seen.wall_s)
+        point = _point(other, seen, settings) if seen.failure in (None, PwFailure.RESIDUAL_STRESS) else None
+        if point is None:
+            failed.append(volume)
+        else:
+            near.append(point)
+    try:
+        equation = fit(near, len(cell))
+    except PoorFit as error:
+        return replace(found, detail=f"{found.detail}; no equation of state: {error}")
+    what = f"B {equation.bulk_modulus_gpa:.1f} GPa from {equation.points} volumes"
+    return replace(found, equation=equation, detail=f"{found.detail}; {what}, rms {equation.rms_mev_per_atom:.3f} meV")
+
+
+def _mesh(cell: Structure, settings: PwSettings, points: list[Point]) -> tuple[int, int, int] | None:
+    """The k mesh of this cell, or that of the last volume after a small step.
+
+    Where the mesh changes with the volume the pressure jumps, and a zero between its two branches is never found.
+    """
+    if settings.gamma_only or settings.k_mesh is not None:
+        return settings.k_mesh
+    if points and abs(cell.volume / points[-1].volume_ang3 - 1) < _SMALL_STEP:
+        return points[-1].mesh
+    return k_mesh(cell, settings.kspacing_inv_ang)
+
+
+def _point(cell: Structure, seen: _Seen, settings: PwSettings) -> Point | None:
+    last = None if seen.output is None else seen.output.last
+    if last is None or last.pressure_kbar is None:
+        return None
+    return Point(cell.volume, last.free_energy_ev, last.pressure_kbar, settings.k_mesh)
 
 
 def _following(failure: PwFailure, seen: _Seen, settings: PwSettings, attempt: int) -> PwSettings | None:

@@ -1,6 +1,6 @@
-"""How far a relaxation moved a crystal: bonds and cell edges, in percent. Pure geometry.
+"""How far a relaxation moved a crystal: bonds, cell edges and volume in percent, symmetry. Pure geometry.
 
-The two figures are those of Table 3 of Court et al. (2020): a good generator proposes what hardly moves.
+Bonds and edges are those of Table 3 of Court et al. (2020): a good generator proposes what hardly moves.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
-from dft.cells import conventional_cell
+from dft.cells import conventional_cell, spacegroup_number
 
 NEAREST_SHELL = 1.15
 """A neighbour within this factor of a site's shortest distance is bonded to it: the first shell of B1, B2, B3,
@@ -24,6 +24,9 @@ class Comparison:
 
     bond_change_percent: float | None
     cell_change_percent: float | None
+    volume_change_percent: float | None = None  # per atom, signed: negative where the crystal shrank
+    spacegroup_before: int | None = None
+    spacegroup_after: int | None = None
 
 
 def compare(generated: Structure, relaxed: Structure) -> Comparison:
@@ -35,13 +38,15 @@ def compare(generated: Structure, relaxed: Structure) -> Comparison:
     before, after = conventional_cell(generated), conventional_cell(relaxed)
     if before.composition.reduced_formula != after.composition.reduced_formula:
         return Comparison(None, None)
+    volume = (after.volume / len(after)) / (before.volume / len(before)) - 1
+    groups = spacegroup_number(generated), spacegroup_number(relaxed)
     edges = np.sort(before.lattice.abc), np.sort(after.lattice.abc)
     # Another centring or a lower symmetry makes another conventional cell: compare edges per formula unit then.
     if len(before) != len(after):
         edges = tuple(np.cbrt([cell.volume / len(cell)]) for cell in (before, after))  # type: ignore[assignment]
     bonds = bond_lengths(before), bond_lengths(after)
     cell = float(np.mean(np.abs(edges[1] / edges[0] - 1)) * 100)
-    return Comparison(_bond_change(*bonds), cell)
+    return Comparison(_bond_change(*bonds), cell, 100 * float(volume), *groups)
 
 
 def bond_lengths(structure: Structure) -> dict[tuple[str, str], NDArray[np.float64]]:

@@ -206,5 +206,5 @@ def _positions_card(structure: Structure) -> str:
 def _k_points_card(structure: Structure, settings: PwSettings) -> str:
     if settings.gamma_only:
         return "K_POINTS gamma"
-    mesh = k_mesh(structure, settings.kspacing_inv_ang)
+    mesh = settings.k_mesh or k_mesh(structure, settings.kspacing_inv_ang)
     return "K_POINTS automatic\n  " + " ".join(map(str, mesh)) + " 0 0 0"

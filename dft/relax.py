@@ -14,13 +14,14 @@ from pathlib import Path
 
 from pymatgen.core.structure import Structure
 
-from dft.attempt import AttemptReport, Bench, Launch, make_attempt
+from dft.attempt import AttemptReport, Bench, Launch, Tried, make_attempt
 from dft.cells import conventional_cell, spacegroup_number
 from dft.compare import Comparison, compare
+from dft.equation_of_state import EquationOfState
 from dft.failures import PwFailure
 from dft.preflight import preflight
 from dft.pseudos import PseudoTable
-from dft.pw_output import PwOutput, parse_pw_output
+from dft.pw_output import parse_pw_output
 from dft.pw_run import STDOUT, run_pw
 from dft.settings import PwSettings
 
@@ -49,6 +50,11 @@ class Relaxed:
     pw_version: str
     pseudos: dict[str, str]  # element -> md5
     attempts: tuple[AttemptReport, ...]
+    dispersion_ev: float | None = None  # what D2 adds to energy_ev, where it was on
+    volume_change_percent: float | None = None  # of the volume per atom, signed, against the crystal as generated
+    spacegroup_before: int | None = None  # of the crystal as generated
+    generated_pressure_kbar: float | None = None  # of the crystal as generated, before anything moved
+    equation: EquationOfState | None = None  # with method eos
 
 
 @dataclass(frozen=True)
@@ -105,17 +111,20 @@ def relax(
     pseudos = table.check(site.specie.symbol for site in structure)
     bench = Bench(folder, table, run, command, now)
     first, reports, steps = _next_number(folder), list[AttemptReport](), 0
+    as_generated: float | None = None
     cell, current = start or structure, settings
     for attempt in count(1):
         tried = make_attempt(bench, first + attempt - 1, attempt, cell, current)
         reports.append(tried.report)
         steps += tried.steps
+        if attempt == 1 and start is None:
+            as_generated = tried.first_pressure_kbar
         cell = tried.last_structure or cell
         log.info("%s attempt %d: %s", folder.name, tried.report.number, tried.report.detail)
         if on_attempt is not None:
             on_attempt(tried.report)
         if tried.failure is None and tried.output is not None:
-            return _relaxed(structure, tried.output, pseudos, steps, tuple(reports))
+            return _relaxed(structure, tried, pseudos, steps, tuple(reports), as_generated)
         if tried.failure is not None and tried.following is None:
             return GaveUp(tried.failure, tried.report.detail, tuple(reports), cell)
         current = tried.following or current
@@ -138,13 +147,15 @@ def _next_number(folder: Path) -> int:
 
 def _relaxed(
     generated: Structure,
-    output: PwOutput,
+    tried: Tried,
     pseudos: dict[str, str],
     steps: int,
     reports: tuple[AttemptReport, ...],
+    generated_pressure_kbar: float | None,
 ) -> Relaxed:
-    last, final = output.last, output.last_structure
-    if last is None or final is None or last.pressure_kbar is None or last.fmax_ev_ang is None:
+    output = tried.output
+    last, final = (None, None) if output is None else (output.last, output.last_structure)
+    if output is None or last is None or final is None or last.pressure_kbar is None or last.fmax_ev_ang is None:
         raise ValueError("diagnose() passed a launch without results")
     conventional = conventional_cell(final)
     change = compare(generated, final)
@@ -165,4 +176,9 @@ def _relaxed(
         pw_version=output.version,
         pseudos=pseudos,
         attempts=reports,
+        dispersion_ev=last.dispersion_ev,
+        volume_change_percent=change.volume_change_percent,
+        spacegroup_before=change.spacegroup_before,
+        generated_pressure_kbar=generated_pressure_kbar,
+        equation=tried.equation,
     )

@@ -65,7 +65,11 @@ class PwSettings(BaseModel):
     cell_factor: Annotated[float, Field(ge=1)] = 2.0
     trust_radius_min_bohr: Positive = 1e-4
     trust_radius_ini_bohr: Positive = 0.5
-    always_vc_relax: bool = False  # also where symmetry leaves only the volume free and single SCFs are cheaper
+    method: Literal["auto", "eos", "vc-relax"] = "auto"
+    """Where symmetry leaves only the volume free: auto follows the pressure to zero with single SCFs, eos computes the
+    equation of state round that volume too, vc-relax does neither. Other cells are always relaxed by vc-relax."""
+    always_vc_relax: bool = False  # the older name of method: vc-relax
+    k_mesh: tuple[int, int, int] | None = None  # kept over a series of volumes; None: from kspacing and the cell
     damped: bool = False  # damped dynamics in place of BFGS
     nosym: bool = False
 
@@ -85,7 +89,18 @@ class PwSettings(BaseModel):
 
         Two settings with equal physics give the same crystal and energy, so a result of one serves the other.
         """
-        return {name: getattr(self, name) for name in _PHYSICS}
+        physics = {name: getattr(self, name) for name in _PHYSICS}
+        # Keys of earlier documents stay what they were.
+        if self.method == "eos":
+            physics["method"] = "eos"  # a result without bulk modulus does not serve
+        if self.k_mesh is not None:
+            physics["k_mesh"] = self.k_mesh
+        return physics
+
+    @property
+    def follows_the_volume(self) -> bool:
+        """Whether cells with only their volume free are computed by single SCFs."""
+        return not (self.method == "vc-relax" or self.always_vc_relax or self.damped)
 
 
 PRESETS: dict[str, PwSettings] = {
