@@ -33,6 +33,7 @@ class Cycle:
     free_energy_ev: float  # F
     forces_ev_ang: Array | None  # [a, 3]
     stress_kbar: Array | None  # [3, 3], positive under compression
+    dispersion_ev: float | None = None  # what D2 adds to the energies; the SCF knows nothing of it
 
     @property
     def pressure_kbar(self) -> float | None:
@@ -158,6 +159,7 @@ def _cycles(before: str, chunks: list[str]) -> tuple[Cycle, ...]:
                     free_energy_ev=free * RYDBERG_EV,
                     forces_ev_ang=_forces(chunk),
                     stress_kbar=_stress(chunk),
+                    dispersion_ev=_dispersion(chunk),
                 )
             )
         structure = _next_structure(chunk, structure)
@@ -192,6 +194,11 @@ def _next_structure(chunk: str, current: Structure | None) -> Structure | None:
     if len(sites) != len(current):
         return current
     return Structure(lattice, [site[0] for site in sites], np.array([site[1:] for site in sites], float))
+
+
+def _dispersion(chunk: str) -> float | None:
+    found = _float(_search(rf"Dispersion Correction\s*=\s*({_NUMBER}) Ry", chunk))
+    return None if found is None else found * RYDBERG_EV
 
 
 def _forces(chunk: str) -> Array | None:
@@ -233,6 +240,7 @@ def _sharpened(cycle: Cycle, output: ET.Element) -> Cycle:
         stress_kbar=_matrix(
             output.findtext("stress"), 2 * RYDBERG_EV / BOHR_ANG**3 * KBAR_PER_EV_ANG3, cycle.stress_kbar
         ),
+        dispersion_ev=cycle.dispersion_ev,
     )
 
 
