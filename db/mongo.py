@@ -21,6 +21,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
 from db.connection import Document, Retry, connect, insert_new, server_name
+from db.imported import ImportedEnergies
 from db.records import (
     Attempt,
     CampaignRecord,
@@ -62,6 +63,7 @@ class MongoStore:
         self._model_versions = database["model_versions"]
         self._rounds = database["rounds"]
         self._retry = Retry(server_name(database.client, database.name), sleep=sleep)
+        self.imported = ImportedEnergies(database["reference_energies"], self._retry)
 
     @classmethod
     def open(cls, uri: str, database: str) -> MongoStore:
@@ -237,10 +239,23 @@ class MongoStore:
         """See Store."""
         return self.matching({"key": key})
 
-    def set_formation_energy(self, candidate_id: str, e_f: float | None, reason: str | None, now: datetime) -> bool:
+    def set_formation_energy(
+        self,
+        candidate_id: str,
+        e_f: float | None,
+        reason: str | None,
+        now: datetime,
+        e_f_without_d2: float | None = None,
+    ) -> bool:
         """See Store."""
-        fields = {"e_f": e_f, "reason": reason}
+        fields = {"e_f": e_f, "reason": reason, "e_f_without_d2": e_f_without_d2}
         return self._move(candidate_id, {"state": str(CandidateState.RELAXED)}, fields, now) is not None
+
+    def set_above_hull(self, candidate_id: str, e_above_hull: float | None, reason: str | None) -> bool:
+        """See Store."""
+        condition = {"_id": candidate_id, "state": str(CandidateState.RELAXED)}
+        update = {"$set": {"e_above_hull": e_above_hull, "hull_reason": reason}}
+        return self._retry(lambda: self._candidates.update_one(condition, update)).matched_count == 1
 
     # Model versions and rounds
 

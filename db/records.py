@@ -160,6 +160,13 @@ class Relaxation(Record):
     wall_s: float
     pw_version: str
     pseudos: dict[str, str]  # element -> md5
+    energy_without_d2_ev: float | None = None  # of the same cell, where D2 was on
+    volume_change_percent: float | None = None  # of the volume per atom, against the generated crystal
+    spacegroup_before: int | None = None  # of the generated crystal
+    generated_pressure_kbar: float | None = None  # in the generated cell
+    bulk_modulus_gpa: float | None = None  # this and the next two where an equation of state was asked for
+    bulk_modulus_prime: float | None = None
+    fit_rms_mev_per_atom: float | None = None
     reused_from: str | None = None  # id of the candidate that was computed, where this result is a copy
 
 
@@ -185,9 +192,24 @@ class Candidate(Record):
     attempts: tuple[Attempt, ...] = ()
     relaxation: Relaxation | None = None
     e_f: float | None = None  # eV/atom, relative to this database's own elemental references
+    e_f_without_d2: float | None = None  # eV/atom, where D2 was on for crystal and references: the same without it
+    e_above_hull: float | None = None  # eV/atom, as of the last look: the hull grows with the database
+    hull_reason: str | None = None  # why e_above_hull is missing
     reason: str | None = None  # why GAVE_UP, or why e_f is missing
     created_at: datetime
     updated_at: datetime
+
+
+class ReferenceEnergy(Record):
+    """An imported total energy, for convex hulls; never a label and never an elemental reference of formation energies."""
+
+    id: str  # "<scheme>/<name>"
+    name: str
+    formula: str
+    energy_per_atom_ev: float
+    scheme: str  # as dft.references.energy_scheme names it
+    source: str  # the file's name
+    created_at: datetime
 
 
 class NetworkRecord(Record):

@@ -98,8 +98,18 @@ class Store(Protocol):
     def with_key(self, key: str) -> tuple[Candidate, ...]:
         """Every candidate with this key, of any campaign and in any state."""
 
-    def set_formation_energy(self, candidate_id: str, e_f: float | None, reason: str | None, now: datetime) -> bool:
+    def set_formation_energy(
+        self,
+        candidate_id: str,
+        e_f: float | None,
+        reason: str | None,
+        now: datetime,
+        e_f_without_d2: float | None = None,
+    ) -> bool:
         """Set e_f (eV/atom) of a RELAXED candidate, or the reason why there is none."""
+
+    def set_above_hull(self, candidate_id: str, e_above_hull: float | None, reason: str | None) -> bool:
+        """Set e_above_hull (eV/atom) of a RELAXED candidate, or the reason why there is none; `updated_at` stays."""
 
     def add_model_version(self, version: ModelVersion) -> ModelVersion:
         """Register a model version, or return the one already stored under its id."""

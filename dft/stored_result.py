@@ -72,6 +72,7 @@ def attempt_of(report: AttemptReport, number: int, worker: str) -> Attempt:
 
 
 def _relaxation(relaxed: Relaxed) -> Relaxation:
+    curve = relaxed.equation
     return Relaxation(
         crystal=CrystalDoc.from_structure(relaxed.structure),
         conventional=CrystalDoc.from_structure(relaxed.conventional),
@@ -89,4 +90,16 @@ def _relaxation(relaxed: Relaxed) -> Relaxation:
         wall_s=relaxed.wall_s,
         pw_version=relaxed.pw_version,
         pseudos=dict(relaxed.pseudos),
+        energy_without_d2_ev=_without(relaxed.energy_ev, relaxed.dispersion_ev),
+        volume_change_percent=relaxed.volume_change_percent,
+        spacegroup_before=relaxed.spacegroup_before,
+        generated_pressure_kbar=relaxed.generated_pressure_kbar,
+        bulk_modulus_gpa=curve and curve.bulk_modulus_gpa,
+        bulk_modulus_prime=curve and curve.bulk_modulus_prime,
+        fit_rms_mev_per_atom=curve and curve.rms_mev_per_atom,
     )
+
+
+def _without(energy_ev: float, dispersion_ev: float | None) -> float | None:
+    """D2 is added after the SCF and does not change it, so one calculation gives both energies of its cell."""
+    return None if dispersion_ev is None else energy_ev - dispersion_ev

@@ -16,8 +16,9 @@ from typing import Any
 from db.mongo import MongoStore
 from db.records import CampaignRecord, CampaignState, Span
 from db.server import Server
-from dft.pseudos import LANTHANIDES, PseudoTable
-from dft.pw_run import require_pw
+from dft.command import check_command, pw_version
+from dft.dispersion import lanthanide_note
+from dft.pseudos import PseudoTable
 from dft.relax_queue import RelaxQueue, open_launchpad
 from orchestrator.cold_start import decorated_pool
 from orchestrator.config import Campaign
@@ -73,14 +74,10 @@ def preflight(campaign: Campaign, tell: Tell) -> tuple[PseudoTable, tuple[KnownC
         PwEnvironmentError, DataError: the first thing that is wrong, with the next move.
     """
     check_networks(campaign)
-    require_pw(campaign.dft.pw_command)
-    _, table = check_dft(campaign)
-    odd = sorted(set(campaign.elements) & LANTHANIDES)
-    if odd:
-        tell(
-            "note",
-            text=f"{', '.join(odd)}: SSSP lanthanides keep f electrons in valence; energies differ from frozen-f data",
-        )
+    check_command(campaign.dft.pw_command)
+    settings, table = check_dft(campaign)
+    if text := lanthanide_note(campaign.elements, settings.d2):
+        tell("note", text=text)
     known, notes = known_crystals(campaign)
     for note in notes:
         tell("note", text=note)
@@ -108,7 +105,7 @@ def build(
         workers=local_workers(campaign, server, campaign.dft.slots),
         proposer=CandidateProposer(campaign, models, runtime),
         trainer=NetworkTrainer(campaign, models, fit_networks, runtime.before_training),
-        energies=Energies(dft_settings(campaign), table),
+        energies=Energies(dft_settings(campaign), table, pw_version(campaign.dft.pw_command)),
         meanwhile=runtime.start,
         now=now,
         sleep=time.sleep,
@@ -138,7 +135,7 @@ def local_workers(campaign: Campaign, server: Server, slots: int) -> LocalWorker
 
 def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None]) -> None:
     """Keep workers for a campaign on this machine until Ctrl-C or SIGTERM."""
-    require_pw(campaign.dft.pw_command)
+    check_command(campaign.dft.pw_command)
     check_dft(campaign)
     server, _ = database(campaign)
     workers = local_workers(campaign, server, slots)

@@ -13,6 +13,7 @@ from dft.references import (
     formation_energy_ev_per_atom,
     reference_settings,
     reference_structure,
+    release,
 )
 from dft.settings import PwSettings
 from orchestrator.screen import Draft
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
 class Energies:
     """Knows the settings and pseudopotentials of one campaign; everything energetic is asked here."""
 
-    def __init__(self, settings: PwSettings, table: PseudoTable) -> None:
+    def __init__(self, settings: PwSettings, table: PseudoTable, pw_version: str = "") -> None:
         self._settings = settings
         self._table = table
+        self._version = pw_version
         self._keys: dict[str, str] = {}
 
     def candidate(self, draft: Draft, campaign: str, round_: int, passed: tuple[str, ...], now: datetime) -> Candidate:
         """The record of a crystal that came through the funnel; the same crystal and settings get the same id."""
-        key = calculation_key(draft.structure, self._settings, self._table)
+        key = calculation_key(draft.structure, self._settings, self._table, self._version)
         predicted = dict(draft.predicted or {})
         return Candidate(
             id=f"{campaign}-{round_}-{draft.formula}-{key[:8]}",
@@ -64,9 +66,12 @@ class Energies:
     def reference_key(self, element: str) -> str:
         """Key of an element's reference under this campaign's settings."""
         if element not in self._keys:
-            settings = reference_settings(element, self._settings)
-            self._keys[element] = calculation_key(reference_structure(element), settings, self._table)
+            self._keys[element] = self._reference_key(element, self._version)
         return self._keys[element]
+
+    def _reference_key(self, element: str, version: str) -> str:
+        settings = reference_settings(element, self._settings)
+        return calculation_key(reference_structure(element), settings, self._table, version)
 
     def formation_energy(
         self, relaxation: Relaxation, find: Callable[[str], Candidate | None]
@@ -77,18 +82,44 @@ class Energies:
             relaxation: a finished relaxation under this campaign's settings.
             find: looks up a RELAXED candidate by calculation key.
         """
-        structure = relaxation.crystal.to_structure()
-        energies: dict[str, float] = {}
-        for element in sorted(structure.symbol_set):
-            found = find(self.reference_key(element))
+        references, reason = self._relaxed_references(relaxation, find)
+        if reason:
+            return None, reason
+        energies = {element: found.energy_per_atom_ev for element, found in references.items()}
+        return formation_energy_ev_per_atom(relaxation.energy_ev, _amounts(relaxation), energies), None
+
+    def formation_energy_without_d2(
+        self, relaxation: Relaxation, find: Callable[[str], Candidate | None]
+    ) -> float | None:
+        """The same cells' formation energy without D2, in eV/atom; None where one of them was computed without it."""
+        references, reason = self._relaxed_references(relaxation, find)
+        without = {element: _per_atom_without_d2(found) for element, found in references.items()}
+        known = {element: energy for element, energy in without.items() if energy is not None}
+        if reason or relaxation.energy_without_d2_ev is None or len(known) < len(without):
+            return None
+        return formation_energy_ev_per_atom(relaxation.energy_without_d2_ev, _amounts(relaxation), known)
+
+    def _relaxed_references(
+        self, relaxation: Relaxation, find: Callable[[str], Candidate | None]
+    ) -> tuple[dict[str, Relaxation], str | None]:
+        """The elemental references of a crystal, or the reason why one of them does not serve."""
+        references: dict[str, Relaxation] = {}
+        for element in sorted(set(relaxation.crystal.species)):
+            # Databases that began before the release of pw.x was part of the key have references without it.
+            found = find(self.reference_key(element)) or find(self._reference_key(element, ""))
             if found is None or found.relaxation is None:
                 return (
-                    None,
+                    {},
                     f"the elemental reference of {element} was not computed; `crystalloop trace` its ref- id says why",
                 )
-            energies[element] = found.relaxation.energy_per_atom_ev
-        amounts = structure.composition.get_el_amt_dict()
-        return formation_energy_ev_per_atom(relaxation.energy_ev, amounts, energies), None
+            theirs, ours = release(found.relaxation.pw_version), release(relaxation.pw_version)
+            if theirs != ours:
+                return {}, (
+                    f"the elemental reference of {element} is of pw.x {theirs} and this crystal of {ours}: energies of two "
+                    "releases are not subtracted; let all workers of a database run the same one"
+                )
+            references[element] = found.relaxation
+        return references, None
 
     def _reference(self, element: str, now: datetime) -> Candidate:
         structure: Structure = reference_structure(element)
@@ -113,3 +144,13 @@ class Energies:
 def _plain(settings: PwSettings) -> dict[str, Any]:
     plain: Mapping[str, Any] = settings.model_dump(mode="json")
     return dict(plain)
+
+
+def _amounts(relaxation: Relaxation) -> dict[str, float]:
+    species = relaxation.crystal.species
+    return {element: float(species.count(element)) for element in set(species)}
+
+
+def _per_atom_without_d2(relaxation: Relaxation) -> float | None:
+    energy_ev = relaxation.energy_without_d2_ev
+    return None if energy_ev is None else energy_ev / len(relaxation.crystal.species)

@@ -198,8 +198,14 @@ class Loop:
         parts = self._parts
         for candidate in parts.store.candidates(self._campaign.name, states=[CandidateState.RELAXED]):
             if candidate.e_f is None and candidate.reason is None and candidate.relaxation is not None:
-                e_f, reason = parts.energies.formation_energy(candidate.relaxation, parts.store.relaxation_by_key)
-                parts.store.set_formation_energy(candidate.id, e_f, reason, parts.now())
+                find = parts.store.relaxation_by_key
+                e_f, reason = parts.energies.formation_energy(candidate.relaxation, find)
+                without = (
+                    parts.energies.formation_energy_without_d2(candidate.relaxation, find)
+                    if candidate.relaxation.energy_without_d2_ev is not None
+                    else None
+                )
+                parts.store.set_formation_energy(candidate.id, e_f, reason, parts.now(), without)
                 parts.tell("settled", candidate=candidate, e_f=e_f, reason=reason)
 
     def _close(self, number: int) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from dft.cost import estimate_cpu_s
-from dft.pseudos import LANTHANIDES, PseudoTable
+from dft.dispersion import lanthanide_note, require_d2
+from dft.pseudos import PseudoTable
 from dft.pw_input import cutoffs_ry
 from dft.references import reference_settings, reference_structure
 from dft.settings import PwSettings, preset
@@ -52,6 +53,8 @@ def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:
     table = PseudoTable.load(campaign.pseudo_folder)
     table.check(campaign.elements)
     cutoffs_ry(campaign.elements, settings, table)
+    if settings.d2:
+        require_d2(campaign.elements)
     for element in campaign.elements:
         reference_structure(element)
     return settings, table
@@ -130,9 +133,8 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     settings, table = check_dft(campaign)
     known, notes = known_crystals(campaign)
     batch = first_batch(campaign, known)
-    odd = sorted(set(campaign.elements) & LANTHANIDES)
-    if odd:
-        notes.append(f"{', '.join(odd)}: SSSP lanthanides keep f electrons in valence")
+    if note := lanthanide_note(campaign.elements, settings.d2):
+        notes.append(note)
 
     def cost(structure: Structure, how: PwSettings = settings) -> float:
         return estimate_cpu_s(structure, how, table)

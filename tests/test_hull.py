@@ -81,6 +81,7 @@ def test_schemes_are_never_mixed():
 
 
 def test_two_crystals_of_one_system_are_each_judged():
-    found = energies_above_hull([entry("a", "LiF", -3.0), entry("b", "MgF2", -4.0)], [*REFERENCES, entry("c", "Li2F", -0.1)])  # fmt: skip
+    wanted = [entry("a", "LiF", -3.0), entry("b", "MgF2", -4.0)]
+    found = energies_above_hull(wanted, [*REFERENCES, entry("c", "Li2F", -0.1)])
     assert found["a"].e_above_hull == 0.0
     assert "sparse hull for F-Mg" in found["b"].reason
