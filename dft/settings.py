@@ -48,6 +48,9 @@ class PwSettings(BaseModel):
     d2: bool = False  # Grimme's D2 dispersion
     nspin: Literal[1, 2] = 1
     starting_magnetization: Annotated[float, Field(ge=-1, le=1)] = 0.5  # of every species, where nspin is 2
+    starting_moments: dict[str, Annotated[float, Field(ge=-20, le=20)]] = Field(default_factory=dict)
+    """Element -> Bohr magnetons per atom to start from, where nspin is 2; in place of starting_magnetization."""
+    magnetic: Literal["off", "auto"] = "off"  # auto: spin-polarised where dft.magnetism knows an element as magnetic
     tot_magnetization: float | None = None  # fixed moment of the cell in Bohr magnetons, for open-shell molecules
     vary: Literal["cell", "nothing"] = "cell"  # "nothing": one SCF at the given geometry
     gamma_only: bool = False  # one k point, for molecules in a box
@@ -55,9 +58,11 @@ class PwSettings(BaseModel):
     # What it may cost.
     max_seconds: Annotated[int, Field(ge=10)] = 3600  # wall time of one launch
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
+    max_cpu_hours: Positive = 24.0  # of one crystal, all launches together; looked at after each of them
 
     # How the same answer is reached; the corrections of dft.failures change these.
     electron_maxstep: Annotated[int, Field(ge=1)] = 100
+    extra_bands: Annotated[float, Field(ge=0, le=10)] = 0.0  # share of the occupied bands, over what pw.x takes by itself
     mixing_beta: Annotated[float, Field(gt=0, le=1)] = 0.7
     mixing_mode: Literal["plain", "TF", "local-TF"] = "plain"
     diagonalization: Literal["david", "cg", "paro"] = "david"
@@ -68,6 +73,11 @@ class PwSettings(BaseModel):
     method: Literal["auto", "eos", "vc-relax"] = "auto"
     """Where symmetry leaves only the volume free: auto follows the pressure to zero with single SCFs, eos computes the
     equation of state round that volume too, vc-relax does neither. Other cells are always relaxed by vc-relax."""
+    start_volume: Literal["given", "radii"] = "given"  # radii: where the closest atoms touch, whatever was given
+    cheap_first: bool = False
+    """Relax with the k points and thresholds of the test preset first; reject by the two limits below, or go on from there."""
+    reject_volume_percent: Positive = 40.0  # change of the volume against the crystal as generated; 12 to 16 % in a
+    reject_above_ev_per_atom: float | None = None  # total energy, say that of the elements and half an eV
     always_vc_relax: bool = False  # the older name of method: vc-relax
     k_mesh: tuple[int, int, int] | None = None  # kept over a series of volumes; None: from kspacing and the cell
     damped: bool = False  # damped dynamics in place of BFGS
@@ -93,9 +103,16 @@ class PwSettings(BaseModel):
         # Keys of earlier documents stay what they were.
         if self.method == "eos":
             physics["method"] = "eos"  # a result without bulk modulus does not serve
+        if self.starting_moments and self.nspin == 2:
+            physics["starting_moments"] = dict(self.starting_moments)
         if self.k_mesh is not None:
             physics["k_mesh"] = self.k_mesh
         return physics
+
+    @property
+    def max_cpu_s(self) -> float:
+        """CPU seconds that one crystal may cost."""
+        return 3600 * self.max_cpu_hours
 
     @property
     def follows_the_volume(self) -> bool:
@@ -111,11 +128,13 @@ PRESETS: dict[str, PwSettings] = {
         forc_conv_thr_ry_bohr=1e-2,
         press_conv_thr_kbar=5.0,
         max_seconds=600,
+        max_cpu_hours=4.0,
+        magnetic="auto",
     ),
     # A screening run: formation energies to some 10 meV/atom.
-    "fast": PwSettings(),
+    "fast": PwSettings(magnetic="auto"),
     # k points, smearing and dispersion of the original study.
-    "paper": PwSettings(kspacing_inv_ang=0.20, degauss_ry=0.01, d2=True, max_seconds=6 * 3600),
+    "paper": PwSettings(kspacing_inv_ang=0.20, degauss_ry=0.01, d2=True, max_seconds=6 * 3600, max_cpu_hours=96.0, magnetic="auto"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Where the pressure of a crystal with only its volume free will vanish: secant steps along an equation of state. Pure.
+"""Which volume to compute: the one that radii suggest, then where the pressure will vanish. Pure.
 
 Rock salt, CsCl, zincblende, cubic perovskites and Heuslers have no other freedom. Three single SCFs, each with its own
 plane waves, then do what a vc-relax needs five for, and none of its ways to fail exists.
@@ -9,10 +9,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pymatgen.core.structure import Structure
+
+from dft.preflight import closest_pair
+
+CONTACT = 0.94
+"""Distance of the closest atoms over the sum of their covalent radii. With it the edges of 721 stable cubic compounds
+(AB, ABX3, Heuslers; Materials Project, PBE) come out 1 % long in the median, 90 % of them between -10 and +9 %. Sums of
+the elements' own volumes give 4 % in the median and know nothing of ions or gases."""
+
 B_PRIME = 4.5
 """Pressure derivative of the bulk modulus; 3.5 to 5.5 for nearly all solids. Murnaghan (1944): with it, P is linear in
 V**-B_PRIME, so that two points give the third nearly exactly."""
 _LARGEST = 0.18  # of ln V, in one step
+
+
+def scaled_by_radii(structure: Structure) -> Structure:
+    """The crystal with the volume at which its closest atoms touch, whatever its own volume is.
+
+    Raises:
+        ValueError: two atoms coincide, or none are within 15 angstrom of each other.
+    """
+    pair = closest_pair(structure, reach_ang=15.0)
+    if pair is None or pair[3] <= 0:
+        raise ValueError("no volume follows from these positions: atoms coincide, or stand alone")
+    scaled = structure.copy()
+    scaled.scale_lattice(structure.volume * (CONTACT / pair[3]) ** 3)
+    return scaled
 
 
 def next_volume_ang3(points: Sequence[tuple[float, float]], atoms: int) -> float:
