@@ -160,6 +160,9 @@ class Relaxation(Record):
     wall_s: float
     pw_version: str
     pseudos: dict[str, str]  # element -> md5
+    code_version: int = 1  # of dft.settings, when it was computed
+    magnetization_bohr: float | None = None  # of the cell; None where it was computed without spin
+    absolute_magnetization_bohr: float | None = None
     energy_without_d2_ev: float | None = None  # of the same cell, where D2 was on
     volume_change_percent: float | None = None  # of the volume per atom, against the generated crystal
     spacegroup_before: int | None = None  # of the generated crystal

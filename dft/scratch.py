@@ -1,21 +1,24 @@
 """Scratch: the wave functions of a launch go to a fast local folder, all else stays where it belongs. No pw.x here.
 
-pw.x writes them below `out` in the folder of the launch; here `out` becomes a link into the scratch folder. What is
-read afterwards (input, stdout, XML) and what a later worker needs after a crash is never on scratch.
+pw.x writes them below `out` in the folder of the launch; here `out` is a link into the scratch folder while pw.x runs.
+What is read afterwards (input, stdout, XML), what a later worker needs after a crash, and what a restart goes on from
+never stays on scratch.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dft.pseudos import PwEnvironmentError
-from dft.pw_input import OUTDIR
-from dft.pw_run import PwRun
+from dft.pw_input import OUTDIR, PREFIX
+from dft.pw_run import XML, PwRun, has_scratch, stopped_cleanly
 
 
 class NoScratch(PwEnvironmentError):
@@ -23,7 +26,7 @@ class NoScratch(PwEnvironmentError):
 
 
 def require_scratch(scratch: Path) -> Path:
-    """The absolute path of a scratch folder that can be written to; made if missing.
+    """The absolute path of a scratch folder that can be written to; made if missing, swept of what dead workers left.
 
     Raises:
         NoScratch: it cannot be made or written to.
@@ -32,6 +35,9 @@ def require_scratch(scratch: Path) -> Path:
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=scratch):
             pass
+        for left in scratch.glob(f"{_prefix()}*"):
+            if not Path("/proc", left.name.removeprefix(_prefix()).split("-")[0]).exists():
+                shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         raise NoScratch(
             f"the scratch folder {scratch} cannot be written to ({error.strerror}): name another"
@@ -47,18 +53,44 @@ def on_scratch(run: Callable[..., PwRun], scratch: Path) -> Callable[..., PwRun]
         scratch: as `require_scratch` gives it.
     """
 
-    def launch(input_text: str, folder: Path, *arguments: Any, **named: Any) -> PwRun:  # noqa: ANN401  (run's own)
+    def launch(
+        input_text: str,
+        folder: Path,
+        *arguments: Any,  # noqa: ANN401  (run's own)
+        resume: Path | None = None,
+        **named: Any,  # noqa: ANN401
+    ) -> PwRun:
         folder.mkdir(parents=True, exist_ok=True)
-        place, link = Path(tempfile.mkdtemp(prefix=f"pw-{os.getpid()}-", dir=scratch)), folder / OUTDIR
-        _clear(link)
-        link.symlink_to(place, target_is_directory=True)
+        place, link = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=scratch)), folder / OUTDIR
+        keep = False
         try:
-            return run(input_text, folder, *arguments, **named)
+            _clear(link)
+            link.symlink_to(place, target_is_directory=True)
+            if resume is not None and has_scratch(resume):
+                _copy(resume, place)
+            ran = run(input_text, folder, *arguments, **named)
+            keep = stopped_cleanly(ran.stdout)
+            return ran
         finally:
+            with suppress(FileNotFoundError):
+                _clear(link)
+            if keep:
+                shutil.move(place, link)
             shutil.rmtree(place, ignore_errors=True)
-            link.unlink(missing_ok=True)
 
     return launch
+
+
+def _prefix() -> str:
+    return f"pw-{socket.gethostname()}-"
+
+
+def _copy(resume: Path, place: Path) -> None:
+    """What an earlier launch left for a restart; its XML was moved out of it."""
+    shutil.copytree(resume / OUTDIR, place, dirs_exist_ok=True)
+    saved = place / f"{PREFIX}.save"
+    if (resume / XML).is_file() and saved.is_dir():
+        shutil.copy(resume / XML, saved / "data-file-schema.xml")
 
 
 def _clear(link: Path) -> None:

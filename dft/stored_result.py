@@ -8,6 +8,7 @@ from typing import Self
 
 from db.records import Attempt, Candidate, CrystalDoc, Record, Relaxation
 from dft.relax import AttemptReport, GaveUp, Relaxed
+from dft.settings import CODE_VERSION
 
 RESULT = "result.json"
 
@@ -90,6 +91,9 @@ def _relaxation(relaxed: Relaxed) -> Relaxation:
         wall_s=relaxed.wall_s,
         pw_version=relaxed.pw_version,
         pseudos=dict(relaxed.pseudos),
+        code_version=CODE_VERSION,
+        magnetization_bohr=relaxed.magnetization_bohr,
+        absolute_magnetization_bohr=relaxed.absolute_magnetization_bohr,
         energy_without_d2_ev=_without(relaxed.energy_ev, relaxed.dispersion_ev),
         volume_change_percent=relaxed.volume_change_percent,
         spacegroup_before=relaxed.spacegroup_before,

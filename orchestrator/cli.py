@@ -159,6 +159,7 @@ def results(
     """
     with sentences():
         from db.query import parse_query
+        from orchestrator.hulls import refresh_hull
         from orchestrator.results import result_rows
         from orchestrator.session import open_store
         from orchestrator.terminal import show_results
@@ -166,6 +167,7 @@ def results(
         campaign = read_campaign(file)
         condition = {"campaign": campaign.name, **(parse_query(where) if where else {})}
         with open_store(campaign) as store:
+            refresh_hull(store, campaign)
             rows = result_rows(store.matching(condition))
         _print_json(rows) if as_json else show_results(out, rows)
 
@@ -298,4 +300,4 @@ def main() -> None:
         raise SystemExit(Exit.USAGE) from None
 
 
-from orchestrator import cli_evaluate, cli_networks  # noqa: E402, F401  (they register their commands on `app`)
+from orchestrator import cli_evaluate, cli_hull, cli_networks, cli_relax  # noqa: E402, F401  (they register their commands on `app`)

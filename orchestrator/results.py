@@ -61,6 +61,10 @@ def _row(candidate: Candidate) -> Row:
         "bases": origin.bases,
         "reason": candidate.reason,
         "reused_from": relaxation and relaxation.reused_from,
+        "e_above_hull": candidate.e_above_hull,
+        "hull_reason": candidate.hull_reason,
+        "e_f_without_d2": candidate.e_f_without_d2,
+        "bulk_modulus": relaxation and relaxation.bulk_modulus_gpa,
     }
     return {name: plain(value) for name, value in row.items()}
 
@@ -174,7 +178,8 @@ def _used_by(store: Store, candidate: Candidate, versions: Iterable[ModelVersion
 
 def _formation_energy(store: Store, candidate: Candidate) -> dict[str, Any]:
     relaxation = candidate.relaxation
-    found: dict[str, Any] = {"e_f": candidate.e_f, "e_f_predicted": candidate.e_f_predicted, "reason": candidate.reason}
+    names = ("e_f", "e_f_predicted", "reason", "e_f_without_d2", "e_above_hull", "hull_reason")
+    found: dict[str, Any] = {name: getattr(candidate, name) for name in names}
     if relaxation is None or candidate.kind == "reference":
         return found | {"references": [], "follows_from_references": None}
     counts = Counter(relaxation.crystal.species)

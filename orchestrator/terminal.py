@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ from orchestrator.train import read_progress
 
 WIDE = 100
 """Columns of a terminal that holds every column of a table; narrower ones get the main columns."""
+HULL_REASONS = 3
+"""So many reasons for missing hulls are written below a table; --json has every one."""
 LINE_S = 15.0
 """Without a terminal to redraw, a line this often says that work goes on."""
 
@@ -53,6 +56,7 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
         "status": "status",
         "predicted": "e_f_predicted",
         "e_f": "e_f",
+        "above hull": "e_above_hull",
         "a": "a",
         "tries": "attempts",
         "cpu_s": "cpu_s",
@@ -64,6 +68,8 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     console.print(
         "[dim]predicted, e_f: formation energy, eV/atom; a: conventional cell edge, angstrom; cpu_s: in pw.x[/]"
     )
+    for reason, count in Counter(row["hull_reason"] for row in rows if row["hull_reason"]).most_common(HULL_REASONS):
+        console.print(f"[dim]{count} without a value above hull: {escape(reason)}[/]", soft_wrap=True)
 
 
 def show_plan(console: Console, plan: Mapping[str, Any]) -> None:

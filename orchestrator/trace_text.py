@@ -141,6 +141,12 @@ def _formation_energy(energy: dict[str, Any]) -> list[str]:
     ]
     if energy["follows_from_references"] is False:
         lines.append("these references do not give this formation energy; the ones it was made with are gone")
+    if energy["e_f_without_d2"] is not None:
+        lines.append(f"without D2, of the same cells: {energy['e_f_without_d2']:.6f} eV/atom")
+    if energy["e_above_hull"] is not None:
+        lines.append(f"{energy['e_above_hull']:.6f} eV/atom above the hull of what this database knows")
+    elif energy["hull_reason"]:
+        lines.append(energy["hull_reason"])
     return lines
 
 

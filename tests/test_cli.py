@@ -16,6 +16,7 @@ COMMANDS = [
     ["run"],
     ["status"],
     ["results"],
+    ["hull"],
     ["trace"],
     ["stop"],
     ["worker"],
@@ -58,7 +59,7 @@ def test_the_schema_is_json_and_nothing_else(call):
     assert json.loads(done.stdout)["properties"]["elements"]
 
 
-@pytest.mark.parametrize("command", ["plan", "run", "status", "results", "stop", "worker"])
+@pytest.mark.parametrize("command", ["plan", "run", "status", "results", "hull", "stop", "worker"])
 def test_a_missing_campaign_file_is_a_sentence_with_exit_code_2(call, command):
     done = call(command, "none.yaml")
     assert done.exit_code == 2
