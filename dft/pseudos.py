@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 BUNDLED_TABLE = Path(__file__).with_name("sssp_1.3.0_pbe_efficiency.json")
+CUTOFF_RY = (15.0, 400.0)
+"""Wave-function cutoffs that a table may hold: no pseudopotential in use is converged below."""
 ACTINIDES = frozenset(["Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No", "Lr"])
 LANTHANIDES = frozenset(["Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu"])
 """Their f electrons are valence in SSSP: other physics than a frozen 3+ core. Allowed, but to be reported."""
@@ -47,19 +50,26 @@ class PseudoTable:
     entries: Mapping[str, Pseudo]
 
     @classmethod
-    def load(cls, folder: Path | str) -> PseudoTable:
+    def load(cls, folder: Path | str, table: Path | None = None) -> PseudoTable:
         """Read `table.json` of the folder if there is one, else the bundled table of SSSP 1.3.0 PBE efficiency.
 
-        A table is a JSON object: element -> {"filename", "md5", "ecutwfc", "ecutrho"}, cutoffs in Ry.
+        A table is a JSON object: element -> {"filename", "md5", "ecutwfc", "ecutrho"}, cutoffs in Ry. Norm-conserving
+        sets are read in the same way; cutoffs published in hartree, as PseudoDojo's, are to be doubled.
+
+        Args:
+            folder: of the UPF files.
+            table: read in place of the folder's own.
 
         Raises:
-            MissingPseudo: there is no such folder.
-            CorruptPseudo: `table.json` is not such a table.
+            MissingPseudo: there is no such folder, or no such table.
+            CorruptPseudo: the table is not such a table.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise MissingPseudo(f"no pseudopotential folder {folder}; run `make setup`, or name your own UPF folder")
-        own = folder / "table.json"
+        if table is not None and not table.is_file():
+            raise MissingPseudo(f"no pseudopotential table {table}; name a JSON file, or leave it out")
+        own = table or folder / "table.json"
         return cls(folder, read_table(own if own.exists() else BUNDLED_TABLE))
 
     def __getitem__(self, element: str) -> Pseudo:
@@ -72,6 +82,10 @@ class PseudoTable:
                 f"no pseudopotential for {element} in the table of {self.folder}; "
                 "leave the element out, or add its UPF file and a line to table.json"
             ) from None
+
+    def valence(self, element: str) -> float:
+        """Valence electrons of an element's pseudopotential, from its header; 8 where the header does not say."""
+        return _z_valence(self.folder / self[element].filename)
 
     def check(self, elements: Iterable[str]) -> dict[str, str]:
         """The md5 of every element's file, compared with the table.
@@ -99,6 +113,17 @@ class PseudoTable:
         return found
 
 
+_Z_VALENCE = re.compile(r'z_valence\s*=\s*"\s*([\d.Ee+-]+)\s*"|([\d.]+)\s+Z valence')
+_SYMBOL = re.compile(r"[A-Z][a-z]?", flags=re.ASCII)
+_FILENAME = re.compile(r"[\w.+-]{1,200}", flags=re.ASCII)
+
+
+@cache
+def _z_valence(path: Path) -> float:
+    found = _Z_VALENCE.search(path.read_text(errors="replace")[:100_000]) if path.is_file() else None
+    return float(found.group(1) or found.group(2)) if found else 8.0
+
+
 def read_table(path: Path) -> dict[str, Pseudo]:
     """A table file as Pseudo entries.
 
@@ -116,9 +141,19 @@ def read_table(path: Path) -> dict[str, Pseudo]:
 
 def _entry(element: str, row: Mapping[str, str | float]) -> Pseudo:
     filename = str(row["filename"])
-    if Path(filename).name != filename:
-        raise ValueError(f"{element}: filename {filename!r} must not contain a folder")
-    return Pseudo(element, filename, str(row["md5"]).lower(), float(row["ecutwfc"]), float(row["ecutrho"]))
+    if _FILENAME.fullmatch(filename) is None or filename in (".", ".."):
+        raise ValueError(f"{element}: filename {filename!r} must be letters, digits and . _ + - without a folder")
+    if _SYMBOL.fullmatch(element) is None:
+        raise ValueError(f"{element!r} is no element symbol")
+    wfc, rho = float(row["ecutwfc"]), float(row["ecutrho"])
+    low, high = CUTOFF_RY
+    # Written so that NaN fails, too. Headers of UPF files often hold zeros here: no hint at all.
+    if not (low <= wfc <= high and 4 * wfc <= rho <= 20 * wfc):
+        raise ValueError(
+            f"{element}: cutoffs {wfc:g} and {rho:g} Ry are no hints: wanted are {low:g} to {high:g} for the wave "
+            "functions, and 4 to 20 times that for the density"
+        )
+    return Pseudo(element, filename, str(row["md5"]).lower(), wfc, rho)
 
 
 @cache
@@ -127,28 +162,43 @@ def _md5(path: Path, _size: int, _mtime_ns: int) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def install_from(source: Path, target: Path, elements: Iterable[str] | None = None) -> PseudoTable:
+def install_from(
+    source: Path, target: Path, elements: Iterable[str] | None = None, table: Path | None = None
+) -> PseudoTable:
     """Copy the table's UPF files from one folder to another, each with its md5 checked.
 
     Args:
         source: folder of UPF files, with or without a table.json.
         target: made if missing; files that are right already are left alone.
         elements: which; None for all but the actinides.
+        table: in place of the source's own; becomes the target's table.json.
 
     Raises:
         MissingPseudo: a file is not in `source`.
         CorruptPseudo: a file in `source` has another md5 than the table says.
+        PwEnvironmentError: `target` cannot be written.
     """
-    table = PseudoTable.load(source)
-    chosen = sorted(set(table.entries) - ACTINIDES) if elements is None else sorted(set(elements))
-    target.mkdir(parents=True, exist_ok=True)
-    for element, md5 in table.check(chosen).items():
-        copy = target / table[element].filename
-        if copy.exists() and hashlib.md5(copy.read_bytes(), usedforsecurity=False).hexdigest() == md5:
-            continue
-        partial = copy.with_suffix(".partial")
-        shutil.copyfile(source / copy.name, partial)
-        partial.replace(copy)
-    if (source / "table.json").exists():
-        shutil.copyfile(source / "table.json", target / "table.json")
+    known = PseudoTable.load(source, table)
+    chosen = sorted(set(known.entries) - ACTINIDES) if elements is None else sorted(set(elements))
+    checked = known.check(chosen)
+    own = table or source / "table.json"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for element, md5 in checked.items():
+            _copy(source / known[element].filename, target, md5)
+        if own.exists() and own.resolve() != (target / "table.json").resolve():
+            shutil.copyfile(own, target / "table.json")
+    except OSError as error:
+        raise PwEnvironmentError(
+            f"{error.filename or target} cannot be written ({error.strerror}): make room or choose another --folder"
+        ) from error
     return PseudoTable.load(target)
+
+
+def _copy(source: Path, target: Path, md5: str) -> None:
+    copy = target / source.name
+    if copy.exists() and hashlib.md5(copy.read_bytes(), usedforsecurity=False).hexdigest() == md5:
+        return
+    partial = copy.with_suffix(".partial")
+    shutil.copyfile(source, partial)
+    partial.replace(copy)
