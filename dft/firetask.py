@@ -22,6 +22,7 @@ from fireworks.core.firework import FiretaskBase, FWAction
 
 from db.records import Attempt, Candidate, CandidateState, Lease
 from db.store import Store, StoreUnavailable
+from dft.command import fill_command
 from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.pw_run import Progress, run_pw
 from dft.relax import AttemptReport, GaveUp, Relaxed, relax, resume_point
@@ -63,7 +64,7 @@ class WorkContext:
     Args:
         runs: folder of all runs; each candidate has a subfolder of its id.
         worker: a name that tells people which process on which host.
-        pw_command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`.
+        pw_command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; see dft.command.
         ttl_s: seconds without a sign of life after which the lease ends.
         stop: set when the worker is to end; a running pw.x is ended within about a second.
         report: told how each claimed candidate ended, with a sentence.
@@ -241,6 +242,8 @@ class _Work:
 
     def _launch(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (the business of relax and run_pw)
         self._go_on()
+        if "{" in kwargs["command"]:
+            kwargs["command"] = fill_command(kwargs["command"], args[1], self.context.table.folder)
         return self.context.run(*args, **kwargs, on_progress=self._go_on)
 
     def _go_on(self, _progress: Progress | None = None) -> None:

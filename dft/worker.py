@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import shutil
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +30,12 @@ from pymongo.errors import PyMongoError
 from db.mongo import MongoStore
 from db.records import REFERENCES
 from db.store import StoreUnavailable
+from dft.command import check_command
 from dft.firetask import Outcome, RelaxTask, WorkContext, working
 from dft.pseudos import PseudoTable, PwEnvironmentError
+from dft.pw_run import run_pw
 from dft.relax_queue import open_launchpad
+from dft.scratch import on_scratch, require_scratch
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +51,7 @@ URI_VARIABLE = "CRYSTALLOOP_MONGODB_URI"
 
 @dataclass(frozen=True)
 class Ended:
-    """Why a worker ended: `stopped`, `orphaned` or `environment`, and how many fireworks it launched."""
+    """Why a worker ended: `stopped`, `idle`, `orphaned` or `environment`, and how many fireworks it launched."""
 
     why: str
     detail: str = ""
@@ -53,7 +59,12 @@ class Ended:
 
 
 def work(
-    context: WorkContext, launchpad: LaunchPad, campaigns: Sequence[str], *, parent_pid: int | None = None
+    context: WorkContext,
+    launchpad: LaunchPad,
+    campaigns: Sequence[str],
+    *,
+    parent_pid: int | None = None,
+    idle_exit_s: float | None = None,
 ) -> Ended:
     """Take fireworks until told to stop.
 
@@ -62,6 +73,7 @@ def work(
         launchpad: the queue.
         campaigns: whose candidates to take; the shared references are taken too.
         parent_pid: when this process has another parent, the one that started it is dead: finish the job and end.
+        idle_exit_s: end after so many seconds without work, as a job of a batch system should; None for never.
     """
     environment: list[str] = []
 
@@ -70,7 +82,7 @@ def work(
             environment.append(f"{candidate_id}: {detail}")
         context.report(candidate_id, outcome, detail)
 
-    launched, looks = 0, 0
+    launched, looks, busy_at = 0, 0, time.monotonic()
     categories = [*campaigns, REFERENCES]
     with working(replace(context, report=report)):
         while not context.stop.is_set():
@@ -85,8 +97,10 @@ def work(
             if environment:
                 return Ended("environment", environment[0], launched)
             if took:
-                launched, looks = launched + 1, SOON_LOOKS
+                launched, looks, busy_at = launched + 1, SOON_LOOKS, time.monotonic()
                 continue
+            if idle_exit_s is not None and time.monotonic() - busy_at >= idle_exit_s:
+                return Ended("idle", f"nothing to do for {idle_exit_s:.0f} s", launched)
             context.stop.wait(SOON_S if looks > 0 else IDLE_S)
             looks -= 1
     return Ended("stopped", launched=launched)
@@ -136,28 +150,55 @@ def main(arguments: Sequence[str] | None = None, **replaced: Any) -> int:  # noq
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        context = WorkContext(
-            store=MongoStore.open(options.uri, options.database),
-            table=PseudoTable.load(options.pseudos.resolve()),
-            runs=options.runs.resolve(),
-            worker=options.name,
-            pw_command=options.pw_command,
-            ttl_s=options.ttl,
-            stop=stop,
-            **replaced,
-        )
+        context = _context(options, stop, replaced)
     except (PwEnvironmentError, StoreUnavailable) as error:
         logger.error("%s", error)
         return EXIT_ENVIRONMENT
     own_folder = _own_folder(context.runs, options.name)
     launchpad = open_launchpad(options.uri, options.database)
     try:
-        ended = work(context, launchpad, options.category, parent_pid=options.parent_pid)
+        with _ending_after(options.slot_seconds, stop):
+            ended = work(
+                context, launchpad, options.category, parent_pid=options.parent_pid, idle_exit_s=options.idle_exit
+            )
     finally:
         os.chdir(context.runs)
         shutil.rmtree(own_folder, ignore_errors=True)
     logger.info("worker %s ended after %d launches: %s %s", options.name, ended.launched, ended.why, ended.detail)
     return EXIT_ENVIRONMENT if ended.why == "environment" else 0
+
+
+def _context(options: argparse.Namespace, stop: threading.Event, replaced: Mapping[str, Any]) -> WorkContext:
+    """This machine's side of the work, checked before anything is taken."""
+    fields: dict[str, Any] = {"run": run_pw} | dict(replaced)
+    if "run" not in replaced:
+        check_command(options.pw_command)
+    if options.scratch is not None:
+        fields["run"] = on_scratch(fields["run"], require_scratch(options.scratch))
+    return WorkContext(
+        store=MongoStore.open(options.uri, options.database),
+        table=PseudoTable.load(options.pseudos.resolve()),
+        runs=options.runs.resolve(),
+        worker=options.name,
+        pw_command=options.pw_command,
+        ttl_s=options.ttl,
+        stop=stop,
+        **fields,
+    )
+
+
+@contextmanager
+def _ending_after(seconds: float | None, stop: threading.Event) -> Iterator[None]:
+    """Tell the worker to stop when its slot is about to end: a running pw.x is ended and its candidate handed back."""
+    timer = None if seconds is None else threading.Timer(seconds, stop.set)
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def _own_folder(runs: Path, name: str) -> Path:
@@ -175,14 +216,24 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--database", required=True, help="its queue is <database>_fireworks on the same server")
     parser.add_argument("--runs", required=True, type=Path, help="folder for the files of the relaxations")
     parser.add_argument("--pseudos", required=True, type=Path, help="folder of the pseudopotentials")
-    parser.add_argument("--pw-command", default="pw.x", help="pw.x, with what stands before it")
+    parser.add_argument("--pw-command", default="pw.x", help="pw.x with what stands before it; {folder}, {pseudos}")
+    parser.add_argument("--scratch", type=Path, help="fast local folder for wave functions; else that of the launch")
     parser.add_argument("--category", action="append", default=[], help="campaign to work for; may be given again")
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="shown in leases and attempts")
     parser.add_argument(
         "--ttl", type=float, default=60.0, help="seconds after which a silent worker's job is given away"
     )
+    parser.add_argument("--idle-exit", type=_positive, help="end after so many seconds without work")
+    parser.add_argument("--slot-seconds", type=_positive, help="hand work back and end after so many seconds")
     parser.add_argument("--parent-pid", type=int, help="end after the current job when this process is gone")
     return parser
+
+
+def _positive(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return seconds
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,8 +19,6 @@ from orchestrator.config import Campaign, ConfigError, read_campaign
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-pseudos_app = typer.Typer(no_args_is_help=True, help="Pseudopotentials: install, check, list.")
-app.add_typer(pseudos_app, name="pseudos")
 out = Console(width=None if sys.stdout.isatty() else 140)  # a pipe or a file has no width
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
 
@@ -214,6 +212,15 @@ def stop(file: File) -> None:
 def worker(
     file: File,
     slots: Annotated[int, typer.Option(min=1, help="relaxations at a time, one core each")] = 1,
+    pw_command: Annotated[
+        str | None, typer.Option(help="pw.x here, e.g. 'mpirun -np 4 pw.x'; {folder} and {pseudos} are filled in")
+    ] = None,
+    pseudos: Annotated[Path | None, typer.Option(help="folder of the campaign's pseudopotentials here")] = None,
+    scratch: Annotated[Path | None, typer.Option(help="fast local folder for wave functions")] = None,
+    idle_exit: Annotated[float | None, typer.Option(min=1, help="end after so many seconds without work")] = None,
+    slot_seconds: Annotated[
+        float | None, typer.Option(min=1, help="hand work back and end after so many seconds, below the job's limit")
+    ] = None,
 ) -> None:
     """Compute candidates of a campaign on this machine, beside those that `run` starts itself.
 
@@ -221,8 +228,10 @@ def worker(
     """
     with sentences():
         from orchestrator.compose import run_workers
+        from orchestrator.machine import Machine
 
-        run_workers(read_campaign(file), slots, lambda line: out.print(line, markup=False))
+        machine = Machine(pw_command, pseudos, scratch, idle_exit, slot_seconds)
+        run_workers(read_campaign(file), slots, lambda line: out.print(line, markup=False), machine)
 
 
 @app.command()
@@ -234,55 +243,9 @@ def schema() -> None:
     _print_json(Campaign.model_json_schema())
 
 
-Folder = Annotated[Path | None, typer.Option(help="folder of the UPF files; default .crystalloop/pseudos")]
-
-
-@pseudos_app.command("install")
-def pseudos_install(
-    source: Annotated[Path, typer.Option(help="folder with the SSSP 1.3.0 PBE efficiency files")],
-    folder: Folder = None,
-) -> None:
-    """Copy the pseudopotentials of the table out of a folder, checking every md5.
-
-    Example: crystalloop pseudos install --source ~/SSSP_1.3.0_PBE_efficiency
-    """
-    with sentences():
-        from dft.pseudos import install_from
-
-        target = _pseudo_folder(folder)
-        installed = install_from(source, target)
-        out.print(f"{len(installed.entries)} pseudopotentials in {target}, every md5 verified")
-
-
-@pseudos_app.command("check")
-def pseudos_check(folder: Folder = None) -> None:
-    """Verify that every pseudopotential of the table is there with the right md5.
-
-    Example: crystalloop pseudos check
-    """
-    with sentences():
-        from dft.pseudos import ACTINIDES, PseudoTable
-
-        table = PseudoTable.load(_pseudo_folder(folder))
-        checked = table.check(set(table.entries) - ACTINIDES)
-        out.print(f"{len(checked)} pseudopotentials in {_pseudo_folder(folder)}, every md5 right")
-
-
-@pseudos_app.command("list")
-def pseudos_list(folder: Folder = None, as_json: AsJson = False) -> None:
-    """List elements, files and cutoffs.
-
-    Example: crystalloop pseudos list --json
-    """
-    with sentences():
-        from dataclasses import asdict
-
-        from dft.pseudos import PseudoTable
-        from orchestrator.terminal import show_rows
-
-        table = PseudoTable.load(_pseudo_folder(folder))
-        rows: list[dict[str, Any]] = [asdict(entry) for _, entry in sorted(table.entries.items())]
-        _print_json(rows) if as_json else show_rows(out, rows)
+Folder = Annotated[
+    Path | None, typer.Option("--folder", "--dir", help="folder of the UPF files; default .crystalloop/pseudos")
+]
 
 
 def _pseudo_folder(folder: Path | None) -> Path:
@@ -300,4 +263,4 @@ def main() -> None:
         raise SystemExit(Exit.USAGE) from None
 
 
-from orchestrator import cli_evaluate, cli_hull, cli_networks, cli_relax  # noqa: E402, F401  (they register their commands on `app`)
+from orchestrator import cli_evaluate, cli_hull, cli_networks, cli_pseudos, cli_relax  # noqa: E402, F401  (they register)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import time
@@ -25,6 +24,7 @@ from orchestrator.config import Campaign
 from orchestrator.data_files import KnownCrystal
 from orchestrator.energies import Energies
 from orchestrator.loop import Loop
+from orchestrator.machine import Machine
 from orchestrator.parts import Parts, Tell
 from orchestrator.planning import check_dft, check_networks, dft_settings, known_crystals
 from orchestrator.policy import Finish
@@ -37,6 +37,7 @@ from orchestrator.trainer import NetworkTrainer
 from orchestrator.workers import LocalWorkers, python_module
 
 log = logging.getLogger(__name__)
+HERE = Machine()
 
 
 def run_campaign(campaign: Campaign, tell: Tell) -> dict[str, Any]:
@@ -114,37 +115,36 @@ def build(
     return Loop(campaign, parts, known, decorated_pool(campaign))
 
 
-def local_workers(campaign: Campaign, server: Server, slots: int) -> LocalWorkers:
+def local_workers(campaign: Campaign, server: Server, slots: int, machine: Machine = HERE) -> LocalWorkers:
     """Worker processes of this machine for a campaign."""
-    runs = (campaign.run_folder / "relaxations").resolve()
-    arguments = {
-        "--database": campaign.database.name,
-        "--runs": str(runs),
-        "--pseudos": str(campaign.pseudo_folder.resolve()),
-        "--pw-command": campaign.dft.pw_command,
-        "--category": campaign.name,
-        "--ttl": str(campaign.dft.lease_s),
-        "--parent-pid": str(os.getpid()),
-    }
-    flat = [text for pair in arguments.items() for text in pair]
     # The URI may hold a password: it travels in the environment, which other users cannot read.
     return LocalWorkers(
-        python_module("dft.worker", *flat), slots, campaign.run_folder / "logs", {"CRYSTALLOOP_MONGODB_URI": server.uri}
+        python_module("dft.worker", *machine.worker_options(campaign)),
+        slots,
+        campaign.run_folder / "logs",
+        {"CRYSTALLOOP_MONGODB_URI": server.uri},
+        keep=not machine.ends,
     )
 
 
-def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None]) -> None:
-    """Keep workers for a campaign on this machine until Ctrl-C or SIGTERM."""
-    check_command(campaign.dft.pw_command)
-    check_dft(campaign)
+def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None], machine: Machine = HERE) -> None:
+    """Keep workers for a campaign on this machine until Ctrl-C or SIGTERM, or until they end by themselves.
+
+    Raises:
+        PwEnvironmentError, ConfigError: this machine cannot do the campaign's work.
+    """
+    check_command(machine.command_of(campaign))
+    check_dft(
+        campaign.model_copy(update={"dft": campaign.dft.model_copy(update={"pseudos": machine.pseudos_of(campaign)})})
+    )
     server, _ = database(campaign)
-    workers = local_workers(campaign, server, slots)
+    workers = local_workers(campaign, server, slots, machine)
     say(f"{slots} workers for {campaign.name} on {socket.gethostname()}; Ctrl-C ends them")
     with _stop_on_signals():
         try:
-            while True:
-                workers.ensure()
+            while workers.ensure():
                 time.sleep(1.0)
+            say("every worker has ended by itself")
         finally:
             workers.stop()
 

@@ -167,6 +167,10 @@ class Dft(Part):
     settings: dict[str, Any] = Field(default_factory=dict, description="single fields of PwSettings over the preset")
     slots: int = Field(2, ge=1, le=10_000, description="relaxations at a time on this machine, one core each")
     pw_command: str = Field(default_factory=lambda: os.environ.get("CRYSTALLOOP_PW", "pw.x"))
+    scratch: Path | None = Field(
+        default_factory=lambda: Path(given) if (given := os.environ.get("CRYSTALLOOP_SCRATCH")) else None,
+        description="fast local folder for wave functions; default beside the other files of a relaxation",
+    )
     pseudos: Path | None = Field(None, description="folder of UPF files; default .crystalloop/pseudos")
     per_round: int = Field(6, ge=1, le=10_000, description="candidates computed in each round")
     lease_s: float = Field(30.0, ge=2, description="a worker silent for this long has lost its candidate")
@@ -265,7 +269,7 @@ class Campaign(Part):
         spec = self.spec()
         for free in ("budget", "rounds", "ray", "database", "folder"):
             spec.pop(free)
-        for free in ("slots", "pw_command", "pseudos", "lease_s"):
+        for free in ("slots", "pw_command", "scratch", "pseudos", "lease_s"):
             spec["dft"].pop(free)
         return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
 

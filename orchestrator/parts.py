@@ -65,7 +65,7 @@ class Queue(Protocol):
 class Workers(Protocol):
     """The worker processes of this machine."""
 
-    def ensure(self) -> None:
+    def ensure(self) -> object:
         """Start those that are missing."""
 
     def stop(self) -> None:

@@ -30,6 +30,7 @@ class LocalWorkers:
         slots: how many to keep.
         log_folder: each worker writes worker-<slot>.log there.
         environment: variables added to this process' own.
+        keep: whether a worker that ended by itself, with code 0, is replaced.
         clock: seconds, monotonic.
     """
 
@@ -39,27 +40,33 @@ class LocalWorkers:
         slots: int,
         log_folder: Path,
         environment: Mapping[str, str] | None = None,
+        keep: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._command = list(command)
         self._slots: list[subprocess.Popen[bytes] | None] = [None] * slots
         self._folder = log_folder
         self._environment = {**os.environ, **(environment or {})}
+        self._keep = keep
         self._clock = clock
         self._deaths: deque[float] = deque(maxlen=QUICK_DEATHS)
 
-    def ensure(self) -> None:
-        """Start missing workers.
+    def ensure(self) -> bool:
+        """Start missing workers; False when all have ended by themselves and are not to be replaced.
 
         Raises:
             WorkersKeepDying: several ended within seconds of each other.
         """
         for slot, process in enumerate(self._slots):
-            if process is not None and process.poll() is None:
+            if process is not None and (process.poll() is None or self._is_done(process)):
                 continue
             if process is not None:
                 self._note_death(slot, process.returncode)
             self._slots[slot] = self._start(slot)
+        return not all(process is not None and self._is_done(process) for process in self._slots)
+
+    def _is_done(self, process: subprocess.Popen[bytes]) -> bool:
+        return not self._keep and process.poll() == 0
 
     def stop(self) -> None:
         """Ask every worker to hand its work back and end; kill those that take longer than GRACE_S."""

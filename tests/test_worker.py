@@ -118,6 +118,28 @@ def test_an_orphaned_worker_finishes_and_records_its_job_then_ends(store, queue,
     assert [state_of(store, number) for number in (0, 1)] == [CandidateState.RELAXED, CandidateState.QUEUED]
 
 
+def test_a_worker_of_a_batch_job_ends_when_there_is_nothing_left_to_do(store, queue, start, tmp_path):
+    queue.submit(queued(store))
+    (tmp_path / "gate").touch()
+    assert start("--idle-exit", "0.5").wait(timeout=30) == 0
+    assert state_of(store) is CandidateState.RELAXED
+    assert "1 launches: idle nothing to do" in (tmp_path / "worker.log").read_text()
+
+
+def test_a_worker_hands_its_candidate_back_before_its_slot_ends(store, queue, start, tmp_path):
+    queue.submit(queued(store))
+    worker = start("--slot-seconds", "6")
+    until(lambda: launches(tmp_path), what="the launch")
+    assert worker.wait(timeout=30) == 0
+    assert state_of(store) is CandidateState.QUEUED
+
+
+def test_a_worker_whose_scratch_cannot_be_written_says_so(start, tmp_path):
+    (tmp_path / "file").touch()
+    assert start("--scratch", str(tmp_path / "file" / "x")).wait(timeout=30) == 3
+    assert "scratch folder" in (tmp_path / "worker.log").read_text()
+
+
 def test_a_worker_that_finds_no_pseudopotentials_says_so(store, start, tmp_path):
     worker = start("--pseudos", str(tmp_path / "nowhere"))
     assert worker.wait(timeout=30) == 3

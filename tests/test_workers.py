@@ -43,3 +43,14 @@ def test_workers_that_cannot_start_are_reported_with_their_last_words(tmp_path):
         for _ in range(10_000):
             workers.ensure()
             time.sleep(0.01)
+
+
+def test_workers_that_end_by_themselves_are_replaced_only_where_they_are_to_be_kept(tmp_path):
+    workers = LocalWorkers([sys.executable, "-c", "pass"], 2, tmp_path, keep=False)
+    assert workers.ensure()
+    first = pids(workers)
+    for process in workers._slots:
+        process.wait()
+    assert not workers.ensure()
+    assert pids(workers) == first
+    workers.stop()
