@@ -6,32 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from pymatgen.core.structure import Structure
 
 from dft.cells import only_volume_is_free, primitive_cell
+from dft.corrections import correct, describe_change
 from dft.equation_of_state import EquationOfState, Point, PoorFit, fit, in_window, next_volume
-from dft.failures import PwFailure, correct, describe_change, diagnose
+from dft.failures import MACHINES_FAULT, PwFailure, diagnose
+from dft.launch import Launch, launch
 from dft.preflight import preflight
-from dft.pseudos import PseudoTable
+from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.pw_input import InputError, k_mesh, pw_input_text
 from dft.pw_output import PwOutput, parse_pw_output
-from dft.pw_run import PwRun
 from dft.settings import PwSettings
 from dft.volume import next_volume_ang3
 
-_KILL_AFTER = 1.25
-"""Of max_seconds, and a minute: pw.x ends by itself at max_seconds unless it hangs."""
 _SMALL_STEP = 0.03
 """Of the volume: the k mesh stays what it was."""
 
 
-class Launch(Protocol):
-    """What an attempt needs of `run_pw`; a test passes its own."""
-
-    def __call__(self, input_text: str, folder: Path, command: str = ..., timeout_s: float | None = ...) -> PwRun:
-        """One launch of pw.x in a folder."""
+class MachineFault(PwEnvironmentError):
+    """pw.x says that it cannot work on this machine as it was started."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +82,12 @@ class _Seen:
     wall_s: float = 0.0
     first_pressure_kbar: float | None = None
     equation: EquationOfState | None = None
+    continued: int = 0  # launches that went on where the one before had stopped for time
 
 
-def make_attempt(bench: Bench, number: int, attempt: int, cell: Structure, settings: PwSettings) -> Tried:
+def make_attempt(
+    bench: Bench, number: int, attempt: int, cell: Structure, settings: PwSettings, spent_cpu_s: float = 0.0
+) -> Tried:
     """One attempt, in the subfolder `attempt-<number>`.
 
     Args:
@@ -97,6 +96,7 @@ def make_attempt(bench: Bench, number: int, attempt: int, cell: Structure, setti
         attempt: counts against settings.max_attempts.
         cell: to start from; its symmetrised primitive cell is computed.
         settings: earlier corrections included.
+        spent_cpu_s: by earlier attempts; none follows this one where settings.max_cpu_hours are over.
     """
     started_at, name = bench.now(), f"attempt-{number}"
     refusal = preflight(cell)
@@ -109,6 +109,9 @@ def make_attempt(bench: Bench, number: int, attempt: int, cell: Structure, setti
     else:
         seen = _launch(bench, name, primitive_cell(cell), settings, "vc-relax")
     following = None if seen.failure is None else _following(seen.failure, seen, settings, attempt)
+    if following is not None and spent_cpu_s + seen.cpu_s >= settings.max_cpu_s:
+        seen = replace(seen, detail=f"{seen.detail}; all of max_cpu_hours {settings.max_cpu_hours:g} is spent")
+        following = None
     report = AttemptReport(
         number=number,
         started_at=started_at,
@@ -138,13 +141,16 @@ def _launch(
         text = pw_input_text(cell, settings, bench.table, calculation)
     except InputError as error:
         return _Seen(PwFailure.BAD_INPUT, str(error))
-    limit_s = settings.max_seconds * _KILL_AFTER + 60
-    ran = bench.run(text, bench.folder / name, command=bench.command, timeout_s=limit_s)
+    ran = launch(bench.run, text, bench.folder / name, bench.command, settings)
     output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode, ran.timed_out)
     failure = diagnose(output, settings)
-    detail = _detail(failure, output)
+    if failure in MACHINES_FAULT:
+        raise MachineFault(f"{failure.meaning} ({name} in {bench.folder}): {failure.cure}, then run again")
+    detail = _detail(failure, output) + (f"; continued {ran.continued} x after max_seconds" if ran.continued else "")
     first = output.cycles[0].pressure_kbar if output.cycles else None
-    return _Seen(failure, detail, output, output.last_structure, output.steps, ran.cpu_s, ran.wall_s, first)
+    return _Seen(
+        failure, detail, output, output.last_structure, output.steps, ran.cpu_s, ran.wall_s, first, None, ran.continued
+    )
 
 
 def _along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSettings) -> _Seen:
@@ -225,6 +231,8 @@ def _point(cell: Structure, seen: _Seen, settings: PwSettings) -> Point | None:
 def _following(failure: PwFailure, seen: _Seen, settings: PwSettings, attempt: int) -> PwSettings | None:
     if failure in (PwFailure.OUT_OF_TIME, PwFailure.TIMEOUT) and seen.last_structure is None:
         return None  # not one SCF cycle fits in the limit: the next attempt would get no further
+    if failure is PwFailure.OUT_OF_TIME and seen.continued:
+        return None  # max_attempts launches went on from each other
     return correct(failure, settings, attempt)
 
 

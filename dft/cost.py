@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
-from functools import cache
-from pathlib import Path
 
 import spglib
 from pymatgen.core.structure import Structure
 
-from dft.cells import primitive_cell
+from dft.cells import only_volume_is_free, primitive_cell
+from dft.magnetism import for_crystal
 from dft.pseudos import PseudoTable
 from dft.pw_input import cutoffs_ry, k_mesh
+from dft.rungs import cheap_settings
 from dft.settings import PwSettings
 
 BOHR_ANG = 0.529177210903
@@ -23,11 +22,10 @@ augmentation charges). Fitted to ten relaxations with the test preset on one cor
 Mg in B1, B2, B3 and as perovskites. Estimate over measurement lies between 0.6 and 1.4 for them; single metals with their
 dense k meshes are overestimated up to five times, molecules underestimated up to three times."""
 SCFS_OF_A_RELAXATION = 3.0
+SCFS_OF_AN_EQUATION_OF_STATE = 6.0
 """Volumes that are tried where only the volume is free, from a sensible cell; other cells take half as many again."""
 GAMMA_SHARE = 0.25
 """Real wave functions at the one point of a molecule, and few augmentation charges in a box that is mostly empty."""
-
-_Z_VALENCE = re.compile(r'z_valence\s*=\s*"\s*([\d.Ee+-]+)\s*"|([\d.]+)\s+Z valence')
 
 
 def estimate_cpu_s(structure: Structure, settings: PwSettings, table: PseudoTable) -> float:
@@ -36,16 +34,21 @@ def estimate_cpu_s(structure: Structure, settings: PwSettings, table: PseudoTabl
     Raises:
         MissingPseudo: an element without a pseudopotential.
     """
+    settings = for_crystal(structure, settings)
     cell = primitive_cell(structure) if settings.vary == "cell" else structure
+    cheap = cheap_settings(settings)
+    before = 0.0 if cheap is None else estimate_cpu_s(structure, cheap, table)
     scfs = SCFS_OF_A_RELAXATION if settings.vary == "cell" else 1.0
+    if settings.vary == "cell" and settings.method == "eos" and only_volume_is_free(cell):
+        scfs = SCFS_OF_AN_EQUATION_OF_STATE
     if settings.gamma_only:
         scfs *= GAMMA_SHARE
     elements = tuple(sorted(cell.symbol_set))
     cutoff_wfc_ry, cutoff_rho_ry = cutoffs_ry(elements, settings, table)
-    electrons = sum(_valence(table, site.specie.symbol) for site in cell)
+    electrons = sum(table.valence(site.specie.symbol) for site in cell)
     bands = max(0.6 * electrons, electrons / 2 + 4) * settings.nspin
     work = SECONDS_PER_WAVE * _waves(cell, cutoff_wfc_ry) * bands * _irreducible_points(cell, settings)
-    return scfs * (work + SECONDS_PER_DENSITY_WAVE * _waves(cell, cutoff_rho_ry) * len(cell) * settings.nspin)
+    return before + scfs * (work + SECONDS_PER_DENSITY_WAVE * _waves(cell, cutoff_rho_ry) * len(cell) * settings.nspin)
 
 
 def _waves(cell: Structure, cutoff_ry: float) -> float:
@@ -57,16 +60,5 @@ def _irreducible_points(cell: Structure, settings: PwSettings) -> int:
     if settings.gamma_only:
         return 1
     positions = (cell.lattice.matrix, cell.frac_coords, [site.specie.Z for site in cell])
-    mapping, _ = spglib.get_ir_reciprocal_mesh(k_mesh(cell, settings.kspacing_inv_ang), positions)
+    mapping, _ = spglib.get_ir_reciprocal_mesh(settings.k_mesh or k_mesh(cell, settings.kspacing_inv_ang), positions)
     return len(set(mapping.tolist()))
-
-
-def _valence(table: PseudoTable, element: str) -> float:
-    return _z_valence(table.folder / table[element].filename)
-
-
-@cache
-def _z_valence(path: Path) -> float:
-    """Valence electrons of a pseudopotential, from its header; 8 where the header does not say."""
-    found = _Z_VALENCE.search(path.read_text(errors="replace")[:100_000]) if path.is_file() else None
-    return float(found.group(1) or found.group(2)) if found else 8.0

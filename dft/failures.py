@@ -1,8 +1,9 @@
-"""The numbered catalogue of what goes wrong with pw.x: how each failure is recognised and what cures it. Pure.
+"""The numbered catalogue of what goes wrong with pw.x, and how each failure is recognised. Pure.
 
 Neither the exit code nor `JOB DONE.` is enough: an unconverged SCF ends with the latter, a full disk under stdout with
 the former. `diagnose` therefore asks in a fixed order: what the launcher said, `Error in routine X (n)`, known sentences,
 an optimisation that did not end, a missing `JOB DONE.`, and last the physics of what looks like a success.
+The cures are in `dft.corrections`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Any
 
-from dft.pw_output import BOHR_ANG, RYDBERG_EV, PwOutput
+from dft.pw_output import BOHR_ANG, RYDBERG_EV, Cycle, PwOutput
 from dft.settings import PwSettings
 
 
@@ -32,6 +32,7 @@ class Row:
     action: Action
     meaning: str  # for the attempt's record, a sentence
     cure: str = ""
+    documented_only: bool = False  # the text is known from pw.x's documentation and forums; nobody provoked it here
 
 
 class PwFailure(Enum):
@@ -40,23 +41,35 @@ class PwFailure(Enum):
     PSEUDO_TRUNCATED = Row(101, Action.GIVE_UP, "a pseudopotential file ends early", "install it again")
     PSEUDO_MISSING = Row(102, Action.GIVE_UP, "a pseudopotential file is missing or unreadable", "install it again")
     LAUNCH_FAILED = Row(103, Action.RETRY, "pw.x ended before its first line", "once more; check mpi and the UPF files")
+    NO_SLOTS = Row(104, Action.GIVE_UP, "mpirun has fewer slots than ranks are asked for", "fewer ranks in pw_command")
+    SCRATCH_UNWRITABLE = Row(105, Action.GIVE_UP, "the scratch folder cannot be written", "make it writable")
     BAD_INPUT = Row(201, Action.GIVE_UP, "pw.x cannot read the input: a defect of this program", "report it")
     SINGULAR_CELL = Row(202, Action.GIVE_UP, "the cell is singular or has no k-point mesh", "reject the structure")
     ATOMS_OVERLAP = Row(203, Action.GIVE_UP, "two atoms are at the same place", "reject the structure")
     ATOMS_TOO_CLOSE = Row(204, Action.GIVE_UP, "two atoms are nearer than half the sum of their radii", "reject")
     VOLUME_OUT_OF_RANGE = Row(205, Action.GIVE_UP, "the volume per atom is that of no crystal", "reject")
     ATOMS_TOO_FAR = Row(210, Action.GIVE_UP, "no two atoms are near enough to bond", "reject the structure")
-    TOO_FEW_BANDS = Row(206, Action.GIVE_UP, "fewer bands than electrons need", "do not set nbnd")
+    TOO_FEW_BANDS = Row(206, Action.CORRECT, "fewer bands than electrons need", "more empty bands")
     TOO_FEW_PLANE_WAVES = Row(207, Action.GIVE_UP, "more bands than plane waves", "raise the cutoff")
     NO_DISPERSION = Row(208, Action.GIVE_UP, "D2 has no parameters for an element", "leave the element or D2 out")
     CHARGE_NEEDS_SMEARING = Row(209, Action.GIVE_UP, "odd number of electrons without smearing", "always smear")
+    NO_STARTING_MOMENT = Row(211, Action.CORRECT, "spin-polarised without any starting moment", "give each atom one")
+    FRACTIONAL_OCCUPANCY = Row(212, Action.GIVE_UP, "a site is shared by several elements or partly empty", "order it")
+    MEMORY_NEEDED = Row(213, Action.GIVE_UP, "more memory would be needed than the worker has", "a smaller cell")
     SCF_NOT_CONVERGED = Row(301, Action.CORRECT, "the SCF cycle did not converge", "more steps, gentler mixing")
-    CHARGE_WRONG = Row(302, Action.CORRECT, "the charge density lost electrons", "gentler mixing, from scratch")
-    DIAGONALIZATION = Row(303, Action.CORRECT, "the diagonalisation failed", "another algorithm: paro, cg")
+    CHARGE_WRONG = Row(302, Action.CORRECT, "the charge density lost electrons", "gentler mixing", True)
+    DIAGONALIZATION = Row(303, Action.CORRECT, "too many bands were not converged", "another algorithm: paro, cg")
+    OVERLAP_NOT_POSITIVE = Row(
+        304, Action.CORRECT, "the overlap matrix is not positive definite", "another algorithm: paro, cg", True
+    )
+    FERMI_NOT_FOUND = Row(305, Action.CORRECT, "no Fermi energy holds all electrons", "more empty bands")
+    MOMENT_VANISHED = Row(
+        306, Action.CORRECT, "spin-polarised, but the moment vanished", "on without spin: half the cost"
+    )
     FALSE_BFGS = Row(401, Action.CORRECT, "BFGS reset twice and called that converged", "a tighter SCF, then damped")
     CELL_SHRANK = Row(402, Action.CORRECT, "the cell moved further than the tables reach", "cell_factor x 2")
     NSTEP = Row(403, Action.RETRY, "the optimisation ran out of steps", "go on from the last cell")
-    BFGS_FAILED = Row(404, Action.CORRECT, "BFGS broke down", "a tighter SCF, then damped")
+    BFGS_FAILED = Row(404, Action.CORRECT, "BFGS broke down", "a tighter SCF, then damped", True)
     SYMMETRY_LOST = Row(405, Action.CORRECT, "the cell and its symmetry operations disagree", "without symmetry")
     OUT_OF_TIME = Row(501, Action.RETRY, "max_seconds passed", "go on from the last cell")
     STOPPED_BY_USER = Row(502, Action.RETRY, "an EXIT file asked for a stop", "go on from the last cell")
@@ -65,10 +78,14 @@ class PwFailure(Enum):
     OUT_OF_MEMORY = Row(505, Action.GIVE_UP, "memory ran out", "a smaller cell, leaner pseudopotentials")
     DISK_FULL = Row(506, Action.RETRY, "a file could not be written", "the free space is checked before each launch")
     OUTPUT_CUT = Row(507, Action.RETRY, "stdout stops before JOB DONE", "once more")
+    CRASHED = Row(508, Action.RETRY, "pw.x crashed: segmentation fault or abort", "once more, from scratch")
+    RANK_LOST = Row(509, Action.RETRY, "a rank of an MPI run was killed", "go on from the last cell")
+    RESTART_UNREADABLE = Row(510, Action.RETRY, "the files to go on from are unreadable", "from scratch, last cell")
     RESIDUAL_STRESS = Row(601, Action.RETRY, "the fresh cell is still under stress", "relax once more from it")
     RESIDUAL_FORCE = Row(602, Action.RETRY, "atoms of the fresh cell still feel forces", "relax once more from it")
     NO_FRESH_CELL = Row(603, Action.RETRY, "relaxed, but not computed in its own plane waves", "once more from there")
     NO_RESULT = Row(604, Action.GIVE_UP, "JOB DONE without energy, forces or stress", "report it")
+    REJECTED_EARLY = Row(620, Action.GIVE_UP, "the cheap rung found it far from what was proposed", "see the limits")
     UNKNOWN_ERROR = Row(999, Action.GIVE_UP, "an error that this catalogue does not know", "add a row")
 
     @property
@@ -80,6 +97,16 @@ class PwFailure(Enum):
     def action(self) -> Action:
         """The next move."""
         return self.value.action
+
+    @property
+    def cure(self) -> str:
+        """The next move in words."""
+        return self.value.cure
+
+    @property
+    def documented_only(self) -> bool:
+        """Whether its text is known from documentation alone."""
+        return self.value.documented_only
 
     @property
     def meaning(self) -> str:
@@ -95,11 +122,20 @@ class _Place(IntEnum):
     TEXT = 3  # stdout
 
 
+MACHINES_FAULT = frozenset({PwFailure.NO_SLOTS, PwFailure.SCRATCH_UNWRITABLE})
+"""The crystal is not to blame: no outcome of it is recorded, and the worker ends."""
+
 # The first match decides. Within a place, the narrower pattern stands first.
 _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
     (_Place.LAUNCHER, r"Cannot allocate memory|Allocation would exceed|std::bad_alloc", PwFailure.OUT_OF_MEMORY),
     (_Place.LAUNCHER, r"No space left on device|Disk quota exceeded|File too large", PwFailure.DISK_FULL),
     (_Place.LAUNCHER, r"upf\w*\.f90|xmltools\.f90|read_upf", PwFailure.PSEUDO_TRUNCATED),
+    (_Place.LAUNCHER, r"not enough slots available", PwFailure.NO_SLOTS),
+    (_Place.LAUNCHER, r"mpirun (noticed|has exited)|prte noticed|srun: error: .* task .*: Killed", PwFailure.RANK_LOST),
+    (_Place.ROUTINE, r"check_tempdir|cannot be created or accessed", PwFailure.SCRATCH_UNWRITABLE),
+    (_Place.ROUTINE, r"read_conf_from_file|fatal error reading xml|pw_restart|read_rhog", PwFailure.RESTART_UNREADABLE),
+    (_Place.ROUTINE, r"some starting_magnetization MUST be set", PwFailure.NO_STARTING_MOMENT),
+    (_Place.ROUTINE, r"efermi|cannot bracket Ef|bad Fermi energy", PwFailure.FERMI_NOT_FOUND),
     (_Place.ROUTINE, r"readpp .*(not found|not readable|empty|wrong)", PwFailure.PSEUDO_MISSING),
     (_Place.ROUTINE, r"read_upf|readpp|upf_", PwFailure.PSEUDO_TRUNCATED),
     (_Place.ROUTINE, r"error (writing|opening|reading) file|write_rhog|davcio|diropn", PwFailure.DISK_FULL),
@@ -117,10 +153,15 @@ _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
     ),
     (
         _Place.ROUTINE,
-        r"cdiagh|rdiagh|cholesky|positive definite|too many bands are not converged|c_bands|[cr]egterg|broyden",
+        r"too many bands are not converged|c_bands",
         PwFailure.DIAGONALIZATION,
     ),
-    (_Place.ROUTINE, r"bfgs", PwFailure.BFGS_FAILED),
+    (
+        _Place.ROUTINE,
+        r"cdiagh|rdiagh|cholesky|positive definite|[cr]egterg|broyden",
+        PwFailure.OVERLAP_NOT_POSITIVE,
+    ),
+    (_Place.ROUTINE, r"bfgs|dE0s is positive", PwFailure.BFGS_FAILED),
     (_Place.ROUTINE, r"not orthogonal|symmetr|checkallsym|lone vector|sym_rho", PwFailure.SYMMETRY_LOST),
     (
         _Place.ROUTINE,
@@ -135,6 +176,12 @@ _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
     (_Place.TEXT, r"bfgs failed after", PwFailure.BFGS_FAILED),
     (_Place.TEXT, r"The maximum number of steps has been reached", PwFailure.NSTEP),
 )
+
+
+_CRASHES = frozenset({-6, -8, -11, 134, 136, 139})
+"""Exit by SIGABRT, SIGFPE or SIGSEGV, as the kernel tells it or a shell."""
+NO_MOMENT_BOHR = 0.05
+"""Absolute magnetisation of the cell below which there is none: what convergence leaves is smaller."""
 
 
 def diagnose(output: PwOutput, settings: PwSettings | None = None) -> PwFailure | None:
@@ -166,6 +213,8 @@ def _ended_early(output: PwOutput) -> PwFailure | None:
         return PwFailure.TIMEOUT
     if output.returncode == 255:
         return PwFailure.STOPPED_BY_USER
+    if output.returncode in _CRASHES or re.search(r"Segmentation fault|Program aborted", output.stderr):
+        return PwFailure.CRASHED if output.version else PwFailure.LAUNCH_FAILED
     if output.returncode < 0 or output.returncode in (137, 143):
         return PwFailure.KILLED
     if not output.job_done:
@@ -181,73 +230,18 @@ def _physics(output: PwOutput, settings: PwSettings | None) -> PwFailure | None:
         return None
     if not output.final_scf and output.n_scf > 1:
         return PwFailure.NO_FRESH_CELL
+    amiss = _amiss(last, settings)
+    absolute = output.absolute_magnetization
+    if amiss is not None and settings.nspin == 2 and settings.tot_magnetization is None and absolute is not None:
+        return PwFailure.MOMENT_VANISHED if absolute < NO_MOMENT_BOHR else amiss
+    return amiss
+
+
+def _amiss(last: Cycle, settings: PwSettings) -> PwFailure | None:
+    if last.largest_stress_kbar is None or last.fmax_ev_ang is None:
+        return PwFailure.NO_RESULT
     if last.largest_stress_kbar > settings.press_conv_thr_kbar:
         return PwFailure.RESIDUAL_STRESS
     if last.fmax_ev_ang > settings.forc_conv_thr_ry_bohr * RYDBERG_EV / BOHR_ANG:
         return PwFailure.RESIDUAL_FORCE
     return None
-
-
-def correct(failure: PwFailure, settings: PwSettings, attempt: int) -> PwSettings | None:
-    """The settings of the next launch, or None where another launch has no prospect.
-
-    Args:
-        failure: what the last launch ended with.
-        settings: of the last launch, earlier corrections included.
-        attempt: number of the last launch, from 1.
-    """
-    if failure.action is Action.GIVE_UP or attempt >= settings.max_attempts:
-        return None
-    if failure.action is Action.RETRY:
-        return settings
-    changes = _CORRECTIONS[failure](settings)
-    return None if changes is None else settings.model_copy(update=changes)
-
-
-def _gentler_mixing(settings: PwSettings) -> dict[str, Any] | None:
-    # 0.7, 0.35, 0.175, then local Thomas-Fermi mixing for charge sloshing, then the end.
-    if settings.mixing_beta > 0.2:
-        return {"mixing_beta": settings.mixing_beta / 2, "electron_maxstep": max(200, settings.electron_maxstep)}
-    if settings.mixing_mode == "plain":
-        return {"mixing_mode": "local-TF", "mixing_beta": 0.3, "electron_maxstep": 300}
-    return None
-
-
-def _other_diagonalization(settings: PwSettings) -> dict[str, Any] | None:
-    following = {"david": "paro", "paro": "cg"}.get(settings.diagonalization)
-    return None if following is None else {"diagonalization": following}
-
-
-def _steadier_optimizer(settings: PwSettings) -> dict[str, Any] | None:
-    # Noise in the stress is what BFGS stumbles over: first less of it, then smaller steps, then no BFGS.
-    if settings.conv_thr_ry_per_atom > 1e-10:
-        return {"conv_thr_ry_per_atom": max(settings.conv_thr_ry_per_atom / 100, 1e-11)}
-    if settings.trust_radius_min_bohr > 2e-5:
-        return {"trust_radius_min_bohr": settings.trust_radius_min_bohr / 10, "trust_radius_ini_bohr": 0.1}
-    return None if settings.damped else {"damped": True, "nstep": 2 * settings.nstep}
-
-
-def _larger_cell_factor(settings: PwSettings) -> dict[str, Any] | None:
-    return None if settings.cell_factor > 8 else {"cell_factor": 2 * settings.cell_factor}
-
-
-def _without_symmetry(settings: PwSettings) -> dict[str, Any] | None:
-    return None if settings.nosym else {"nosym": True}
-
-
-_CORRECTIONS = {
-    PwFailure.SCF_NOT_CONVERGED: _gentler_mixing,
-    PwFailure.CHARGE_WRONG: _gentler_mixing,
-    PwFailure.DIAGONALIZATION: _other_diagonalization,
-    PwFailure.FALSE_BFGS: _steadier_optimizer,
-    PwFailure.BFGS_FAILED: _steadier_optimizer,
-    PwFailure.CELL_SHRANK: _larger_cell_factor,
-    PwFailure.SYMMETRY_LOST: _without_symmetry,
-}
-
-
-def describe_change(before: PwSettings, after: PwSettings) -> str:
-    """The correction in words, for the attempt's record: `mixing_beta 0.7 -> 0.35`."""
-    old, new = before.model_dump(), after.model_dump()
-    changed = [f"{name} {old[name]} -> {new[name]}" for name in new if new[name] != old[name]]
-    return ", ".join(changed) or "from the last complete cell"

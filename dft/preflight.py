@@ -11,6 +11,8 @@ CLOSEST = 0.5
 """Of the sum of covalent radii. pw.x computes atoms 0.002 angstrom apart without a word."""
 FURTHEST = 1.7
 """Of the same sum: where not even the closest atoms touch, the pressure is small and the answer empty."""
+LONGEST_ANG, FLATTEST_DEG = 100.0, 10.0
+"""Of a cell: an edge beyond takes gigabytes, a flatter angle makes the volume and the symmetry search meaningless."""
 VOLUME_PER_ATOM_ANG3 = (2.0, 300.0)
 """Inside lie hydrogen under pressure, caesium (115) and a diatomic molecule in an 8 angstrom box (256)."""
 
@@ -18,8 +20,24 @@ VOLUME_PER_ATOM_ANG3 = (2.0, 300.0)
 def preflight(structure: Structure) -> tuple[PwFailure, str] | None:
     """Why a cell must not be computed, or None.
 
-    Volume per atom first: in a cell that is too small everything is too close.
+    Volume per atom before distances: in a cell that is too small everything is too close.
     """
+    shared = [site for site in structure if not site.is_ordered]
+    if shared:
+        return (
+            PwFailure.FRACTIONAL_OCCUPANCY,
+            f"{len(shared)} of {len(structure)} sites are shared or partly empty, the first holds "
+            f"{shared[0].species.formula!r}; choose one element per site (an ordered approximant) and submit that",
+        )
+    if not np.isfinite(structure.lattice.matrix).all() or not np.isfinite(structure.frac_coords).all():
+        return PwFailure.SINGULAR_CELL, "a lattice vector or coordinate is no finite number; reject the structure"
+    longest, most = max(structure.lattice.abc), max(structure.lattice.angles)
+    if longest > LONGEST_ANG or not FLATTEST_DEG <= min(structure.lattice.angles) <= most <= 180 - FLATTEST_DEG:
+        return (
+            PwFailure.SINGULAR_CELL,
+            f"edges to {longest:.3g} angstrom, angles {min(structure.lattice.angles):.1f} to {most:.1f} degrees; edges to "
+            f"{LONGEST_ANG:g} and angles {FLATTEST_DEG:g} to {180 - FLATTEST_DEG:g} can be computed; reduce the cell",
+        )
     volume = structure.volume / len(structure)
     low, high = VOLUME_PER_ATOM_ANG3
     if not low <= volume <= high:

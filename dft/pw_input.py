@@ -66,6 +66,11 @@ def pw_input_text(
     return "\n".join([*(_namelist(name, values) for name, values in namelists.items()), *cards]) + "\n"
 
 
+def restarting(input_text: str) -> str:
+    """The same input, to go on from the files that a stopped launch left in its outdir."""
+    return input_text.replace("&CONTROL\n", "&CONTROL\n  restart_mode = 'restart'\n", 1)
+
+
 def species_of(structure: Structure) -> tuple[str, ...]:
     """Element symbols in order of first appearance."""
     return tuple(dict.fromkeys(site.specie.symbol for site in structure))
@@ -129,14 +134,30 @@ def _system(
     }
     if settings.nspin == 2:
         system["nspin"] = 2
-        system |= {f"starting_magnetization({i + 1})": settings.starting_magnetization for i in range(len(elements))}
+        system |= _starting_magnetizations(elements, settings, table)
     if settings.tot_magnetization is not None:
         system["tot_magnetization"] = settings.tot_magnetization
+    if settings.extra_bands:
+        system["nbnd"] = _bands(structure, settings, table)
     if settings.d2:
         system["vdw_corr"] = "grimme-d2"
     if settings.nosym:
         system["nosym"] = True
     return system
+
+
+def _starting_magnetizations(elements: tuple[str, ...], settings: PwSettings, table: PseudoTable) -> dict[str, Value]:
+    """pw.x wants the share of an atom's valence electrons that is unpaired, between -1 and 1."""
+    if not settings.starting_moments:
+        return {f"starting_magnetization({i})": settings.starting_magnetization for i in range(1, len(elements) + 1)}
+    shares = [settings.starting_moments.get(element, 0.0) / table.valence(element) for element in elements]
+    return {f"starting_magnetization({i})": max(-1.0, min(1.0, share)) for i, share in enumerate(shares, start=1)}
+
+
+def _bands(structure: Structure, settings: PwSettings, table: PseudoTable) -> int:
+    """Those that pw.x takes for a metal, and a share more."""
+    occupied = sum(table.valence(site.specie.symbol) for site in structure) / 2
+    return math.ceil(max(1.2 * occupied, occupied + 4) * (1 + settings.extra_bands))
 
 
 def _electrons(structure: Structure, settings: PwSettings) -> dict[str, Value]:

@@ -80,6 +80,7 @@ class PwOutput:
     symmetries: int | None
     stdout: str
     stderr: str
+    absolute_magnetization: float | None = None  # Bohr magnetons per cell; also of what is antiparallel
     timed_out: bool = False  # killed by us: it passed its wall-time limit
 
     @property
@@ -136,6 +137,7 @@ def parse_pw_output(
         ram_mb=_ram_mb(stdout_text),
         scf_accuracy_ry=_last_float(rf"estimated scf accuracy\s+<\s+({_NUMBER})", stdout_text),
         magnetization=_last_float(rf"total magnetization\s+=\s+({_NUMBER})", stdout_text),
+        absolute_magnetization=_last_float(rf"absolute magnetization\s+=\s+({_NUMBER})", stdout_text),
         symmetries=_integer(_search(r"(\d+) Sym\. Ops\.", stdout_text)),
         stdout=stdout_text,
         stderr=stderr_text,
@@ -173,6 +175,7 @@ def _first_structure(text: str) -> Structure | None:
     sites = re.findall(rf"^\s+\d+\s+([A-Z][a-z]?)\w*\s+tau\(\s*\d+\) = \(\s*({_NUMBER})\s*({_NUMBER})\s*({_NUMBER})",
                        text, flags=re.MULTILINE)  # fmt: skip
     count = _integer(_search(r"number of atoms/cell\s+=\s+(\d+)", text))
+    sites = sites[:count]  # a launch that was continued within its first cycle has two headers
     if alat is None or len(rows) < 3 or not sites or len(sites) != count:
         return None
     lattice = np.array(rows, float) * alat * BOHR_ANG  # [3, 3]

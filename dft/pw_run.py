@@ -21,6 +21,8 @@ from dft.pw_input import OUTDIR, PREFIX
 INPUT, STDOUT, STDERR, XML = "pw.in", "pw.out", "pw.err", "pw.xml"
 MIN_FREE_MB = 200
 _POLL_S = 1.0
+_SAVED_XML = Path(OUTDIR, f"{PREFIX}.save", "data-file-schema.xml")
+_CLEAN_STOPS = ("Maximum CPU time exceeded", "Program stopped by user request", "Signal Received, stopping")
 
 # Runs in place of a preexec_fn, which is unsafe beside threads. PR_SET_PDEATHSIG is 1; the parent may already be dead.
 _LAUNCHER = (
@@ -38,6 +40,10 @@ class DiskFull(PwEnvironmentError):
     """Too little space for another launch."""
 
 
+class ScratchNotWritable(PwEnvironmentError):
+    """The folder for the files of pw.x cannot be made or written."""
+
+
 @dataclass(frozen=True)
 class PwRun:
     """One launch: what came back, unread."""
@@ -50,6 +56,7 @@ class PwRun:
     wall_s: float
     timed_out: bool
     folder: Path
+    continued: int = 0  # times that it stopped for time and went on; see dft.launch
 
 
 @dataclass(frozen=True)
@@ -67,8 +74,11 @@ def run_pw(
     timeout_s: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     min_free_mb: int = MIN_FREE_MB,
+    resume: Path | None = None,
 ) -> PwRun:
     """Run pw.x once and wait for it. Input, stdout, stderr and XML stay in the folder; wave functions do not.
+
+    Unless pw.x stopped by itself before it was done: then its scratch stays, and a launch with `resume` goes on from it.
 
     Whatever ends the wait early (time-out, Ctrl-C, an exception in `on_progress`) kills the whole process group: pw.x
     starts an `orted` or MPI ranks of its own. If this process is killed itself, the kernel takes pw.x with it. (Linux
@@ -81,16 +91,16 @@ def run_pw(
         timeout_s: wall time after which it is killed; None for ever.
         on_progress: called about once a second.
         min_free_mb: on the file system of the folder.
+        resume: folder of the launch that the input continues (restart_mode = 'restart'); its scratch is copied, so that
+            it can be continued once more if this launch is killed. `drop_scratch` deletes it.
 
     Raises:
         PwNotFound: the command's program is not there.
         DiskFull: less space than `min_free_mb`.
+        ScratchNotWritable: the folder cannot be made or written.
     """
     words = require_pw(command)
-    folder.mkdir(parents=True, exist_ok=True)
-    _require_space(folder, min_free_mb)
-    _sweep(folder)
-    (folder / INPUT).write_text(input_text)
+    _prepare(folder, input_text, min_free_mb, resume)
     started = time.monotonic()
     returncode, cpu_s, timed_out = _launch([*words, "-inp", INPUT], folder, timeout_s, on_progress)
     run = PwRun(
@@ -103,8 +113,24 @@ def run_pw(
         timed_out=timed_out,
         folder=folder,
     )
-    shutil.rmtree(folder / OUTDIR, ignore_errors=True)  # wave functions and charge: 1-25 MB that nothing reads again
+    if not stopped_cleanly(run.stdout):
+        drop_scratch(folder)
     return run
+
+
+def stopped_cleanly(stdout: str) -> bool:
+    """Whether pw.x wrote what a restart needs, since its time was over or somebody asked it to stop."""
+    return any(words in stdout for words in _CLEAN_STOPS)
+
+
+def has_scratch(folder: Path) -> bool:
+    """Whether the launch in this folder left something to go on from."""
+    return (folder / OUTDIR).is_dir()
+
+
+def drop_scratch(folder: Path) -> None:
+    """Delete wave functions and charge: 1-25 MB."""
+    shutil.rmtree(folder / OUTDIR, ignore_errors=True)
 
 
 def require_pw(command: str) -> list[str]:
@@ -117,6 +143,22 @@ def require_pw(command: str) -> list[str]:
     if not words or shutil.which(words[0]) is None:
         raise PwNotFound(f"no program {command!r}; `make setup` installs pw.x, or give its path as dft.pw_command")
     return words
+
+
+def _prepare(folder: Path, input_text: str, min_free_mb: int, resume: Path | None) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _require_space(folder, min_free_mb)
+        _sweep(folder)
+        if resume is not None and has_scratch(resume):
+            shutil.copytree(resume / OUTDIR, folder / OUTDIR)
+            if (resume / XML).is_file():
+                shutil.copy(resume / XML, folder / _SAVED_XML)
+        (folder / INPUT).write_text(input_text)
+    except OSError as error:
+        raise ScratchNotWritable(
+            f"{folder} cannot be written ({error.strerror or error}): make it writable, or run elsewhere"
+        ) from error
 
 
 def _require_space(folder: Path, min_free_mb: int) -> None:
@@ -187,7 +229,7 @@ def _wait(pid: int, stdout: Path, timeout_s: float | None, on_progress: Callable
 
 
 def _keep_xml(folder: Path) -> str | None:
-    source = folder / OUTDIR / f"{PREFIX}.save" / "data-file-schema.xml"
+    source = folder / _SAVED_XML
     if not source.is_file():
         return None
     shutil.move(source, folder / XML)

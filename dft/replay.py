@@ -12,6 +12,7 @@ from dft.pw_run import INPUT, STDERR, STDOUT, XML, PwRun
 
 COMPLETE = "launch.json"
 """Written last: a launch without it was cut off, from outside or by its time limit."""
+_TOTAL_ENERGY = "\n!    total energy"
 
 
 class Replay:
@@ -54,11 +55,21 @@ class Replay:
 def was_cut_off(folder: Path) -> bool:
     """Whether a candidate's last attempt is one launch that did not run to its end.
 
-    A series of launches is another matter: those before the last are answered, so it goes on where it was.
+    A series of launches is another matter: those before the last are answered, so it goes on where it was. So is the
+    continuation of one that stopped for time, unless it completed an SCF: it goes on from the same scratch again.
     """
     attempts = [path for path in folder.glob("attempt-*") if path.name.removeprefix("attempt-").isdigit()]
     last = max(attempts, key=lambda path: int(path.name.removeprefix("attempt-")), default=None)
-    return last is not None and (last / INPUT).exists() and not (last / COMPLETE).exists()
+    if last is None or not (last / INPUT).exists():
+        return False
+    if not (last / COMPLETE).exists():
+        return True
+    unfinished = [path for path in last.glob("continued-*") if not (path / COMPLETE).exists()]
+    return any(_TOTAL_ENERGY in (path / STDOUT).read_text(errors="replace") for path in unfinished if _said(path))
+
+
+def _said(folder: Path) -> bool:
+    return (folder / STDOUT).is_file()
 
 
 def _write(folder: Path, run: PwRun) -> None:

@@ -62,7 +62,7 @@ class PwSettings(BaseModel):
 
     # How the same answer is reached; the corrections of dft.failures change these.
     electron_maxstep: Annotated[int, Field(ge=1)] = 100
-    extra_bands: Annotated[float, Field(ge=0, le=10)] = 0.0  # share of the occupied bands, over what pw.x takes by itself
+    extra_bands: Annotated[float, Field(ge=0, le=10)] = 0.0  # share over what pw.x takes by itself
     mixing_beta: Annotated[float, Field(gt=0, le=1)] = 0.7
     mixing_mode: Literal["plain", "TF", "local-TF"] = "plain"
     diagonalization: Literal["david", "cg", "paro"] = "david"
@@ -134,7 +134,9 @@ PRESETS: dict[str, PwSettings] = {
     # A screening run: formation energies to some 10 meV/atom.
     "fast": PwSettings(magnetic="auto"),
     # k points, smearing and dispersion of the original study.
-    "paper": PwSettings(kspacing_inv_ang=0.20, degauss_ry=0.01, d2=True, max_seconds=6 * 3600, max_cpu_hours=96.0, magnetic="auto"),
+    "paper": PwSettings(
+        kspacing_inv_ang=0.20, degauss_ry=0.01, d2=True, max_seconds=6 * 3600, max_cpu_hours=96.0, magnetic="auto"
+    ),
 }
 
 

@@ -1,0 +1,34 @@
+"""Which crystals start spin-polarised, and from which moments. Pure; what a run ended with is in `dft.pw_output`."""
+
+from __future__ import annotations
+
+from pymatgen.core.structure import Structure
+
+from dft.settings import PwSettings
+
+STARTING_MOMENTS_BOHR = {
+    "V": 3.0, "Cr": 4.0, "Mn": 5.0, "Fe": 4.0, "Co": 3.0, "Ni": 2.0,
+    "Ce": 1.0, "Pr": 2.0, "Nd": 3.0, "Pm": 4.0, "Sm": 5.0, "Eu": 6.0, "Gd": 7.0, "Tb": 6.0, "Dy": 5.0, "Ho": 4.0,
+    "Er": 3.0, "Tm": 2.0, "Yb": 1.0,
+}  # fmt: skip
+"""Unpaired d or f electrons of the ions by Hund's first rule, on the high side: from a moment that is too large the SCF
+comes down to the true one, from one that is too small it may fall into the unpolarised solution."""
+
+
+def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
+    """The settings that this crystal is computed with: polarised where `magnetic` is auto and an element calls for it.
+
+    A ferromagnetic start: a moment that the crystal does not have vanishes within the first SCF, and the relaxation goes
+    on without spin. An antiferromagnet needs starting moments of both signs on request, and a cell that holds them.
+    Applied twice, the same comes out.
+
+    Args:
+        structure: ordered.
+        settings: of the campaign; returned as they are where they say nspin or a moment themselves.
+    """
+    if settings.magnetic == "off" or settings.nspin == 2:
+        return settings
+    elements = {site.specie.symbol for site in structure}
+    moments = settings.starting_moments or STARTING_MOMENTS_BOHR
+    found = {element: moments[element] for element in sorted(elements & moments.keys())}
+    return settings.model_copy(update={"nspin": 2, "starting_moments": found}) if found else settings

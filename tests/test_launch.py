@@ -1,0 +1,124 @@
+"""Launches that stop for time and go on: nothing is computed twice, and nothing is lost to a crash in between."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dft.cells import primitive_cell
+from dft.failures import PwFailure, diagnose
+from dft.ground_states import ground_state
+from dft.launch import launch
+from dft.pseudos import PseudoTable
+from dft.pw_input import pw_input_text
+from dft.pw_output import parse_pw_output
+from dft.pw_run import PwRun, has_scratch, run_pw
+from dft.replay import Replay, was_cut_off
+from dft.settings import PwSettings, preset
+
+STOP = "Maximum CPU time exceeded\n   JOB DONE."
+INPUT = "&CONTROL\n  nstep = 5\n/"
+
+
+class Stopping:
+    """Stops for time as often as told, leaving scratch; then ends."""
+
+    def __init__(self, stops):
+        self.stops, self.inputs, self.resumed = stops, [], []
+
+    def __call__(self, text, folder, command="pw.x", timeout_s=None, resume=None):
+        self.inputs.append(text)
+        self.resumed.append(resume and resume.name)
+        folder.mkdir(parents=True)
+        stdout = f"launch {len(self.inputs)} "
+        if len(self.inputs) <= self.stops:
+            (folder / "out").mkdir()
+            stdout += STOP
+        for name, content in {"pw.in": text, "pw.out": stdout, "pw.err": ""}.items():
+            (folder / name).write_text(content)
+        return PwRun(0, stdout, "", None, 2.0, 3.0, False, folder)
+
+
+def test_a_launch_that_stops_for_time_goes_on_in_its_own_scratch(tmp_path):
+    run = Stopping(2)
+    ran = launch(run, INPUT, tmp_path / "attempt-1", "pw.x", PwSettings())
+    assert ran.stdout == "launch 1 \nlaunch 2 \nlaunch 3 "
+    assert (ran.cpu_s, ran.wall_s, ran.continued) == (6.0, 9.0, 2)
+    assert ["restart_mode = 'restart'" in text for text in run.inputs] == [False, True, True]
+    assert run.resumed == [None, "attempt-1", "continued-1"]
+    assert not any(path.name == "out" for path in tmp_path.rglob("*"))
+
+
+def test_continuations_are_capped_by_number_and_by_cpu_hours(tmp_path):
+    few = Stopping(99)
+    assert launch(few, INPUT, tmp_path / "few", "pw.x", PwSettings(max_attempts=3)).continued == 2
+    assert len(few.inputs) == 3 and not has_scratch(tmp_path / "few" / "continued-2")
+    short = Stopping(99)
+    assert launch(short, INPUT, tmp_path / "short", "pw.x", PwSettings(max_cpu_hours=3 / 3600)).continued == 1
+
+
+def test_a_stop_without_scratch_is_not_continued(tmp_path):
+    def run(text, folder, command, timeout_s):
+        return PwRun(2, STOP, "", None, 1.0, 1.0, False, folder)
+
+    assert launch(run, INPUT, tmp_path / "a", "pw.x", PwSettings()).continued == 0
+
+
+def test_a_worker_that_dies_in_a_continuation_repeats_none_of_what_was_complete(tmp_path):
+    class Killed(Exception):
+        pass
+
+    first = Stopping(2)
+
+    def dies_third(text, folder, **options):
+        if len(first.inputs) == 2:
+            folder.mkdir(parents=True)
+            (folder / "pw.in").write_text(text)
+            raise Killed
+        return first(text, folder, **options)
+
+    with pytest.raises(Killed):
+        launch(Replay(tmp_path, dies_third), INPUT, tmp_path / "attempt-1", "pw.x", PwSettings())
+    assert not was_cut_off(tmp_path)  # it had no SCF of its own yet: the scratch before it is the better start
+    second = Stopping(0)
+    ran = launch(Replay(tmp_path, second), INPUT, tmp_path / "attempt-2", "pw.x", PwSettings())
+    assert ran.stdout == "launch 1 \nlaunch 2 \nlaunch 1 " and ran.continued == 2
+    assert second.resumed == ["continued-1"]
+
+
+def test_a_continuation_cut_off_after_a_step_goes_on_from_its_last_cell(tmp_path):
+    folder = tmp_path / "attempt-1" / "continued-1"
+    folder.mkdir(parents=True)
+    for at in (folder.parent, folder):
+        (at / "pw.in").write_text("")
+    (folder.parent / "launch.json").write_text("{}")
+    (folder / "pw.out").write_text("\n!    total energy              =     -1.0 Ry\n")
+    assert was_cut_off(tmp_path)
+
+
+@pytest.mark.pw
+def test_a_vc_relax_that_was_stopped_repeats_no_step(tmp_path, pw_command, pseudo_folder):
+    cell = primitive_cell(ground_state("Li"))
+    cell.scale_lattice(1.05 * cell.volume)
+    settings = preset("test").model_copy(update={"kspacing_inv_ang": 0.55})
+    text = pw_input_text(cell, settings, PseudoTable.load(pseudo_folder), "vc-relax")
+    stopped_after = []
+
+    def run(given, folder, **options):
+        def ask_to_stop(progress):
+            if progress.n_scf and not stopped_after:
+                stopped_after.append(progress.n_scf)
+                (folder / "out" / "pw.EXIT").touch()
+
+        return run_pw(given, folder, on_progress=ask_to_stop, **options)
+
+    ran = launch(run, text, tmp_path, pw_command, settings)
+    output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode)
+    moves = [int(number) for number in re.findall(r"number of scf cycles    = +(\d+)", ran.stdout)]
+    claimed = re.search(r"bfgs converged in +(\d+) scf cycles", ran.stdout)
+    assert ran.continued == 1 and stopped_after and not has_scratch(tmp_path / "continued-1")
+    assert moves == list(range(1, len(moves) + 1))  # BFGS went on counting: none of its steps was made twice
+    assert output.n_scf == int(claimed[1]) + 1 and output.final_scf  # and one SCF in the fresh cell
+    assert diagnose(output, settings) in (None, PwFailure.RESIDUAL_STRESS)
+    assert output.last.structure.volume == pytest.approx(20.2, abs=1.0)
