@@ -24,8 +24,9 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from dft.cells import conventional_cell, primitive_cell
+from dft.corrections import correct
 from dft.cost import estimate_cpu_s
-from dft.failures import correct, diagnose
+from dft.failures import diagnose
 from dft.pseudos import PseudoTable
 from dft.pw_input import pw_input_text
 from dft.pw_output import parse_pw_output

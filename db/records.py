@@ -141,6 +141,17 @@ class Attempt(Record):
     worker: str = ""
 
 
+class RungRecord(Record):
+    """What one of two rungs found: coarse k points first, then the ones asked for."""
+
+    name: str  # cheap or accurate
+    kspacing_inv_ang: float
+    energy_per_atom_ev: float
+    volume_per_atom_ang3: float
+    pressure_kbar: float
+    cpu_s: float
+
+
 class Relaxation(Record):
     """An accepted relaxation. Energies are E0 = F + TS/2, raw, without corrections."""
 
@@ -170,6 +181,7 @@ class Relaxation(Record):
     bulk_modulus_gpa: float | None = None  # this and the next two where an equation of state was asked for
     bulk_modulus_prime: float | None = None
     fit_rms_mev_per_atom: float | None = None
+    rungs: tuple[RungRecord, ...] = ()  # in order; empty where there was one
     reused_from: str | None = None  # id of the candidate that was computed, where this result is a copy
 
 

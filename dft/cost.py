@@ -45,18 +45,26 @@ def estimate_cpu_s(structure: Structure, settings: PwSettings, table: PseudoTabl
         scfs *= GAMMA_SHARE
     elements = tuple(sorted(cell.symbol_set))
     cutoff_wfc_ry, cutoff_rho_ry = cutoffs_ry(elements, settings, table)
+    bands = bands_of(cell, settings, table) * settings.nspin
+    work = SECONDS_PER_WAVE * plane_waves(cell, cutoff_wfc_ry) * bands * irreducible_points(cell, settings)
+    return before + scfs * (
+        work + SECONDS_PER_DENSITY_WAVE * plane_waves(cell, cutoff_rho_ry) * len(cell) * settings.nspin
+    )
+
+
+def bands_of(cell: Structure, settings: PwSettings, table: PseudoTable) -> float:
+    """Bands that pw.x takes for a metal, per spin."""
     electrons = sum(table.valence(site.specie.symbol) for site in cell)
-    bands = max(0.6 * electrons, electrons / 2 + 4) * settings.nspin
-    work = SECONDS_PER_WAVE * _waves(cell, cutoff_wfc_ry) * bands * _irreducible_points(cell, settings)
-    return before + scfs * (work + SECONDS_PER_DENSITY_WAVE * _waves(cell, cutoff_rho_ry) * len(cell) * settings.nspin)
+    return max(0.6 * electrons, electrons / 2 + 4) * (1 + settings.extra_bands)
 
 
-def _waves(cell: Structure, cutoff_ry: float) -> float:
+def plane_waves(cell: Structure, cutoff_ry: float) -> float:
     """Number of plane waves in a sphere of radius sqrt(E), in atomic units: V E^(3/2) / (6 pi^2)."""
     return float(cell.volume / BOHR_ANG**3 * cutoff_ry**1.5 / (6 * math.pi**2))
 
 
-def _irreducible_points(cell: Structure, settings: PwSettings) -> int:
+def irreducible_points(cell: Structure, settings: PwSettings) -> int:
+    """K points that symmetry leaves to compute."""
     if settings.gamma_only:
         return 1
     positions = (cell.lattice.matrix, cell.frac_coords, [site.specie.Z for site in cell])

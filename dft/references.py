@@ -16,6 +16,7 @@ from pymatgen.core.structure import Structure
 
 from dft.cells import primitive_cell, spacegroup_number
 from dft.ground_states import FIXED, MAGNETIC, MOLECULES, NoReference, ground_state, supported_elements
+from dft.magnetism import for_crystal
 from dft.pseudos import PseudoTable
 from dft.settings import CODE_VERSION, PwSettings
 
@@ -54,6 +55,9 @@ def reference_settings(element: str, settings: PwSettings) -> PwSettings:
     Molecules and graphite are computed at their given geometry. Oxygen, iron, cobalt and nickel are spin-polarised.
     """
     changes: dict[str, object] = {"nspin": 1, "tot_magnetization": None, "vary": "cell", "gamma_only": False}
+    # Bulk modulus, coarse rung and limits are asked of candidates; a mesh that fits one cell fits no other.
+    changes |= {"cheap_first": False, "reject_above_ev_per_atom": None, "start_volume": "given", "k_mesh": None}
+    changes["method"] = "auto" if settings.method == "eos" else settings.method
     changes["kspacing_inv_ang"] = min(settings.kspacing_inv_ang, 0.30 if element in _NONMETALS else 0.20)
     if element in FIXED:
         changes["vary"] = "nothing"
@@ -77,7 +81,7 @@ def calculation_key(structure: Structure, settings: PwSettings, table: PseudoTab
     of the settings do not enter. Tiny differences can still fall on two sides of a rounding step: ask a
     StructureMatcher before computing twice what is expensive.
     """
-    cell = primitive_cell(structure)
+    cell, settings = primitive_cell(structure), for_crystal(structure, settings)
     elements = sorted({site.specie.symbol for site in cell})
     content = {
         "code": CODE_VERSION,

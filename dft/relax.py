@@ -7,27 +7,33 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 from pymatgen.core.structure import Structure
 
-from dft.attempt import AttemptReport, Bench, Launch, Tried, make_attempt
+from dft.attempt import AttemptReport, Bench, Tried, make_attempt
 from dft.cells import conventional_cell, spacegroup_number
 from dft.compare import Comparison, compare
 from dft.equation_of_state import EquationOfState
 from dft.failures import PwFailure
+from dft.launch import Launch
+from dft.magnetism import for_crystal
 from dft.preflight import preflight
 from dft.pseudos import PseudoTable
 from dft.pw_output import parse_pw_output
 from dft.pw_run import STDOUT, run_pw
+from dft.rungs import ACCURATE, CHEAP, Rung, cheap_settings, rejection
 from dft.settings import PwSettings
+from dft.volume import scaled_by_radii
 
 __all__ = ["AttemptReport", "Comparison", "GaveUp", "Launch", "Relaxed", "compare", "relax", "resume_point"]
 
 log = logging.getLogger(__name__)
+OnAttempt = Callable[[AttemptReport], None]
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,14 @@ class Relaxed:
     pw_version: str
     pseudos: dict[str, str]  # element -> md5
     attempts: tuple[AttemptReport, ...]
+    magnetization_bohr: float | None = None  # of `structure`; None where it was computed without spin
+    absolute_magnetization_bohr: float | None = None  # the same with antiparallel moments added up
     dispersion_ev: float | None = None  # what D2 adds to energy_ev, where it was on
     volume_change_percent: float | None = None  # of the volume per atom, signed, against the crystal as generated
     spacegroup_before: int | None = None  # of the crystal as generated
     generated_pressure_kbar: float | None = None  # of the crystal as generated, before anything moved
     equation: EquationOfState | None = None  # with method eos
+    rungs: tuple[Rung, ...] = ()  # with cheap_first
 
 
 @dataclass(frozen=True)
@@ -83,16 +92,18 @@ def relax(
     table: PseudoTable,
     folder: Path,
     run: Launch = run_pw,
-    on_attempt: Callable[[AttemptReport], None] | None = None,
+    on_attempt: OnAttempt | None = None,
     start: Structure | None = None,
     command: str = "pw.x",
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    memory_mb: float | None = None,
 ) -> Relaxed | GaveUp:
     """Relax a crystal, correcting what goes wrong, until the result is to be believed or hopeless.
 
     Where symmetry leaves the volume alone free, single SCFs follow the pressure to zero; all else is a vc-relax. That
     keeps the plane waves of the cell it starts from, so its own verdict is not taken: pressure and forces of its last
-    SCF, in the fresh cell, decide, and where they are too large the next attempt starts from there.
+    SCF, in the fresh cell, decide, and where they are too large the next attempt starts from there. With
+    `settings.cheap_first` all this is done with coarse k points first, which may reject the crystal.
 
     Args:
         structure: as generated, in any cell; the symmetrised primitive cell is what is computed.
@@ -104,27 +115,91 @@ def relax(
         start: cell to start from in place of `structure`, for a relaxation that was interrupted; see `resume_point`.
         command: pw.x, with what stands before it.
         now: the clock.
+        memory_mb: that a launch may take; None for what the machine has.
 
     Raises:
         PwEnvironmentError: no pw.x, no space, a missing or wrong pseudopotential. The crystal is not to blame for it.
     """
+    if not structure.is_ordered:
+        return GaveUp(PwFailure.FRACTIONAL_OCCUPANCY, (preflight(structure) or ("", ""))[1], (), None)
     pseudos = table.check(site.specie.symbol for site in structure)
-    bench = Bench(folder, table, run, command, now)
-    first, reports, steps = _next_number(folder), list[AttemptReport](), 0
-    as_generated: float | None = None
-    cell, current = start or structure, settings
+    climb = partial(_climb, Bench(folder, table, run, command, now, memory_mb), structure, pseudos)
+    cheap = cheap_settings(settings) if start is None else None
+    if start is None and settings.start_volume == "radii":
+        start = scaled_by_radii(structure)
+    if cheap is None:
+        return climb(start or structure, settings, on_attempt)
+    return _on_two_rungs(climb, structure, start or structure, cheap, settings, on_attempt)
+
+
+def _on_two_rungs(
+    climb: Callable[[Structure, PwSettings, OnAttempt | None], Relaxed | GaveUp],
+    generated: Structure,
+    start: Structure,
+    cheap_one: PwSettings,
+    accurate_one: PwSettings,
+    on_attempt: OnAttempt | None,
+) -> Relaxed | GaveUp:
+    """The accurate rung from where the cheap one ended; the latter's verdict alone where it rejects or finds no way."""
+    cheap = climb(start, cheap_one, _marked(on_attempt))
+    reports = tuple(_mark(report) for report in cheap.attempts)
+    if isinstance(cheap, GaveUp):
+        return replace(cheap, attempts=reports)
+    lower = _rung(CHEAP, cheap, cheap_one)
+    why = rejection(lower, compare(generated, cheap.structure), accurate_one)
+    if why is not None:
+        return GaveUp(PwFailure.REJECTED_EARLY, why, reports, cheap.structure)
+    found = climb(cheap.structure, accurate_one, on_attempt)
+    if isinstance(found, GaveUp):
+        return replace(found, attempts=(*reports, *found.attempts))
+    return replace(
+        found,
+        generated_pressure_kbar=cheap.generated_pressure_kbar,
+        steps=cheap.steps + found.steps,
+        cpu_s=cheap.cpu_s + found.cpu_s,
+        wall_s=cheap.wall_s + found.wall_s,
+        attempts=(*reports, *found.attempts),
+        rungs=(lower, _rung(ACCURATE, found, accurate_one)),
+    )
+
+
+def _rung(name: str, found: Relaxed, settings: PwSettings) -> Rung:
+    volume = found.structure.volume / len(found.structure)
+    return Rung(name, settings.kspacing_inv_ang, found.energy_per_atom_ev, volume, found.pressure_kbar, found.cpu_s)
+
+
+def _mark(report: AttemptReport) -> AttemptReport:
+    return replace(report, detail=f"{CHEAP} rung: {report.detail}")
+
+
+def _marked(on_attempt: OnAttempt | None) -> OnAttempt | None:
+    return None if on_attempt is None else lambda report: on_attempt(_mark(report))
+
+
+def _climb(
+    bench: Bench,
+    generated: Structure,
+    pseudos: dict[str, str],
+    cell: Structure,
+    settings: PwSettings,
+    on_attempt: OnAttempt | None,
+) -> Relaxed | GaveUp:
+    """Attempts with one set of settings, from one cell, until one is believed or none is left."""
+    first, reports, steps = _next_number(bench.folder), list[AttemptReport](), 0
+    as_generated, current = None, for_crystal(generated, settings)
+    unmoved = cell is generated
     for attempt in count(1):
-        tried = make_attempt(bench, first + attempt - 1, attempt, cell, current)
+        tried = make_attempt(bench, first + attempt - 1, attempt, cell, current, sum(r.cpu_s for r in reports))
         reports.append(tried.report)
         steps += tried.steps
-        if attempt == 1 and start is None:
+        if attempt == 1 and unmoved:
             as_generated = tried.first_pressure_kbar
         cell = tried.last_structure or cell
-        log.info("%s attempt %d: %s", folder.name, tried.report.number, tried.report.detail)
+        log.info("%s attempt %d: %s", bench.folder.name, tried.report.number, tried.report.detail)
         if on_attempt is not None:
             on_attempt(tried.report)
         if tried.failure is None and tried.output is not None:
-            return _relaxed(structure, tried, pseudos, steps, tuple(reports), as_generated)
+            return _relaxed(generated, tried, pseudos, steps, tuple(reports), as_generated)
         if tried.failure is not None and tried.following is None:
             return GaveUp(tried.failure, tried.report.detail, tuple(reports), cell)
         current = tried.following or current
@@ -176,6 +251,8 @@ def _relaxed(
         pw_version=output.version,
         pseudos=pseudos,
         attempts=reports,
+        magnetization_bohr=output.magnetization,
+        absolute_magnetization_bohr=output.absolute_magnetization,
         dispersion_ev=last.dispersion_ev,
         volume_change_percent=change.volume_change_percent,
         spacegroup_before=change.spacegroup_before,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from db.records import Attempt, Candidate, CrystalDoc, Record, Relaxation
+from db.records import Attempt, Candidate, CrystalDoc, Record, Relaxation, RungRecord
 from dft.relax import AttemptReport, GaveUp, Relaxed
 from dft.settings import CODE_VERSION
 
@@ -101,6 +102,7 @@ def _relaxation(relaxed: Relaxed) -> Relaxation:
         bulk_modulus_gpa=curve and curve.bulk_modulus_gpa,
         bulk_modulus_prime=curve and curve.bulk_modulus_prime,
         fit_rms_mev_per_atom=curve and curve.rms_mev_per_atom,
+        rungs=tuple(RungRecord(**asdict(rung)) for rung in relaxed.rungs),
     )
 
 

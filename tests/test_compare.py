@@ -11,6 +11,14 @@ def test_a_uniform_expansion_changes_bonds_and_edges_alike():
     change = compare(rock_salt(4.0), primitive_cell(rock_salt(4.1)))
     assert change.cell_change_percent == pytest.approx(2.5)
     assert change.bond_change_percent == pytest.approx(2.5)
+    assert change.volume_change_percent == pytest.approx(100 * (1.025**3 - 1))
+    assert (change.spacegroup_before, change.spacegroup_after) == (225, 225)
+
+
+def test_a_lost_symmetry_is_told():
+    change = compare(rock_salt(4.0), rock_salt(4.0).apply_strain([0, 0, 0.05], inplace=False))
+    assert (change.spacegroup_before, change.spacegroup_after) == (225, 139)
+    assert change.volume_change_percent == pytest.approx(5.0)
 
 
 def test_the_same_crystal_in_another_cell_has_not_changed():

@@ -135,3 +135,10 @@ def test_keys_and_schemes_hold_the_release_of_pw_but_not_its_patch(tmp_path):
     assert energy_scheme(settings, table, "6.7MaX") == energy_scheme(settings, table, "6.7")
     assert energy_scheme(settings, table, "7.3") != energy_scheme(settings, table, "6.7")
     assert energy_scheme(settings, table, "6.7").startswith("pw6.7-k0.45-")
+
+
+def test_what_is_asked_of_candidates_is_not_asked_of_the_elements():
+    asked = preset("fast").model_copy(
+        update={"method": "eos", "cheap_first": True, "reject_above_ev_per_atom": -1.0, "start_volume": "radii"}
+    )
+    assert reference_settings("Li", asked) == reference_settings("Li", preset("fast"))
