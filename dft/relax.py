@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -126,7 +127,8 @@ def relax(
     climb = partial(_climb, Bench(folder, table, run, command, now, memory_mb), structure, pseudos)
     cheap = cheap_settings(settings) if start is None else None
     if start is None and settings.start_volume == "radii":
-        start = scaled_by_radii(structure)
+        with suppress(ValueError):  # coinciding atoms: refused below, by what is wrong with them
+            start = scaled_by_radii(structure)
     if cheap is None:
         return climb(start or structure, settings, on_attempt)
     return _on_two_rungs(climb, structure, start or structure, cheap, settings, on_attempt)

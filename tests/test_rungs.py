@@ -110,6 +110,12 @@ def test_coinciding_atoms_have_no_volume():
         scaled_by_radii(Structure([[4, 0, 0], [0, 4, 0], [0, 0, 4]], ["Li", "F"], [[0, 0, 0], [0, 0, 0]]))
 
 
+def test_a_cell_without_a_volume_from_radii_is_refused_for_its_atoms(tmp_path):
+    double = Structure([[4, 0, 0], [0, 4, 0], [0, 0, 4]], ["Li", "F"], [[0, 0, 0], [0, 0, 0]])
+    found = go(double, tmp_path, Birch(V0), preset("test").model_copy(update={"start_volume": "radii"}))
+    assert isinstance(found, GaveUp) and found.failure is PwFailure.ATOMS_TOO_CLOSE
+
+
 def test_with_a_volume_from_radii_a_collapsed_cell_is_relaxed(tmp_path):
     radii = preset("test").model_copy(update={"start_volume": "radii"})
     found = go(rock_salt(1.2), tmp_path, Birch(V0), radii)
