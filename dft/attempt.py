@@ -15,6 +15,7 @@ from dft.corrections import correct, describe_change
 from dft.equation_of_state import EquationOfState, Point, PoorFit, fit, in_window, next_volume
 from dft.failures import MACHINES_FAULT, PwFailure, diagnose
 from dft.launch import Launch, launch
+from dft.memory import too_large
 from dft.preflight import preflight
 from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.pw_input import InputError, k_mesh, pw_input_text
@@ -67,6 +68,7 @@ class Bench:
     run: Launch
     command: str
     now: Callable[[], datetime]
+    memory_mb: float | None = None  # that a launch may take; None for what the machine has
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def make_attempt(
         spent_cpu_s: by earlier attempts; none follows this one where settings.max_cpu_hours are over.
     """
     started_at, name = bench.now(), f"attempt-{number}"
-    refusal = preflight(cell)
+    refusal = preflight(cell) or too_large(cell, settings, bench.table, bench.memory_mb)
     if refusal is not None:
         seen = _Seen(*refusal)
     elif settings.vary == "nothing":
@@ -112,6 +114,8 @@ def make_attempt(
     if following is not None and spent_cpu_s + seen.cpu_s >= settings.max_cpu_s:
         seen = replace(seen, detail=f"{seen.detail}; all of max_cpu_hours {settings.max_cpu_hours:g} is spent")
         following = None
+    elif seen.failure is not None and following is None:
+        seen = replace(seen, detail=f"{seen.detail}; given up after attempt {attempt}: {seen.failure.cure}")
     report = AttemptReport(
         number=number,
         started_at=started_at,
@@ -171,11 +175,13 @@ def _along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSett
         point = _point(cell, seen, meshed)
         if seen.failure is None and settings.method == "eos" and point is not None:
             return _with_curve(bench, name, cell, meshed, total, [*points, point])
-        if seen.failure is not PwFailure.RESIDUAL_STRESS or point is None:
+        if seen.failure not in (PwFailure.RESIDUAL_STRESS, PwFailure.MOMENT_VANISHED) or point is None:
             return total
         points.append(point)
         cell = cell.copy()
         cell.scale_lattice(next_volume_ang3([(at.volume_ang3, at.pressure_kbar) for at in points], len(cell)))
+        if seen.failure is PwFailure.MOMENT_VANISHED:
+            return replace(total, last_structure=cell)  # the next attempt, without spin, need not repeat this volume
         refusal = preflight(cell)
         if refusal is not None:
             return replace(total, failure=refusal[0], detail=f"under {point.pressure_kbar:.0f} kbar: {refusal[1]}")

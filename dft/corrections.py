@@ -65,6 +65,14 @@ def _steadier_optimizer(settings: PwSettings) -> dict[str, Any] | None:
     return None if settings.damped else {"damped": True, "nstep": 2 * settings.nstep}
 
 
+def _with_a_fresh_cell(settings: PwSettings) -> dict[str, Any] | None:
+    """BFGS in place of damped dynamics, which ends in the plane waves of the cell that it began with.
+
+    From a cell that is relaxed already BFGS has no step to make, and computes it once more with its own plane waves.
+    """
+    return {"damped": False}
+
+
 def _larger_cell_factor(settings: PwSettings) -> dict[str, Any] | None:
     """Longer interpolation tables for the pseudopotentials: reciprocal vectors grow as the cell shrinks."""
     return None if settings.cell_factor > 8 else {"cell_factor": 2 * settings.cell_factor}
@@ -100,6 +108,7 @@ _CORRECTIONS = {
     PwFailure.MOMENT_VANISHED: _without_spin,
     PwFailure.NO_STARTING_MOMENT: _some_moment,
     PwFailure.FALSE_BFGS: _steadier_optimizer,
+    PwFailure.NO_FRESH_CELL: _with_a_fresh_cell,
     PwFailure.BFGS_FAILED: _steadier_optimizer,
     PwFailure.CELL_SHRANK: _larger_cell_factor,
     PwFailure.SYMMETRY_LOST: _without_symmetry,

@@ -83,7 +83,7 @@ class PwFailure(Enum):
     RESTART_UNREADABLE = Row(510, Action.RETRY, "the files to go on from are unreadable", "from scratch, last cell")
     RESIDUAL_STRESS = Row(601, Action.RETRY, "the fresh cell is still under stress", "relax once more from it")
     RESIDUAL_FORCE = Row(602, Action.RETRY, "atoms of the fresh cell still feel forces", "relax once more from it")
-    NO_FRESH_CELL = Row(603, Action.RETRY, "relaxed, but not computed in its own plane waves", "once more from there")
+    NO_FRESH_CELL = Row(603, Action.CORRECT, "relaxed, but not computed in its own plane waves", "BFGS from there")
     NO_RESULT = Row(604, Action.GIVE_UP, "JOB DONE without energy, forces or stress", "report it")
     REJECTED_EARLY = Row(620, Action.GIVE_UP, "the cheap rung found it far from what was proposed", "see the limits")
     UNKNOWN_ERROR = Row(999, Action.GIVE_UP, "an error that this catalogue does not know", "add a row")
@@ -131,7 +131,11 @@ _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
     (_Place.LAUNCHER, r"No space left on device|Disk quota exceeded|File too large", PwFailure.DISK_FULL),
     (_Place.LAUNCHER, r"upf\w*\.f90|xmltools\.f90|read_upf", PwFailure.PSEUDO_TRUNCATED),
     (_Place.LAUNCHER, r"not enough slots available", PwFailure.NO_SLOTS),
-    (_Place.LAUNCHER, r"mpirun (noticed|has exited)|prte noticed|srun: error: .* task .*: Killed", PwFailure.RANK_LOST),
+    (
+        _Place.LAUNCHER,
+        r"mpirun (noticed|detected|has exited)|prte noticed|srun: error: .* task .*: Killed",
+        PwFailure.RANK_LOST,
+    ),
     (_Place.ROUTINE, r"check_tempdir|cannot be created or accessed", PwFailure.SCRATCH_UNWRITABLE),
     (_Place.ROUTINE, r"read_conf_from_file|fatal error reading xml|pw_restart|read_rhog", PwFailure.RESTART_UNREADABLE),
     (_Place.ROUTINE, r"some starting_magnetization MUST be set", PwFailure.NO_STARTING_MOMENT),
