@@ -33,9 +33,8 @@ def hull(
     """
     with sentences():
         from orchestrator.config import read_campaign
-        from orchestrator.hull_command import look
+        from orchestrator.hull_command import hull_lines, look
         from orchestrator.session import open_store
-        from orchestrator.terminal import show_rows
 
         campaign = read_campaign(file)
         with open_store(campaign) as store:
@@ -45,6 +44,5 @@ def hull(
         if as_json:
             _print_json(found)
             return
-        for version, scheme in found["schemes"].items():
-            out.print(f"scheme of pw.x {version}: {scheme}", markup=False, highlight=False)
-        show_rows(out, found["systems"])
+        for line in hull_lines(found):
+            out.print(line, markup=False, highlight=False, soft_wrap=True)

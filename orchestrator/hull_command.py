@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,22 @@ def look(
         write_reference_set(export, rows)
         notes.append(f"{len(rows)} energies written to {export}")
     return {"schemes": schemes, "systems": system_rows(hull), "crystals": _crystals(hull), "notes": notes}
+
+
+def hull_lines(found: Mapping[str, Any]) -> list[str]:
+    """What `look` found, as lines of text."""
+    lines = [f"scheme of pw.x {version}: {scheme}" for version, scheme in found["schemes"].items()]
+    for row in found["systems"]:
+        known = f"{row['computed']} computed, {row['imported']} imported"
+        lines.append(
+            f"{row['system']} (pw.x {_version(found, row)}): {known}; on the hull: {row['on the hull'] or 'not said'}"
+        )
+        lines += [f"  {row['no value because']}"] if row["no value because"] else []
+    return lines if found["systems"] else [*lines, "no relaxed crystals of this campaign yet"]
+
+
+def _version(found: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    return next(str(version) for version, scheme in found["schemes"].items() if scheme == row["scheme"])
 
 
 def _scheme_of_this_machine(campaign: Campaign) -> dict[str, str]:

@@ -78,7 +78,7 @@ def system_rows(hull: CampaignHull) -> list[dict[str, Any]]:
 def _system_row(hull: CampaignHull, system: str, scheme: str, mine: Sequence[HullEntry]) -> dict[str, Any]:
     elements, found = mine[0].elements, [hull.above[entry.name] for entry in mine]
     known = [e for e in hull.entries if e.scheme == scheme and e.elements <= elements and len(e.elements) > 1]
-    stable = {e.composition.reduced_formula for e, at in zip(mine, found, strict=True) if at.e_above_hull == 0}
+    stable = {formula for at in found for _, formula, name in at.decomposition if name in {e.name for e in known}}
     return {
         "system": system,
         "scheme": scheme,

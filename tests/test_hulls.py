@@ -11,7 +11,7 @@ from dft.references import energy_scheme, reference_settings
 from dft.settings import preset
 from orchestrator.config import Campaign
 from orchestrator.data_files import DataError
-from orchestrator.hull_command import look
+from orchestrator.hull_command import hull_lines, look
 from orchestrator.hulls import refresh_hull
 
 ENERGIES = {"Li": -10.0, "F": -20.0}
@@ -133,10 +133,21 @@ def test_an_imported_set_makes_a_sparse_hull_a_hull(store, campaign, table, tmp_
     assert crystal["e_above_hull"] == pytest.approx(0.6)
     assert crystal["decomposition"][0]["id"] == f"{scheme}/griceite"
     (system,) = found["systems"]
-    assert (system["computed"], system["imported"]) == (1, 1)
+    assert (system["computed"], system["imported"], system["on the hull"]) == (1, 1, "LiF")
     assert found["notes"] == ["set.jsonl: 2 energies are new, 0 replace earlier ones"]
     again = look(store, campaign, path, None, skip_bad=False)
     assert again["notes"] == ["set.jsonl: 0 energies are new, 2 replace earlier ones"]
+
+
+def test_the_lines_name_what_is_stable_and_why_nothing_is_said(store, campaign, table):
+    known(store, table, relaxed("a", ["Li", "F"], -3.0, table))
+    lines = hull_lines(look(store, campaign, None, None, skip_bad=False))
+    assert lines[1] == "F-Li (pw.x 6.7): 1 computed, 0 imported; on the hull: not said"
+    assert lines[2].startswith("  sparse hull for F-Li")
+    store.add_candidates([relaxed("b", ["Li", "Li", "F"], -1.5, table)])
+    assert hull_lines(look(store, campaign, None, None, skip_bad=False))[1:] == [
+        "F-Li (pw.x 6.7): 2 computed, 0 imported; on the hull: LiF"
+    ]
 
 
 def test_what_one_database_exports_another_imports(store, campaign, table, tmp_path):
