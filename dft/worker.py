@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from dft.command import check_command
 from dft.firetask import Outcome, RelaxTask, WorkContext, working
 from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.pw_run import run_pw
+from dft.relax import relax
 from dft.relax_queue import open_launchpad
 from dft.scratch import on_scratch, require_scratch
 
@@ -175,6 +177,8 @@ def _context(options: argparse.Namespace, stop: threading.Event, replaced: Mappi
         check_command(options.pw_command)
     if options.scratch is not None:
         fields["run"] = on_scratch(fields["run"], require_scratch(options.scratch))
+    if options.memory_mb is not None and "relax" not in replaced:
+        fields["relax"] = partial(relax, memory_mb=options.memory_mb)
     return WorkContext(
         store=MongoStore.open(options.uri, options.database),
         table=PseudoTable.load(options.pseudos.resolve()),
@@ -218,6 +222,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--pseudos", required=True, type=Path, help="folder of the pseudopotentials")
     parser.add_argument("--pw-command", default="pw.x", help="pw.x with what stands before it; {folder}, {pseudos}")
     parser.add_argument("--scratch", type=Path, help="fast local folder for wave functions; else that of the launch")
+    parser.add_argument("--memory-mb", type=_positive, help="refuse crystals that need more; else what the machine has")
     parser.add_argument("--category", action="append", default=[], help="campaign to work for; may be given again")
     parser.add_argument("--name", default=f"{socket.gethostname()}-{os.getpid()}", help="shown in leases and attempts")
     parser.add_argument(
@@ -230,10 +235,10 @@ def _options() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
-    return seconds
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
 
 
 if __name__ == "__main__":
