@@ -199,8 +199,10 @@ def test_fireworks_reads_the_queue_adapters_and_writes_their_scripts():
         assert [option for option in options if f"{prefix} {option}" not in lines] == []
         assert "cd /the/job" in lines
         assert "$${" not in script
-        (launch,) = [line for line in lines if line.startswith("exec crystalloop worker ")]
-        options = get_command(app).commands["worker"].make_context("worker", shlex.split(launch)[3:]).params
+        (launch,) = [line for line in lines if "exec crystalloop worker " in line]
+        words = shlex.split(launch)
+        arguments = words[words.index("worker") + 1 :]
+        options = get_command(app).commands["worker"].make_context("worker", arguments).params
         assert options["slot_seconds"] < 4 * 3600 < options["slot_seconds"] + 600
         assert options["idle_exit"] == 120
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from pw_fakes import rock_salt
+from pw_fakes import fake_table, rock_salt
 from relax_fakes import relaxed
 
 from dft.cells import primitive_cell
@@ -14,6 +14,8 @@ from dft.pw_output import RYDBERG_EV, parse_pw_output
 from dft.pw_run import run_pw
 from dft.settings import preset
 from dft.stored_result import StoredResult
+from orchestrator.config import Campaign
+from orchestrator.planning import check_dft
 
 
 @pytest.mark.parametrize("element", ["Fr", "Ra", "Th", "U"])
@@ -21,6 +23,14 @@ def test_d2_is_refused_beyond_radon_with_a_sentence(element):
     with pytest.raises(InputError, match=rf"no parameters for {element} .*d2 to false"):
         require_d2(["Li", element])
     require_d2(["Li", "Ce", "Rn"])
+
+
+def test_a_campaign_with_d2_and_radium_is_refused_before_anything_runs(tmp_path):
+    fake_table(tmp_path, ("Ra", "F"))
+    fields = {"name": "x", "elements": ["Ra", "F"], "prototypes": ["rocksalt_B1"], "target": {"direction": "minimise"}}
+    dft = {"pseudos": str(tmp_path), "settings": {"d2": True}}
+    with pytest.raises(InputError, match="no parameters for Ra"):
+        check_dft(Campaign.model_validate(fields | {"dft": dft}))
 
 
 def test_lanthanides_are_flagged_and_more_so_with_d2():

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from database_fixture import NOON, new_candidate, new_relaxation
+from pw_fakes import fake_table
 from relax_fakes import FakeRelax, fake_run, launches, until
 
 from db.records import Attempt, CandidateState
@@ -275,3 +276,17 @@ def test_a_candidate_that_always_takes_its_worker_with_it_is_given_up(store, con
     assert perform(candidate_id, context()) is Outcome.GAVE_UP
     assert "interrupted 20 times" in store.candidate(candidate_id).reason
     assert launches(tmp_path) == []
+
+
+def test_the_command_is_filled_in_for_each_launch(store, context, tmp_path):
+    seen = []
+
+    def run(text, folder, *, command, **named):
+        seen.append(command)
+        return fake_run(text, folder, command=command, **named)
+
+    candidate_id = queued(store)
+    table = fake_table(tmp_path / "pseudos")
+    command = "box --bind {folder},{pseudos} pw.x"
+    assert perform(candidate_id, context(run=run, table=table, pw_command=command)) is Outcome.RELAXED
+    assert seen == [f"box --bind {tmp_path / candidate_id / 'attempt-1'},{tmp_path / 'pseudos'} pw.x"]
