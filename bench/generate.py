@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ from measure import environment, peak_rss_mb, spending
 from numpy.typing import NDArray
 from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
-from models.cgcnn import CGCNN, predict_properties
+from models.cgcnn import CGCNN, predict_properties, predicted_by
 from models.checkpoint import load
+from models.critic import Critic
 from models.crystal import Crystal
+from models.draws import Base, Draws, draw_around, draw_between, draw_random
 from models.elements import atomic_number, covalent_radii_ang
-from models.generate import Base, Draws, GenerateConfig, Proposal, draw_around, draw_between, draw_random, propose
+from models.generate import GenerateConfig, Proposal, propose
 from models.properties import PROPERTIES
 from models.prototypes import Prototype, decorate, decorations, match_prototype, plausible_oxidation
 from models.unet import UNet
@@ -78,14 +80,15 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     vae, unet = networks
     first = propose(vae, unet, draw_random(vae, rng, 64), config, allowed)  # the first call compiles
     predict_properties(cgcnn, [proposal.crystal for proposal in first.made])
-    draws = {
-        "around": draw_around(vae, rng, args.count, bases, voxels, args.scale),
-        "between": draw_between(vae, rng, args.count, bases, voxels),
-        "random": draw_random(vae, rng, args.count),
+    critic = Critic(voxels, predicted_by(cgcnn), tuple(allowed))
+    draws: dict[str, Callable[[], Draws]] = {
+        "around": lambda: draw_around(vae, rng, args.count, bases, voxels, args.scale, critic=critic),
+        "between": lambda: draw_between(vae, rng, args.count, bases, voxels, critic=critic),
+        "random": lambda: draw_random(vae, rng, args.count, critic=critic),
     }
     report |= {kind: measure(vae, unet, cgcnn, drawn, config, allowed, known) for kind, drawn in draws.items()}
     if args.profile:
-        report["profile"] = profile(vae, unet, cgcnn, draw_random(vae, rng, args.count), config, allowed)
+        report["profile"] = profile(vae, unet, cgcnn, draws["random"], config, allowed)
     report["peak_rss_mb"] = peak_rss_mb()
     report["floor_per_s"], report["aim_per_s"], report["seed_per_s_on_a_gpu"] = 2.0, 20.0, 0.28
     return report
@@ -133,13 +136,14 @@ def measure(
     vae: DensityVAE,
     unet: UNet,
     cgcnn: CGCNN,
-    draws: Draws,
+    draw: Callable[[], Draws],
     config: GenerateConfig,
     allowed: list[int],
     known: set[tuple[str, str | None]],
 ) -> dict[str, Any]:
     """Time and funnel of some draws."""
     with spending() as spent:
+        draws = draw()
         proposals = propose(vae, unet, draws, config, allowed)
         predict_properties(cgcnn, [proposal.crystal for proposal in proposals.made])
     found = [judge(proposal, known) for proposal in proposals.made]
@@ -162,7 +166,13 @@ def measure(
 
 
 def profile(
-    vae: DensityVAE, unet: UNet, cgcnn: CGCNN, draws: Draws, config: GenerateConfig, allowed: list[int], top: int = 25
+    vae: DensityVAE,
+    unet: UNet,
+    cgcnn: CGCNN,
+    draw: Callable[[], Draws],
+    config: GenerateConfig,
+    allowed: list[int],
+    top: int = 25,
 ) -> dict[str, Any]:
     """Milliseconds per candidate: of the stages with all inside them, and of the functions without what they call.
 
@@ -170,6 +180,7 @@ def profile(
     """
     profiler = cProfile.Profile()
     profiler.enable()
+    draws = draw()
     proposals = propose(vae, unet, draws, config, allowed)
     predict_properties(cgcnn, [proposal.crystal for proposal in proposals.made])
     profiler.disable()

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batches import canonical_origin, draw_maps
+from models.critic import Critic
 from models.crystal import Crystal
-from models.generate import GenerateConfig, draw_random
+from models.draws import draw_random
+from models.generate import GenerateConfig
 from models.metrics import (
     VoxelTally,
     cell_errors_ang,
@@ -24,7 +26,7 @@ from models.round_trip import _raw as read_raw
 from models.site_metrics import SpeciesTally, same_contents, site_error_ang, site_error_shifted_ang, tally_species
 from models.unet import UNet, segment
 from models.vae import DensityVAE
-from models.voxels import voxelize_batch
+from models.voxels import VoxelConfig, voxelize_batch
 
 MATCH = 0.3
 """Largest mean displacement of a match over the cube root of the volume per atom, as pymatgen's `stol`."""
@@ -100,7 +102,7 @@ def random_draws(
     vae: DensityVAE, unet: UNet, known: Sequence[Crystal], count: int, config: GenerateConfig, seed: int
 ) -> dict[str, Any]:
     """Crystals of the prior, as read and not symmetrised: the share that is valid, of all that were drawn."""
-    draws = draw_random(vae, np.random.default_rng(seed), count)
+    draws = draw_random(vae, np.random.default_rng(seed), count, critic=Critic(VoxelConfig(n=vae.config.n)))
     decoded = vae.decode(draws.latent, draws.condition)
     segmentation = segment(unet, decoded.maps)
     made = [read_raw(decoded, segmentation, i, config)[0] for i in range(count)]

@@ -10,7 +10,7 @@ missing labels masked, no refractive index or dielectric constant without a gap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -207,6 +207,23 @@ def predict_with_intervals(model: CGCNN, crystals: Sequence[Crystal]) -> Predict
     rows.append((rows[2] - rows[1]) / (2.0 * NORMAL_90))
     rows[3][:, gap] = half[:, gap] / NORMAL_90 + 0.0 * rows[0][:, gap]  # not of what was cut off at zero
     return Predictions(*({name: part[:, i] for i, name in enumerate(PROPERTIES)} for part in rows))
+
+
+def predicted_by(model: CGCNN, members: slice = slice(None)) -> Callable[[Sequence[Crystal]], Floats]:
+    """What some members say of crystals: a function from crystals to the eight properties in their units, [b, 8].
+
+    NaN where a property had no training labels, or needs a gap and there is none.
+    """
+
+    def says(crystals: Sequence[Crystal]) -> Floats:
+        outputs = model.member_outputs(model.graphs(crystals))[:, members].mean(axis=1)  # [b, 8]
+        values = to_units(np.where(np.array(model.config.labels) > 0, outputs, np.nan)).astype(np.float32)
+        metal = values[:, PROPERTIES.index("band_gap")] < model.config.metal_below_ev
+        for name in NEED_A_GAP:
+            values[metal, PROPERTIES.index(name)] = np.nan
+        return values
+
+    return says
 
 
 def sigma_of(config: CGCNNConfig, outputs: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Latents for a wanted property: each draw chooses among many from the prior by the latent's own head. No crystals here."""
+"""Latents for what is wanted: each draw chooses among many, by the latent's own head and then by what a few decode to."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.channels import Floats
+from models.critic import Critic, touches
+from models.crystal import Crystal
 from models.properties import E_F, PROPERTIES
+from models.site_metrics import anonymous_counts, reduced_counts
 from models.vae import DensityVAE
 
 POOL = 64
 """Latents that each draw chooses from: a property that one in twenty crystals has is met by 96 % of the pools."""
-_ROWS = 1 << 15  # latents predicted at once
+NEAR_BASE = 0.2
+"""How far from the base's formation energy a candidate may be, as a share of it (the paper's Table 2)."""
+_DRAWS = 64  # chosen at once
+_FARTHEST, _TOUCHES, _OTHER_SHAPE, _REPEAT = 4.0, 2.0, 1.0, 0.5  # faults, in standard deviations of a property
 
 
 @dataclass(frozen=True)
@@ -42,35 +48,110 @@ def decile_range(vae: DensityVAE, decile: int) -> Range:
     return Range(E_F, float(edges[decile]), float(edges[decile + 1]))
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What one draw shall be.
+
+    Attributes:
+        ranges: of properties; those without known labels are ignored.
+        shape: the anonymous formula (`anonymous_counts`); a critic is needed to see it.
+    """
+
+    ranges: tuple[Range, ...] = ()
+    shape: tuple[int, ...] | None = None
+
+
+def near_energy(e_f_ev: float | None) -> tuple[Range, ...]:
+    """Formation energies within NEAR_BASE of a base's, eV/atom; no range where it is not known."""
+    if e_f_ev is None or not np.isfinite(e_f_ev):
+        return ()
+    room = NEAR_BASE * abs(e_f_ev)
+    return (Range(E_F, e_f_ev - room, e_f_ev + room),)
+
+
 def wanted_latents(
     vae: DensityVAE,
     pools: Callable[[int], Floats],
-    wanted: Sequence[Sequence[Range]],
+    wishes: Sequence[Wish],
+    condition: Floats,
+    critic: Critic | None = None,
 ) -> Floats:
-    """One latent for each draw: the first of its pool that the head puts inside all ranges, else the nearest to them.
+    """One latent for each draw: of its pool, the first without a fault, else the one with the least.
 
-    Rejection sampling of p(z | y in range), proportional to p(z) with the head deciding about y. Deciles, numbers and
-    ranges of any property go this one way. What is already wanted of nobody costs nothing: no ranges, the first.
+    Rejection sampling of p(z | y in range), proportional to p(z), in two stages: the head ranks the whole pool, and a
+    critic looks at what its first few decode to. Faults are distances from the wanted ranges in standard deviations of
+    the labels, atoms that touch, another anonymous formula than wanted, a formula that an earlier draw had. Deciles,
+    numbers and ranges of any property go this one way. Where nothing is wanted and nobody looks, it is the pool's first.
 
     Args:
         vae: gives the head.
         pools: count -> that many pools, [count, p, latent], in order; the same noise gives the same pools.
-        wanted: the ranges of each draw; those without known labels are ignored.
+        wishes: one for each draw.
+        condition: that the draws will be decoded under, [len(wishes), 10].
+        critic: looks at a few of each pool; without one, or where the maps show no elements, the head alone decides.
 
     Returns:
-        [len(wanted), latent].
+        [len(wishes), latent].
     """
-    d, chosen, size = vae.config.latent, [], max(1, _ROWS // POOL)
-    for start in range(0, len(wanted), size):
-        some = wanted[start : start + size]
+    chosen, seen = [], set[object]()
+    looks = critic if critic is not None and critic.sees(vae) else None
+    for start in range(0, len(wishes), _DRAWS):
+        some = wishes[start : start + _DRAWS]
         pool = pools(len(some))  # [s, p, d]
-        if not any(some):
+        if looks is None and not any(wish.ranges for wish in some):
             chosen.append(pool[:, 0])
             continue
-        values = vae.predict(pool.reshape(-1, d)).reshape(*pool.shape[:2], len(PROPERTIES))
-        distance = np.stack([_distance(vae, row, ranges) for row, ranges in zip(values, some, strict=True)])  # [s, p]
-        chosen.append(pool[np.arange(len(pool)), distance.argmin(axis=1)])
-    return np.concatenate(chosen) if chosen else np.zeros((0, d), np.float32)
+        first = _put_forward(vae, pool, some, 1 if looks is None else looks.finalists)  # [s, f, d]
+        if looks is None:
+            chosen.append(first[:, 0])
+        else:
+            chosen.append(_looked_at(vae, first, some, condition[start : start + _DRAWS], looks, seen))
+    return np.concatenate(chosen) if chosen else np.zeros((0, vae.config.latent), np.float32)
+
+
+def _put_forward(vae: DensityVAE, pool: Floats, wishes: Sequence[Wish], count: int) -> Floats:
+    """The latents of each pool [s, p, d] that the head puts nearest to the ranges, [s, count, d]."""
+    if not any(wish.ranges for wish in wishes):
+        return pool[:, :count]
+    says = vae.predict(pool.reshape(-1, pool.shape[-1])).reshape(*pool.shape[:2], -1)  # [s, p, 8]
+    distance = np.stack([_distance(vae, row, wish.ranges) for row, wish in zip(says, wishes, strict=True)])
+    order = np.argsort(distance, axis=1, kind="stable")[:, :count, None]
+    return np.take_along_axis(pool, order, axis=1)
+
+
+def _looked_at(
+    vae: DensityVAE, first: Floats, wishes: Sequence[Wish], condition: Floats, critic: Critic, seen: set[object]
+) -> Floats:
+    """The latent that each draw takes of its finalists [s, f, d]: [s, d]. Its formula is added to those seen.
+
+    It is the latent of the crystal that was looked at, not the one that was sampled: that one may lie between elements.
+    """
+    count = first.shape[1]
+    under = np.repeat(condition, count, axis=0)
+    crystals = critic.sketches(vae, first.reshape(-1, first.shape[-1]), under)
+    values = critic.properties_of(crystals)
+    latent, taken = first[:, 0].copy(), dict[int, Crystal]()
+    for i, wish in enumerate(wishes):
+        rows = slice(i * count, (i + 1) * count)
+        off = np.zeros(count) if values is None else _distance(vae, values[rows], wish.ranges)
+        off = np.array([_fault(*pair, wish, seen) for pair in zip(off, crystals[rows], strict=True)])
+        best = crystals[rows][off.argmin()]
+        if best is not None:
+            taken[i] = best
+            seen.add(reduced_counts(best))
+    if taken:
+        which = list(taken)
+        latent[which] = critic.settled(vae, list(taken.values()), condition[which])
+    return latent
+
+
+def _fault(off: float, crystal: Crystal | None, wish: Wish, seen: set[object]) -> float:
+    """How far a crystal is from what is wanted, in standard deviations of a property; `off` from the ranges."""
+    if crystal is None:
+        return 2 * _FARTHEST
+    other = wish.shape is not None and anonymous_counts(crystal) != wish.shape
+    repeat = reduced_counts(crystal) in seen
+    return min(off, _FARTHEST) + _TOUCHES * touches(crystal) + _OTHER_SHAPE * other + _REPEAT * repeat
 
 
 def _distance(vae: DensityVAE, values: Floats, ranges: Sequence[Range]) -> NDArray[np.float64]:

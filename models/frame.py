@@ -19,6 +19,8 @@ LATTICE_SHARE = 3.0
 SPREAD = 0.25  # of log a per unit of a lattice number: cells from 3 to 12 angstrom lie within two units
 FRAME_VOXELS = 16
 """Finer maps are averaged down to about this many voxels per edge before they meet the frame."""
+SEEN_VOXELS = 512
+"""Where crystals differ most: an eighth of the frame's voxels, with two thirds of what differs."""
 MOST_CRYSTALS = 2000
 """Enough for 128 directions of 6,000 crystals; the decomposition grows with the cube of it."""
 
@@ -117,28 +119,42 @@ def unflatten(rows: Tensor, shape: FrameShape) -> tuple[Tensor, Tensor]:
     return maps * scale, rows[:, voxels:] / LATTICE_SHARE
 
 
-def snapped(rows: Floats, shape: FrameShape, least: float = 0.3) -> Floats:
-    """Rows of the frame with codes alone, each turned to the nearest element's: what a latent's crystal is made of.
+class Sight:
+    """A quick look at the elements that latents decode to: the frame at the voxels where crystals differ most.
 
-    Args:
-        rows: [b, size], as `flatten` makes them.
-        shape: of the frame; it must see codes.
-        least: shorter codes, between the atoms, become zero.
-
-    Returns:
-        [b, size]; density and lattice numbers are zero.
+    Codes there are turned to the nearest element's, since a latent lies between elements and its crystal does not, and
+    told in the frame's own directions.
     """
-    voxels = shape.m**3 * shape.channels
-    maps = rows[:, :voxels].reshape(-1, shape.channels)
-    codes = maps[:, 1:]
+
+    def __init__(self, into: Floats, out: Floats, mean: Floats, shape: FrameShape, voxels: int = SEEN_VOXELS) -> None:
+        columns = np.arange(shape.m**3 * shape.channels).reshape(shape.m**3, shape.channels)[:, 1:]  # of the codes
+        spread = np.square(out[:, : shape.m**3 * shape.channels]).sum(axis=0)[columns].sum(axis=1)
+        most = np.sort(np.argsort(-spread, kind="stable")[:voxels])
+        self._columns = columns[most].ravel()
+        self._out, self._mean, self._into = out[:, self._columns], mean[self._columns], into[self._columns]
+
+    def of_latents(self, latent: Floats) -> Floats:
+        """Facts of latents [b, latent]: [b, latent]."""
+        return self._told(latent @ self._out + self._mean)
+
+    def of_rows(self, rows: Floats) -> Floats:
+        """Facts of flattened maps [b, size]: [b, latent]."""
+        return self._told(rows[:, self._columns])
+
+    def _told(self, codes: Floats) -> Floats:
+        turned = snapped(codes.reshape(-1, CODES)).reshape(codes.shape)
+        return np.asarray((turned - self._mean) @ self._into, np.float32)
+
+
+def snapped(codes: Floats, least: float = 0.3) -> Floats:
+    """Codes [v, 8] turned to the nearest element's, of the same length; those shorter than `least` become zero."""
     length = np.linalg.norm(codes, axis=1)
     near = length > least
-    named, _ = nearest_elements(codes[near])
-    turned = np.zeros_like(maps)
-    turned[near, 1:] = element_codes()[named] * length[near, None]
-    out = np.zeros_like(rows)
-    out[:, :voxels] = turned.reshape(len(rows), voxels)
-    return out
+    turned = np.zeros_like(codes)
+    if near.any():
+        named, _ = nearest_elements(codes[near])
+        turned[near] = element_codes()[named] * length[near, None]
+    return turned
 
 
 def _finer(m: int, pool: int) -> Floats:

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.cluster import hierarchy
 
 from models.crystal import Crystal
 from models.element_code import element_codes
@@ -28,6 +29,8 @@ class PeakConfig:
         least_occupancy: nor are peaks where the UNet sees less than this, on the mean of the 27 voxels about them.
         vote: weight of the UNet's species votes (the share of those voxels) beside the code, whose weight is one.
         presence: weight of the logarithm of the probability that the latent gives to an element.
+        alike: sites whose codes are closer than this on average have one element (two elements' differ by 0.85 or
+            more): a sampled code lies between elements, and the atoms of one sublattice must not fall apart over it.
         sweeps: rounds in which every site is fitted with its neighbours' tails subtracted.
         nearest_voxels: of two closer peaks the lower one is dropped, in voxel edges.
         max_sites, min_edge_ang, max_edge_ang: more sites or other edges are a failure.
@@ -37,6 +40,7 @@ class PeakConfig:
     least_occupancy: float = 0.05
     vote: float = 0.3
     presence: float = 0.05
+    alike: float = 0.5
     sweeps: int = 4
     nearest_voxels: float = 1.6
     max_sites: int = 64
@@ -102,8 +106,11 @@ def crystal_from_codes(
     prior = _prior(species, presence, peaks, candidates, config)  # [a, k]
     width = max(voxels.code_width * len(codes), voxels.min_width_voxels)
     places, vectors = _fit(codes.astype(np.float64), peaks, width, config.sweeps)
+    kinds = _kinds(vectors, config.alike)  # [a]
     along = vectors @ element_codes()[candidates].T  # [a, k]
-    best = (along + prior).argmax(axis=1)
+    votes = np.zeros((kinds.max() + 1, len(candidates)))
+    np.add.at(votes, kinds, along + prior)
+    best = votes.argmax(axis=1)[kinds]
     heights = np.take_along_axis(along, best[:, None], axis=1)[:, 0]
     length = np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)
     confidence = float((np.clip(heights, 0.0, 1.0) * np.clip(heights / length, 0.0, 1.0)).min())
@@ -150,6 +157,14 @@ def _prior(
     share: Doubles = (votes[..., None] == candidates).mean(axis=1)
     likely = np.log(np.clip(presence[candidates], 1e-6, 1.0))
     return np.asarray(config.vote * share + config.presence * likely, np.float64)
+
+
+def _kinds(vectors: Doubles, alike: float) -> NDArray[np.intp]:
+    """Groups of sites by their code vectors [a, 8], average linkage: [a]."""
+    if len(vectors) == 1:
+        return np.zeros(1, np.intp)
+    tree = hierarchy.linkage(vectors, method="average")
+    return np.asarray(hierarchy.fcluster(tree, alike, criterion="distance") - 1, np.intp)
 
 
 def _fit(codes: Doubles, peaks: NDArray[np.int64], width: float, sweeps: int) -> tuple[Doubles, Doubles]:

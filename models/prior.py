@@ -33,7 +33,9 @@ class Mixture:
         """Latent vectors, [count, d]."""
         which = rng.choice(len(self.weights), size=count, p=self.weights)
         noise = rng.standard_normal((count, self.means.shape[1]))
-        drawn = self.means[which] + np.einsum("bij,bj->bi", self.roots[which], noise)
+        drawn = self.means[which]
+        for j in np.unique(which):
+            drawn[which == j] += noise[which == j] @ self.roots[j].T
         return np.asarray(drawn, np.float32)
 
     def likeliest(self, latent: NDArray[np.floating]) -> NDArray[np.intp]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -164,45 +163,6 @@ def structure_from_map(
     per_site = _sites(regions, numbers, explained, config.species_from)
     crystal = Crystal(lattice, numbers, frac_coords)
     return Reconstruction(crystal, min(site.confidence for site in per_site), per_site)
-
-
-def symmetrise(crystal: Crystal, symprec: float = 0.1, max_strain: float = 0.05) -> Crystal:
-    """Snap to the conventional cell of the symmetry found within a tolerance; one a for cubic cells.
-
-    A cell whose edges agree within max_strain and whose angles are near 90 degrees is tried as a cube of the same
-    volume first, because a network's three edges never agree exactly; it is kept if it has the higher symmetry.
-
-    Args:
-        crystal: as reconstructed.
-        symprec: tolerance on positions, angstrom.
-        max_strain: largest relative departure of an edge from the cube root of the volume.
-
-    Returns:
-        The idealised conventional cell; the same crystal where no symmetry can be found.
-    """
-    trials = [crystal]
-    edge = crystal.volume_ang3 ** (1 / 3)
-    gram = crystal.lattice @ crystal.lattice.T / edge**2
-    if 1e-9 < np.abs(gram - np.eye(3)).max() <= 2 * max_strain:
-        trials.insert(0, Crystal(np.eye(3) * edge, crystal.numbers, crystal.frac_coords))
-    refined = [found for trial in trials if (found := _standardised(trial, symprec)) is not None]
-    return max(refined, key=lambda found: found[0])[1] if refined else crystal
-
-
-def _standardised(crystal: Crystal, symprec: float) -> tuple[int, Crystal] | None:
-    """Space-group number and idealised conventional cell, or None where spglib finds none."""
-    import spglib
-
-    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)  # spglib 2.8, every call
-        try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
-        except spglib.SpglibError:  # what spglib 3 does instead of returning None
-            return None
-    if dataset is None:
-        return None
-    return int(dataset.number), Crystal(dataset.std_lattice, dataset.std_types, dataset.std_positions)
 
 
 def _checked(

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from models.batches import canonical_origin, draw_maps
 from models.channels import COORDINATE_SCALE_ANG, Floats, expand
+from models.critic import Critic
 from models.crystal import Crystal, InvalidCrystal
 from models.deciles import DECILES
-from models.generate import Draws, GenerateConfig, Kind, Proposal, draw_random, propose, read_crystal
+from models.draws import Draws, Kind, draw_under_each
+from models.generate import GenerateConfig, Proposal, propose, read_crystal
 from models.metrics import VoxelTally, tally_voxels
-from models.reconstruct import ReconstructionError, symmetrise
+from models.reconstruct import ReconstructionError
+from models.symmetry import symmetrise
 from models.unet import Segmentation, UNet, segment
 from models.vae import Decoded, DensityVAE
 from models.voxels import VoxelConfig, lattice_from_coordinates, voxelize_batch
@@ -140,19 +143,14 @@ def made_from(
             following = next(proposals, None) if here else following
 
 
-def same_noise(vae: DensityVAE, rng: np.random.Generator, count: int) -> Draws:
+def same_noise(vae: DensityVAE, rng: np.random.Generator, count: int, critic: Critic | None = None) -> Draws:
     """The same noise under each of the ten conditions in turn: [count * 10], decile fastest.
 
     Noise here is the pool of latents that a draw chooses from: the same seed gives the same pool under every condition.
     """
-    seeds = rng.integers(2**63, size=count)
-    made = [draw_random(vae, np.random.default_rng(seed), 1, [decile]) for seed in seeds for decile in range(DECILES)]
-    return Draws(
-        np.stack([draws.latent[0] for draws in made]),
-        np.stack([draws.condition[0] for draws in made]),
-        ((),) * (count * DECILES),
-        Kind.RANDOM,
-    )
+    made = [draw_under_each(vae, rng, critic) for _ in range(count)]
+    latent, condition = (np.concatenate([getattr(draws, name) for draws in made]) for name in ("latent", "condition"))
+    return Draws(latent, condition, ((),) * (count * DECILES), Kind.RANDOM)
 
 
 def config_for(vae: DensityVAE) -> GenerateConfig:

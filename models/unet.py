@@ -103,6 +103,12 @@ class UNet:
         """Variables that training changes."""
         return list(self.model.trainable_variables)
 
+    @property
+    def species_table(self) -> tuple[Floats, Floats]:
+        """What makes species logits of a voxel's features: kernel [c, 95] and bias [95]."""
+        kernel, bias = self.model.get_layer("species").get_weights()
+        return kernel, bias
+
     def compute_loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weighted cross-entropy over species plus binary cross-entropy of occupancy.
 
@@ -245,11 +251,14 @@ def segment(unet: UNet, maps: Floats, allowed: Sequence[int] | None = None, batc
         mask[list(allowed)] = 0.0
     mask[0] = -np.inf  # background is the occupancy head's to say
     species, occupancy = [], []
+    kernel, bias = unet.species_table
     for start in range(0, len(maps), batch):
-        out = unet.model(maps[start : start + batch], training=False)
+        out = unet.trained(maps[start : start + batch], training=False)
         occupancy.append(ops.convert_to_numpy(ops.sigmoid(out["occupancy"])))
-        named = ops.convert_to_numpy(ops.argmax(out["species"] + mask, axis=-1)).astype(np.int16)
-        species.append(np.where(occupancy[-1] >= LEAST_OCCUPANCY, named, 0).astype(np.int16))
+        occupied = occupancy[-1] >= LEAST_OCCUPANCY  # [b, n, n, n]; a few of a hundred voxels have an element to name
+        named = np.zeros(occupied.shape, np.int16)
+        named[occupied] = (ops.convert_to_numpy(out["voxels"])[occupied] @ kernel + (bias + mask)).argmax(axis=1)
+        species.append(named)
     shape = maps.shape[:4]
     return Segmentation(
         np.concatenate(species) if species else np.zeros(shape, np.int16),

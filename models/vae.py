@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from models.blocks import Tensor
 from models.channels import COORDINATE_SCALE_ANG, Floats
 from models.deciles import decile_one_hot
-from models.frame import SPREAD, flatten, principal_frame, snapped
+from models.frame import SPREAD, Sight, flatten, principal_frame
 from models.prior import Mixture, fit_mixture, standard_normal
-from models.properties import PROPERTIES
 from models.unet import UNet
 from models.vae_config import VAEConfig
 from models.vae_networks import build_decoder, build_encoder, build_head, build_mixture_table
@@ -43,6 +42,7 @@ class DensityVAE:
         self.decoder = build_decoder(config)
         self.head = build_head(config)
         self._prior = build_mixture_table(config)
+        self._seen: Sight | None = None  # of the frame, made when it is first needed
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -73,6 +73,7 @@ class DensityVAE:
         shape = self.config.shape
         rows = np.concatenate([ops.convert_to_numpy(flatten(maps[i : i + 64], shape)) for i in range(0, len(maps), 64)])
         into, out, mean, variance = principal_frame(rows, self.config.latent)
+        self._seen = None
         self.encoder.get_layer("frame_in").set_weights([into, -(mean @ into)])
         self.decoder.get_layer("frame_out").set_weights([out, mean])
         # The width of a linear VAE's posterior, where one voxel's error is the codes' weight over the voxels.
@@ -135,14 +136,21 @@ class DensityVAE:
 
     def predict(self, latent: Floats) -> Floats:
         """The eight properties as the latent's own head sees them, in their units; NaN without labels: [b, 8]."""
-        return self._head_says(self.facts_of_latents(latent))[:, : len(PROPERTIES)]
+        return self.outlook(latent)[:, :-1]
 
     def edges(self, latent: Floats) -> Floats:
         """Edge of a cube of the cell's volume that the head expects for the elements of each latent, angstrom: [b]."""
-        return self._head_says(self.facts_of_latents(latent))[:, -1]
+        return self.outlook(latent)[:, -1]
+
+    def outlook(self, latent: Floats) -> Floats:
+        """What the head expects of latents [b, latent]: the eight properties in their units, then the edge: [b, 9]."""
+        return self._head_says(self.facts_of_latents(latent))
+
+    def outlook_of_maps(self, maps: Floats, condition: Floats) -> Floats:
+        """The same of maps [b, n, n, n, 12] under conditions [b, 10]."""
+        return self._head_says(self.facts_of_maps(maps, condition))
 
     def _head_says(self, facts: Floats) -> Floats:
-        """The head's outputs in their units, [b, 9]: the properties (NaN without labels), then an edge in angstrom."""
         out = ops.convert_to_numpy(self.head(facts, training=False))
         scale = np.array(self.config.property_scale, np.float32)
         values = out[:, :-1] * scale + np.array(self.config.property_mean, np.float32)
@@ -155,27 +163,26 @@ class DensityVAE:
         A latent lies between elements, its crystal does not: the linear decoder's codes are turned to the nearest
         elements' before the head sees them. Without frame or codes the latent itself.
         """
-        if not (self.config.frame and self.config.codes):
+        if self._sight is None:
             return latent
-        out, mean = self.decoder.get_layer("frame_out").get_weights()
-        return np.concatenate(
-            [self._facts(latent[i : i + 256] @ out + mean, mean) for i in range(0, len(latent), 256)]
-            or [np.zeros((0, self.config.latent), np.float32)]
-        )
+        parts = [self._sight.of_latents(latent[i : i + 1024]) for i in range(0, len(latent), 1024)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.config.latent), np.float32)
 
     def facts_of_maps(self, maps: Floats, condition: Floats) -> Floats:
         """The same of maps [b, n, n, n, 12]: what the head is trained on."""
-        if not (self.config.frame and self.config.codes):
+        if self._sight is None:
             return self.encode(maps, condition)[0]
-        _, mean = self.decoder.get_layer("frame_out").get_weights()
-        return self._facts(ops.convert_to_numpy(flatten(maps, self.config.shape)), mean)
+        return self._sight.of_rows(ops.convert_to_numpy(flatten(maps, self.config.shape)))
 
-    def _facts(self, rows: Floats, mean: Floats) -> Floats:
-        shape, into = self.config.shape, self.encoder.get_layer("frame_in").get_weights()[0]
-        codes_of_mean = mean.copy()
-        codes_of_mean[: shape.m**3 * shape.channels : shape.channels] = 0.0
-        codes_of_mean[shape.m**3 * shape.channels :] = 0.0
-        return np.asarray((snapped(rows, shape) - codes_of_mean) @ into, np.float32)
+    @property
+    def _sight(self) -> Sight | None:
+        if not (self.config.frame and self.config.codes):
+            return None
+        if self._seen is None:
+            out, mean = self.decoder.get_layer("frame_out").get_weights()
+            into, _ = self.encoder.get_layer("frame_in").get_weights()
+            self._seen = Sight(into, out, mean, self.config.shape)
+        return self._seen
 
     def compute_loss(self, batch: Mapping[str, Tensor], unet: UNet) -> dict[str, Tensor]:
         """MSE + alpha * deep-feature consistency + beta * KL, plus the element head's cross-entropy.

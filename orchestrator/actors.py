@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,8 +12,10 @@ import ray
 from orchestrator.quiet import quiet_keras
 
 if TYPE_CHECKING:
+    from models.critic import Critic
     from models.crystal import Crystal
-    from models.generate import Base, Draws, Proposals
+    from models.draws import Base, Draws
+    from models.generate import Proposals
     from models.vae import DensityVAE
     from models.voxels import VoxelConfig
 
@@ -35,6 +37,7 @@ class Request:
         count: how many latents.
         seed: of this batch alone.
         bases: compounds to draw around or between; not used for random ones.
+        wanted: property, lowest and highest value that every draw shall have.
         wanted_e_f_ev: random latents are conditioned on its decile, eV/atom; on all deciles in turn where None.
         scale: standard deviation round a base's latent mean.
         allowed: atomic numbers that may occur.
@@ -47,6 +50,7 @@ class Request:
     wanted_e_f_ev: float | None
     scale: float
     allowed: tuple[int, ...]
+    wanted: tuple[tuple[str, float, float], ...] = ()
 
 
 class Generator:
@@ -65,35 +69,40 @@ class Generator:
         from models.generate import GenerateConfig, propose
 
         self._load(folder)
-        draws = _draw(self._vae, request, self._voxels)
+        draws = _draw(self._vae, request, replace(self._critic, allowed=request.allowed))
         return propose(self._vae, self._unet, draws, GenerateConfig(voxels=self._voxels), request.allowed)
 
     def _load(self, folder: str) -> None:
+        from models.cgcnn import CGCNN, predicted_by
         from models.checkpoint import load
+        from models.critic import Critic
         from models.unet import UNet
         from models.vae import DensityVAE
 
         if folder != self._folder:
             self._vae = load(Path(folder) / "vae", DensityVAE, n=self._voxels.n)
             self._unet = load(Path(folder) / "unet", UNet, n=self._voxels.n)
+            self._critic = Critic(self._voxels, predicted_by(load(Path(folder) / "cgcnn", CGCNN)))
             self._folder = folder
 
 
-def _draw(vae: DensityVAE, request: Request, voxels: VoxelConfig) -> Draws:
+def _draw(vae: DensityVAE, request: Request, critic: Critic) -> Draws:
     """The latents of a request; the same seed gives the same ones."""
     import numpy as np
 
-    from models.generate import draw_around, draw_between, draw_random
+    from models.conditioning import Range
+    from models.draws import draw_around, draw_between, draw_random
 
-    rng = np.random.default_rng(request.seed)
+    rng, voxels = np.random.default_rng(request.seed), critic.voxels
+    wanted = [Range(*one) for one in request.wanted]
     if request.kind == "around":
-        return draw_around(vae, rng, request.count, request.bases, voxels, request.scale)
+        return draw_around(vae, rng, request.count, request.bases, voxels, request.scale, wanted, critic)
     if request.kind == "between":
-        return draw_between(vae, rng, request.count, request.bases, voxels, request.scale / 2)
+        return draw_between(vae, rng, request.count, request.bases, voxels, request.scale / 2, wanted, critic)
     deciles = None
     if request.wanted_e_f_ev is not None and vae.config.decile_edges_ev:
         deciles = [int(vae.condition(np.array([request.wanted_e_f_ev]))[0].argmax())]
-    return draw_random(vae, rng, request.count, deciles)
+    return draw_random(vae, rng, request.count, deciles, wanted, critic)
 
 
 class Screener:

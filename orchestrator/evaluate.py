@@ -34,7 +34,9 @@ from orchestrator.evaluate_reconstruction import Judged, failures_of, judge, rec
 
 if TYPE_CHECKING:
     from models.cgcnn import CGCNN
-    from models.generate import Draws, Proposal
+    from models.critic import Critic, PropertiesOf
+    from models.draws import Draws
+    from models.generate import Proposal
     from models.round_trip import RoundTrip
     from models.unet import UNet
     from models.vae import DensityVAE
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SAMPLES, DRAWS_PER_BASE, NOISES = 1000, 1000, 100
 """Prior samples; draws round each base compound (the paper's Table 2); latents under ten conditions."""
-SCALE = 0.5
-"""Standard deviation of the draws round a base (the paper's "variance 0.5" is one in its code)."""
+SCALE = 1.0
+"""Of the draws round a base, in the spread of the base's component of the prior (the paper: 0.5 of a N(0, I))."""
 SHOWN = 8
 """Round trips that are kept whole, for the page's slices."""
 
@@ -162,18 +164,20 @@ def _generation(
     say: Callable[[str], None],
 ) -> list[Row]:
     """Rows of new crystals: prior samples, deciles, the funnel, speed."""
-    from models.generate import draw_random
+    from models.critic import Critic
+    from models.draws import draw_random
     from models.round_trip import config_for, decile_edges_of, made_from, same_noise
 
     config, known = config_for(vae), KnownCrystals(held.train.crystals)
     energy = _energy_of(cgcnn)
+    critic = Critic(config.voxels, _proposes(cgcnn))
     rng = np.random.default_rng([settings.seed, 3])
-    list(made_from(vae, unet, draw_random(vae, rng, 8), config))  # the first call compiles
+    list(made_from(vae, unet, draw_random(vae, rng, 8, critic=critic), config))  # the first call compiles
     count = settings.most(SAMPLES)
     say(f"drawing {count} prior samples")
 
     def generate() -> tuple[Draws, list[Proposal | None]]:
-        draws = draw_random(vae, rng, count)
+        draws = draw_random(vae, rng, count, critic=critic)
         return draws, list(made_from(vae, unet, draws, config))
 
     rows, draws, proposals = speed_rows(generate, energy)
@@ -181,23 +185,24 @@ def _generation(
     rows += sample_rows(fresh, known)
     edges = decile_edges_of(vae)
     if edges and energy is not None:
-        again = same_noise(vae, rng, settings.most(NOISES))
+        again = same_noise(vae, rng, settings.most(NOISES), critic)
         say(f"drawing {len(again)} samples of the same noise under ten conditions")
         made = list(made_from(vae, unet, again, config))
         rows += decile_rows(fresh, drawn_from(made, again.condition, energy, known), edges)
-    return [*rows, *_funnel(vae, unet, energy, held, known, settings, say)]
+    return [*rows, *_funnel(vae, unet, critic, energy, held, known, settings, say)]
 
 
 def _funnel(
     vae: DensityVAE,
     unet: UNet,
+    critic: Critic,
     energy: EnergyOf | None,
     held: HeldOut,
     known: KnownCrystals,
     settings: Settings,
     say: Callable[[str], None],
 ) -> list[Row]:
-    from models.generate import draw_around
+    from models.draws import draw_around
     from models.round_trip import config_for, made_from
 
     bases = bases_of(held.part, settings.seed)
@@ -206,16 +211,32 @@ def _funnel(
     each, config = settings.most(DRAWS_PER_BASE), config_for(vae)
     say(f"drawing {each} crystals round each of {len(bases)} bases")
     count = each * len(bases)
-    draws = draw_around(vae, np.random.default_rng([settings.seed, 4]), count, bases, config.voxels, SCALE)
+    rng = np.random.default_rng([settings.seed, 4])
+    draws = draw_around(vae, rng, count, bases, config.voxels, SCALE, critic=critic)
     drawn = drawn_from(list(made_from(vae, unet, draws, config)), draws.condition, energy, known)
     return funnel_rows(drawn, bases, np.resize(np.arange(len(bases)), count), known)
 
 
 def _energy_of(cgcnn: CGCNN | None) -> EnergyOf | None:
-    """Predicted formation energies, if there is a network that was trained on any."""
+    """Predicted formation energies, if there is a network that was trained on any: the judge of what is proposed.
+
+    It is the ensemble without its first member, which the draws are chosen by.
+    """
     if cgcnn is None or not cgcnn.config.labels[E_F]:
         return None
-    return lambda crystals: predict(cgcnn, crystals).values[:, E_F]
+    from models.cgcnn import predicted_by
+
+    says = predicted_by(cgcnn, slice(1, None) if cgcnn.config.members > 1 else slice(None))
+    return lambda crystals: says(crystals)[:, E_F].astype(np.float64)
+
+
+def _proposes(cgcnn: CGCNN | None) -> PropertiesOf | None:
+    """What the draws are chosen by: one member of the ensemble, which has no say in the judgement."""
+    if cgcnn is None:
+        return None
+    from models.cgcnn import predicted_by
+
+    return predicted_by(cgcnn, slice(0, 1))
 
 
 def _properties(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from models.conditioning import NEAR_BASE
 from models.crystal import Crystal
 from models.metrics import decile_of, deciles_obeyed, mean, share, spearman
 from models.site_metrics import anonymous_counts, reduced_counts
@@ -16,11 +17,10 @@ from orchestrator.evaluate_definitions import FUNNEL_STAGES, NAN, Row
 from orchestrator.evaluate_drawn import Drawn, EnergyOf, KnownCrystals, distinct_structures
 
 if TYPE_CHECKING:
-    from models.generate import Base, Draws, Proposal
+    from models.draws import Base, Draws
+    from models.generate import Proposal
 
 DECILES = 10
-NEAR_BASE = 0.2
-"""How far from the base's formation energy a candidate may be, as a share of it (the paper's Table 2)."""
 
 
 def sample_rows(drawn: Drawn, known: KnownCrystals) -> list[Row]:

@@ -18,7 +18,7 @@ from orchestrator.quiet import quiet_keras
 
 if TYPE_CHECKING:
     from models.cgcnn import CGCNN
-    from models.generate import Base
+    from models.draws import Base
     from models.unet import UNet
     from models.vae import DensityVAE
 
@@ -162,7 +162,7 @@ def in_turn(part: Corpus, rows: NDArray[np.intp], count: int, seed: int) -> list
 
 def bases_of(part: Corpus, seed: int) -> list[Base]:
     """Held-out compounds with a negative formation energy to draw around, every group in turn."""
-    from models.generate import Base
+    from models.draws import Base
 
     e_f = part.labels[:, E_F]
     rows = in_turn(part, np.flatnonzero(e_f < 0), BASES, seed)

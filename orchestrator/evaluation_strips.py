@@ -73,7 +73,7 @@ def _differ(held: Corpus, i: int, j: int) -> int | None:
 
 
 def _strip(vae: DensityVAE, unet: UNet, held: Corpus, judged: Sequence[Judged], i: int, j: int) -> Strip:
-    from models.generate import Draws, Kind
+    from models.draws import Draws, Kind
     from models.round_trip import config_for, made_from
 
     along = np.linspace(0.0, 1.0, STEPS, dtype=np.float32)[:, None]

@@ -19,7 +19,7 @@ from orchestrator.distinct import DistinctCrystals
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from models.generate import Base
+    from models.draws import Base
 
 _E_F = PROPERTIES.index("formation_energy_per_atom")
 
@@ -66,7 +66,7 @@ def read_base(text: str, known: KnownCrystals, *, cubic: bool) -> Base:
         CompoundError: none of these, or a cell that networks of cubic cells cannot draw.
         DataError: a CIF file that cannot be read.
     """
-    from models.generate import Base
+    from models.draws import Base
 
     if text.endswith(".cif") or Path(text).is_file():
         crystal, e_f = _from_cif(Path(text)), None

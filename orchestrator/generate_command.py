@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from models.cgcnn import CGCNN
     from models.crystal import Crystal
-    from models.generate import Base, Draws, Proposal
+    from models.draws import Base, Draws
+    from models.generate import Proposal
     from models.unet import UNet
     from models.vae import DensityVAE
 
@@ -182,19 +183,23 @@ def draw(
     request: GenerateRequest, networks: Networks, bases: Sequence[Base], rng: np.random.Generator, count: int
 ) -> Draws:
     """Latents and their conditions. The one place that knows how a target conditions the VAE."""
+    from models.cgcnn import predicted_by
     from models.conditioning import Range
+    from models.critic import Critic
     from models.deciles import DECILES
-    from models.generate import draw_around, draw_between, draw_random
+    from models.draws import draw_around, draw_between, draw_random
 
     vae, voxels = networks.vae, networks.voxels
     ranges = [Range(one.property, one.low, one.high) for one in request.wanted]
     deciles = wanted_deciles(vae, request.wanted)
+    properties = None if networks.cgcnn is None else predicted_by(networks.cgcnn)
+    critic = Critic(voxels, properties, None if request.allowed is None else tuple(request.allowed))
     if request.mode == "random":
-        return draw_random(vae, rng, count, deciles, ranges)
+        return draw_random(vae, rng, count, deciles, ranges, critic)
     if request.mode == "around":
-        draws = draw_around(vae, rng, count, bases, voxels, request.scale, ranges)
+        draws = draw_around(vae, rng, count, bases, voxels, request.scale, ranges, critic)
     else:
-        draws = draw_between(vae, rng, count, bases, voxels, request.scale / 2, ranges)
+        draws = draw_between(vae, rng, count, bases, voxels, request.scale / 2, ranges, critic)
     if deciles is None:
         return draws
     return replace(draws, condition=np.eye(DECILES, dtype=np.float32)[np.resize(deciles, count)])

@@ -35,7 +35,8 @@ from orchestrator.screen import (
 if TYPE_CHECKING:  # importing models.generate starts Keras, which waits until pw.x is at work
     from pymatgen.core.structure import Structure
 
-    from models.generate import Base, Proposal, Proposals
+    from models.draws import Base
+    from models.generate import Proposal, Proposals
 
 BASES = 24
 """Base compounds of a round: half of them the best known, half not computed yet and predicted best."""
@@ -139,10 +140,19 @@ class CandidateProposer:
                         wanted_e_f_ev=wanted,
                         scale=generation.scale,
                         allowed=allowed,
+                        wanted=self._ranges(),
                     )
                 )
                 left -= size
         return requests
+
+    def _ranges(self) -> tuple[tuple[str, float, float], ...]:
+        """The target's range, where it has one: property, low, high."""
+        target = self._campaign.target
+        if not target.has_range():
+            return ()
+        low = -np.inf if target.minimum is None else target.minimum
+        return ((target.property, low, np.inf if target.maximum is None else target.maximum),)
 
     def _wanted_e_f(self, training: TrainingSet) -> float | None:
         """The formation energy to condition on: the middle of the target's range, or the best that is known."""
@@ -177,7 +187,7 @@ def _prototype(structure: Structure) -> str | None:
 
 
 def _base(example: Example) -> Base:
-    from models.generate import Base
+    from models.draws import Base
 
     structure = example.structure
     prototype = _prototype(structure)

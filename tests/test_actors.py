@@ -9,7 +9,7 @@ import pytest
 from tiny_networks import SAVES_WEIGHTS, VOXELS, e_f_labels, salts, scrambled, tiny_cgcnn, tiny_unet, tiny_vae
 
 from models.checkpoint import CheckpointError, save
-from models.generate import Base, Kind
+from models.draws import Base, Kind
 from models.properties import PROPERTIES
 from models.voxels import VoxelConfig
 from orchestrator.actors import Generator, Request, Screener

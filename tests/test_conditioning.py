@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.conditioning import POOL, Range, wanted_latents
+from models.conditioning import POOL, Range, Wish, wanted_latents
 from models.properties import PROPERTIES
 
 
@@ -14,6 +14,7 @@ class FirstAxis:
 
     class config:
         latent = 2
+        codes = False
         property_scale = (1.0,) * (len(PROPERTIES) - 1) + (0.0,)
         decile_edges_ev = ()
 
@@ -27,29 +28,33 @@ def pools(count: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((count, POOL, 2)).astype(np.float32)
 
 
+def chosen_of(wishes: list[Wish]) -> np.ndarray:
+    return wanted_latents(FirstAxis(), pools, wishes, np.zeros((len(wishes), 10), np.float32))
+
+
 def test_ranges_of_any_property_are_met():
     for name in PROPERTIES[:-1]:
-        chosen = wanted_latents(FirstAxis(), pools, [[Range(name, 0.5, 1.0)]] * 50)
+        chosen = chosen_of([Wish((Range(name, 0.5, 1.0),))] * 50)
         assert ((chosen[:, 0] >= 0.5) & (chosen[:, 0] <= 1.0)).mean() > 0.98
 
 
 def test_a_range_that_no_latent_of_the_pool_meets_gives_the_nearest():
-    chosen = wanted_latents(FirstAxis(), pools, [[Range("band_gap", 9.0, np.inf)]] * 5)
+    chosen = chosen_of([Wish((Range("band_gap", 9.0, np.inf),))] * 5)
     np.testing.assert_array_equal(chosen[:, 0], pools(5)[..., 0].max(axis=1))
 
 
 def test_nothing_wanted_is_the_first_of_each_pool():
-    np.testing.assert_array_equal(wanted_latents(FirstAxis(), pools, [[]] * 4), pools(4)[:, 0])
+    np.testing.assert_array_equal(chosen_of([Wish()] * 4), pools(4)[:, 0])
 
 
 def test_a_property_without_labels_is_not_asked_for():
-    chosen = wanted_latents(FirstAxis(), pools, [[Range(PROPERTIES[-1], 0.0, 1.0)]] * 4)
+    chosen = chosen_of([Wish((Range(PROPERTIES[-1], 0.0, 1.0),))] * 4)
     np.testing.assert_array_equal(chosen, pools(4)[:, 0])
 
 
 def test_two_wishes_hold_together():
     wishes = [Range("band_gap", -0.5, 2.0), Range("poisson_ratio", -2.0, 0.0)]
-    chosen = wanted_latents(FirstAxis(), pools, [wishes] * 20)
+    chosen = chosen_of([Wish(tuple(wishes))] * 20)
     assert ((chosen[:, 0] >= -0.5) & (chosen[:, 0] <= 0.0)).all()
 
 

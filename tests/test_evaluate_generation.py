@@ -7,7 +7,8 @@ import pytest
 from cubic_crystals import decorated
 
 from models.crystal import Crystal
-from models.generate import Base, Kind, Proposal
+from models.draws import Base, Kind
+from models.generate import Proposal
 from models.prototypes import Prototype
 from orchestrator.evaluate_drawn import KnownCrystals, drawn_from
 from orchestrator.evaluate_generation import decile_rows, funnel_rows, sample_rows, speed_rows

@@ -15,17 +15,8 @@ from models.batches import canonical_origin, draw_maps, elements_present
 from models.channels import CLASSES
 from models.conditioning import Range
 from models.crystal import Crystal
-from models.generate import (
-    Base,
-    Draws,
-    GenerateConfig,
-    Kind,
-    draw_around,
-    draw_between,
-    draw_random,
-    encode_bases,
-    propose,
-)
+from models.draws import Base, Draws, Kind, draw_around, draw_between, draw_random, encode_bases
+from models.generate import GenerateConfig, propose
 from models.prototypes import Prototype, match_prototype
 from models.vae import Decoded
 from models.voxels import VoxelConfig, lattices_of, voxelize_batch
@@ -66,10 +57,12 @@ class PerfectUNet:
 
     crystals: list[Crystal]
 
-    def model(self, maps, training):
+    species_table = np.eye(CLASSES, dtype=np.float32), np.zeros(CLASSES, np.float32)
+
+    def trained(self, maps, training):
         species = voxelize_batch(self.crystals, FINE).species
         names = np.where(np.arange(CLASSES) == species[..., None], 9.0, 0.0).astype(np.float32)
-        return {"species": names, "occupancy": np.where(species > 0, 9.0, -9.0).astype(np.float32)}
+        return {"voxels": names, "occupancy": np.where(species > 0, 9.0, -9.0).astype(np.float32)}
 
 
 def read(crystals: list[Crystal], codes: bool = True, **config):
@@ -201,10 +194,11 @@ def test_empty_space_is_a_failure_with_a_reason():
         elements_present([crystal]),
     )
     nothing = SimpleNamespace(
-        model=lambda maps, training: {
-            "species": np.zeros((*maps.shape[:4], CLASSES), np.float32),
+        species_table=PerfectUNet.species_table,
+        trained=lambda maps, training: {
+            "voxels": np.zeros((*maps.shape[:4], CLASSES), np.float32),
             "occupancy": np.full(maps.shape[:4], -9.0, np.float32),
-        }
+        },
     )
     draws = Draws(np.zeros((1, 3)), np.zeros((1, 10)), ((),), Kind.RANDOM)
     proposals = propose(vacuum, nothing, draws, GenerateConfig(voxels=FINE))

@@ -78,3 +78,18 @@ def test_what_cannot_be_read_is_a_counted_failure():
         read(crystal, max_sites=1)
     with pytest.raises(ReconstructionError, match="bad lattice"):
         read(crystal, max_edge_ang=2.0)
+
+
+def test_atoms_of_one_sublattice_between_two_elements_get_one_of_them():
+    salt = canonical_origin(decorated(Prototype.ROCKSALT, ("Na", "Cl")))
+    other = Crystal(salt.lattice, np.where(salt.numbers == 11, 19, salt.numbers), salt.frac_coords)
+    pure, mixed = (code_batch([crystal], VOXELS)[0] for crystal in (salt, other))
+    lean = np.linspace(0.42, 0.58, VOXELS.n)[:, None, None, None]  # some sites nearer to Na, some to K
+    codes = (1 - lean) * pure + lean * mixed
+    assert len(set(read(salt, codes=codes, vote=0.0, presence=None, alike=1e-9).crystal.numbers)) == 3
+    assert len(set(read(salt, codes=codes, vote=0.0, presence=None).crystal.numbers)) == 2
+
+
+def test_two_elements_are_never_taken_for_one_in_a_true_map():
+    heusler = canonical_origin(decorated(Prototype.HEUSLER, ("Ti", "Zr", "Hf")))
+    assert read(heusler).crystal.composition == heusler.composition

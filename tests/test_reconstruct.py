@@ -15,9 +15,9 @@ from models.reconstruct import (
     ReconstructionFailure,
     SpeciesFrom,
     structure_from_map,
-    symmetrise,
 )
 from models.segmentation import minimum_image_ang, periodic_regions
+from models.symmetry import symmetrise
 from models.voxels import VoxelConfig, voxelize
 
 VOTE, DENSITY, BOTH = (ReconstructConfig(species_from=source) for source in SpeciesFrom)

@@ -13,7 +13,8 @@ from tiny_networks import salts, scrambled, tiny_unet, tiny_vae
 from models.batches import canonical_origin, draw_maps, elements_present
 from models.channels import CLASSES
 from models.crystal import Crystal
-from models.generate import Draws, GenerateConfig, Kind, draw_random
+from models.draws import Draws, Kind, draw_random
+from models.generate import GenerateConfig
 from models.prototypes import Prototype
 from models.round_trip import made_from, round_trip, same_noise, voxels_of_true_maps
 from models.vae import Decoded
@@ -62,12 +63,14 @@ class PerfectUNet:
 
     config = SimpleNamespace(n=16)
 
-    def model(self, maps, training):
+    species_table = np.eye(CLASSES, dtype=np.float32), np.zeros(CLASSES, np.float32)
+
+    def trained(self, maps, training):
         known, truth = draw_maps(CRYSTALS, FINE), voxelize_batch(CRYSTALS, FINE).species
         distance = np.abs(maps[:, None] - known[None]).mean(axis=(2, 3, 4, 5))
         species = np.where((distance.min(axis=1) < 1e-5)[:, None, None, None], truth[distance.argmin(axis=1)], 0)
         names = np.where(np.arange(CLASSES) == species[..., None], 9.0, 0.0).astype(np.float32)
-        return {"species": names, "occupancy": np.where(species > 0, 9.0, -9.0).astype(np.float32)}
+        return {"voxels": names, "occupancy": np.where(species > 0, 9.0, -9.0).astype(np.float32)}
 
 
 def trips(crystals, batch=64):
