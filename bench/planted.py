@@ -64,8 +64,8 @@ CASES = {
     "fermi_not_found": Planted(
         4.1, "LiF", text=(("nat = 2", "nat = 2\n  nbnd = 5"), ("degauss = 0.02", "degauss = 0.5"))
     ),
-    "no_starting_moment": Planted(settings={"nspin": 2, "starting_magnetization": 0.0}),
-    "moment_vanished": Planted(3.7, settings={"nspin": 2}),
+    "no_starting_moment": Planted(3.5, settings={"nspin": 2}, text=(("  starting_magnetization(1) = 0.5\n", ""),)),
+    "moment_vanished": Planted(4.2, "LiF", settings={"nspin": 2}),
     "false_bfgs": Planted(
         3.4,
         settings=VC,

@@ -151,7 +151,23 @@ def test_every_failure_of_the_fixtures_ends_as_an_outcome(tmp_path):
             continue
         result = go(LITHIUM, tmp_path / name, Script(name, name), settings, elements)
         assert isinstance(result, GaveUp | Relaxed), name
-        assert all(len(attempt.detail) > 10 for attempt in result.attempts), name
+        if isinstance(result, GaveUp):  # the last attempt says what is to be done, those before it what was changed
+            assert f"given up after attempt {len(result.attempts)}: {result.failure.cure}" in result.reason, name
+            assert result.attempts[-1].correction == "" and all(a.correction for a in result.attempts[:-1]), name
+
+
+def test_no_attempt_follows_when_the_cpu_hours_of_a_crystal_are_spent(tmp_path):
+    settings = VC_RELAX.model_copy(update={"max_cpu_hours": 3 / 3600})  # each launch of the script takes two seconds
+    result = go(LITHIUM, tmp_path, Script(*["scf_not_converged"] * 5), settings)
+    assert isinstance(result, GaveUp) and len(result.attempts) == 2
+    assert "all of max_cpu_hours" in result.reason and result.attempts[0].correction != ""
+
+
+def test_damped_dynamics_is_followed_by_bfgs_from_its_cell(tmp_path):
+    run = Script("no_fresh_cell", "success")
+    settings = VC_RELAX.model_copy(update={"damped": True, "press_conv_thr_kbar": 100})
+    go(LITHIUM, tmp_path, run, settings)
+    assert "'damp-pr'" in run.inputs[0] and "cell_dynamics = 'bfgs'" in run.inputs[1]
 
 
 @pytest.mark.pw
