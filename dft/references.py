@@ -57,6 +57,8 @@ def reference_settings(element: str, settings: PwSettings) -> PwSettings:
     changes: dict[str, object] = {"nspin": 1, "tot_magnetization": None, "vary": "cell", "gamma_only": False}
     # Bulk modulus, coarse rung and limits are asked of candidates; a mesh that fits one cell fits no other.
     changes |= {"cheap_first": False, "reject_above_ev_per_atom": None, "start_volume": "given", "k_mesh": None}
+    # Moments are guessed for compounds; an element starts as it is known.
+    changes |= {"starting_magnetization": 0.5, "starting_moments": {}}
     changes["method"] = "auto" if settings.method == "eos" else settings.method
     changes["kspacing_inv_ang"] = min(settings.kspacing_inv_ang, 0.30 if element in _NONMETALS else 0.20)
     if element in FIXED:

@@ -142,3 +142,21 @@ def test_what_is_asked_of_candidates_is_not_asked_of_the_elements():
         update={"method": "eos", "cheap_first": True, "reject_above_ev_per_atom": -1.0, "start_volume": "radii"}
     )
     assert reference_settings("Li", asked) == reference_settings("Li", preset("fast"))
+
+
+@pytest.mark.parametrize(
+    "of_candidates",
+    [
+        {"nspin": 2, "starting_magnetization": 0.3},
+        {"nspin": 2, "starting_moments": {"Fe": -4.0, "O": 1.0}},
+        {"method": "eos"},
+        {"cheap_first": True, "start_volume": "radii", "reject_above_ev_per_atom": 0.0},
+        {"max_seconds": 99, "electron_maxstep": 7},
+    ],
+    ids=str,
+)
+def test_what_is_asked_of_candidates_does_not_make_other_references(of_candidates):
+    fast = preset("fast")
+    for element in ("Li", "Fe", "O", "Cr"):
+        changed = reference_settings(element, fast.model_copy(update=of_candidates))
+        assert changed.physics() == reference_settings(element, fast).physics()
