@@ -1,7 +1,7 @@
 """What cures a failure of pw.x: one correction per row of `dft.failures`, with its physics. Pure.
 
-A correction changes how the answer is reached, not what is asked: `PwSettings.physics()` stays. The exceptions are those
-of spin, and each says why its answer is the same.
+A correction changes how the answer is reached, not what is asked: `PwSettings.physics()` stays, but for a tighter SCF and
+for spin, where each says why its answer is the same.
 """
 
 from __future__ import annotations
