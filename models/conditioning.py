@@ -17,6 +17,8 @@ from models.vae import DensityVAE
 
 POOL = 64
 """Latents that each draw chooses from: a property that one in twenty crystals has is met by 96 % of the pools."""
+WIDE_POOL = 256
+"""Where ranges are asked for beside or instead of a decile: they may be rarer."""
 NEAR_BASE = 0.2
 """How far from the base's formation energy a candidate may be, as a share of it (the paper's Table 2)."""
 _DRAWS = 64  # chosen at once

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.batches import canonical_origin, draw_maps
 from models.channels import Floats
-from models.conditioning import POOL, Range, Wish, decile_range, near_energy, wanted_latents
+from models.conditioning import POOL, WIDE_POOL, Range, Wish, decile_range, near_energy, wanted_latents
 from models.critic import Critic
 from models.crystal import Crystal
 from models.deciles import DECILES
@@ -68,7 +68,7 @@ def draw_random(
 
     Args:
         vae: gives prior, head and deciles.
-        rng: source of randomness; the same state draws from the same pools whatever is wanted.
+        rng: source of randomness; the same state draws from the same pools whatever decile is asked for.
         count: how many.
         deciles: conditions to go through in turn, 0 (lowest formation energy) to 9; all of them when None.
         wanted: ranges that every draw shall meet.
@@ -87,8 +87,10 @@ def draw_random(
         condition[np.arange(count), turns] = 1.0
         wishes = [Wish((decile_range(vae, int(turn)), *wanted)) for turn in turns]
 
+    size = WIDE_POOL if wanted else POOL
+
     def pools(some: int) -> Floats:
-        return vae.prior.sample(rng, some * POOL).reshape(some, POOL, -1)
+        return vae.prior.sample(rng, some * size).reshape(some, size, -1)
 
     latent = wanted_latents(vae, pools, wishes, condition, critic)
     return Draws(latent, condition, ((),) * count, Kind.RANDOM)
