@@ -57,7 +57,7 @@ class GenerateRequest:
         wanted: ranges that predictions must lie in; a range of formation energies conditions the VAE too.
         count: crystals to hand back.
         seed: the same seed gives the same crystals.
-        scale: standard deviation of a draw around a base's latent mean.
+        scale: of the spread of a draw round a base, in that of its component of the prior.
         elements: symbols that may occur; all when empty.
         keep_known: hand back crystals that the networks were trained on, too.
     """
@@ -68,7 +68,7 @@ class GenerateRequest:
     wanted: tuple[Wanted, ...] = ()
     count: int = 20
     seed: int = 0
-    scale: float = 0.5
+    scale: float = 1.0
     elements: tuple[str, ...] = ()
     keep_known: bool = False
 
