@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from database_fixture import database_name, mongodb_uri, store  # noqa: F401  (fixtures)
+from embedded_things import database, only_embedded, things  # noqa: F401  (fixtures)
 
 ROOT = Path(__file__).parent.parent
 
