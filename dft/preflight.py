@@ -13,12 +13,15 @@ FURTHEST = 1.7
 """Of the same sum: where not even the closest atoms touch, the pressure is small and the answer empty."""
 LONGEST_ANG, FLATTEST_DEG = 100.0, 10.0
 """Of a cell: an edge beyond takes gigabytes, a flatter angle makes the volume and the symmetry search meaningless."""
+FLATTEST_VOLUME = 1e-3
+"""Of the product of the edges: three vectors in one plane may have no flat angle between any two."""
+RESCALE = "reject the structure, or, if only its volume is wrong, start_volume: radii scales it"
 VOLUME_PER_ATOM_ANG3 = (2.0, 300.0)
 """Inside lie hydrogen under pressure, caesium (115) and a diatomic molecule in an 8 angstrom box (256)."""
 
 
 def preflight(structure: Structure) -> tuple[PwFailure, str] | None:
-    """Why a cell must not be computed, or None.
+    """Why a cell must not be computed, with the next move; or None.
 
     Volume per atom before distances: in a cell that is too small everything is too close.
     """
@@ -38,23 +41,30 @@ def preflight(structure: Structure) -> tuple[PwFailure, str] | None:
             f"edges to {longest:.3g} angstrom, angles {min(structure.lattice.angles):.1f} to {most:.1f} degrees; edges to "
             f"{LONGEST_ANG:g} and angles {FLATTEST_DEG:g} to {180 - FLATTEST_DEG:g} can be computed; reduce the cell",
         )
+    if structure.volume < FLATTEST_VOLUME * np.prod(structure.lattice.abc):
+        share = structure.volume / np.prod(structure.lattice.abc)
+        return (
+            PwFailure.SINGULAR_CELL,
+            f"the three lattice vectors lie in one plane: the volume is {share:.1g} of the product of the edges; "
+            "reject the structure",
+        )
     volume = structure.volume / len(structure)
     low, high = VOLUME_PER_ATOM_ANG3
     if not low <= volume <= high:
         return (
             PwFailure.VOLUME_OUT_OF_RANGE,
-            f"{volume:.3g} cubic angstrom per atom, outside {low:g} to {high:g}",
+            f"{volume:.3g} cubic angstrom per atom, outside {low:g} to {high:g}; {RESCALE}",
         )
     pair = closest_pair(structure)
     if pair is None:
-        return PwFailure.ATOMS_TOO_FAR, "no two atoms are within 9 angstrom of each other"
+        return PwFailure.ATOMS_TOO_FAR, f"no two atoms are within 9 angstrom of each other; {RESCALE}"
     first, second, distance, ratio = pair
     if CLOSEST <= ratio <= FURTHEST:
         return None
     return (
         PwFailure.ATOMS_TOO_CLOSE if ratio < CLOSEST else PwFailure.ATOMS_TOO_FAR,
         f"the closest atoms, {first} and {second}, are {distance:.3f} angstrom apart: {ratio:.2f} of the sum of their "
-        f"covalent radii, outside {CLOSEST:g} to {FURTHEST:g}",
+        f"covalent radii, outside {CLOSEST:g} to {FURTHEST:g}; {RESCALE}",
     )
 
 

@@ -66,7 +66,9 @@ class PseudoTable:
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise MissingPseudo(f"no pseudopotential folder {folder}; run `make setup`, or name your own UPF folder")
+            raise MissingPseudo(
+                f"no pseudopotential folder {folder}; run `make setup` or `crystalloop pseudos install`, or name your own"
+            )
         if table is not None and not table.is_file():
             raise MissingPseudo(f"no pseudopotential table {table}; name a JSON file, or leave it out")
         own = table or folder / "table.json"

@@ -137,11 +137,18 @@ def require_pw(command: str) -> list[str]:
     """The words of the command, if its program is there.
 
     Raises:
-        PwNotFound: it is not.
+        PwNotFound: it is not, or a quotation mark is not closed.
     """
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise PwNotFound(
+            f"the command {command!r} cannot be split into words ({error}); mend its quotation marks"
+        ) from error
     if not words or shutil.which(words[0]) is None:
-        raise PwNotFound(f"no program {command!r}; `make setup` installs pw.x, or give its path as dft.pw_command")
+        raise PwNotFound(
+            f"no program {command!r}; `make setup` installs pw.x, or give its path as dft.pw_command or --pw-command"
+        )
     return words
 
 

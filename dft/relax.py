@@ -127,11 +127,18 @@ def relax(
     climb = partial(_climb, Bench(folder, table, run, command, now, memory_mb), structure, pseudos)
     cheap = cheap_settings(settings) if start is None else None
     if start is None and settings.start_volume == "radii":
-        with suppress(ValueError):  # coinciding atoms: refused below, by what is wrong with them
-            start = scaled_by_radii(structure)
+        start = _from_radii(structure)
     if cheap is None:
         return climb(start or structure, settings, on_attempt)
     return _on_two_rungs(climb, structure, start or structure, cheap, settings, on_attempt)
+
+
+def _from_radii(structure: Structure) -> Structure | None:
+    """Scaled until atoms touch; None where that makes no crystal either: then the one as given is refused by its fault."""
+    with suppress(ValueError):
+        scaled = scaled_by_radii(structure)
+        return scaled if preflight(scaled) is None or preflight(structure) is None else None
+    return None
 
 
 def _on_two_rungs(

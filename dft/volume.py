@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from pymatgen.core.structure import Structure
 
 from dft.preflight import closest_pair
@@ -21,6 +22,7 @@ the elements' own volumes give 4 % in the median and know nothing of ions or gas
 B_PRIME = 4.5
 """Pressure derivative of the bulk modulus; 3.5 to 5.5 for nearly all solids. Murnaghan (1944): with it, P is linear in
 V**-B_PRIME, so that two points give the third nearly exactly."""
+_FLAT_ANG3 = 1e-3
 _LARGEST = 0.18  # of ln V, in one step
 
 
@@ -28,11 +30,12 @@ def scaled_by_radii(structure: Structure) -> Structure:
     """The crystal with the volume at which its closest atoms touch, whatever its own volume is.
 
     Raises:
-        ValueError: two atoms coincide, or none are within 15 angstrom of each other.
+        ValueError: two atoms coincide, none are within 15 angstrom of each other, or the cell has no volume.
     """
-    pair = closest_pair(structure, reach_ang=15.0)
+    flat = not np.isfinite(structure.lattice.matrix).all() or structure.volume < _FLAT_ANG3
+    pair = None if flat else closest_pair(structure, reach_ang=15.0)
     if pair is None or pair[3] <= 0:
-        raise ValueError("no volume follows from these positions: atoms coincide, or stand alone")
+        raise ValueError("no volume follows from these positions: atoms coincide or stand alone, or the cell is flat")
     scaled = structure.copy()
     scaled.scale_lattice(structure.volume * (CONTACT / pair[3]) ** 3)
     return scaled

@@ -55,6 +55,8 @@ def relax(
             start_volume,
             max_seconds,
         )
+        command.read_crystal(file)
+        command.require_target(cif)
         generated, answer = command.relax_file(request, _say_step, _say)
         if isinstance(answer, Relaxed):
             command.write_cif(answer, cif)

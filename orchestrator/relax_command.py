@@ -201,11 +201,26 @@ def as_json(request: RelaxRequest, generated: Structure, answer: Relaxed | GaveU
     }
 
 
+def require_target(path: Path) -> None:
+    """Make the folder of the relaxed crystal, before anything is computed for it.
+
+    Raises:
+        RelaxInputError: the file cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a"):
+            pass
+        if path.stat().st_size == 0:
+            path.unlink()
+    except OSError as error:
+        raise RelaxInputError(f"{path} cannot be written ({error.strerror or error}); choose another --out") from error
+
+
 def write_cif(answer: Relaxed, path: Path) -> None:
     """The conventional cell, with its symmetry."""
     from pymatgen.io.cif import CifWriter
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     CifWriter(answer.conventional, symprec=0.01).write_file(path)
 
 

@@ -20,6 +20,7 @@ from dft.pw_input import pw_input_text
 from dft.pw_run import PwNotFound, ScratchNotWritable, run_pw
 from dft.relax import GaveUp, relax
 from dft.settings import preset
+from dft.volume import scaled_by_radii
 
 TEST = preset("test")
 
@@ -49,6 +50,10 @@ BAD = {
         cell(Lattice.cubic(4.2), ("Li", [0, 0, float("nan")]), ("F", [0.5, 0.5, 0.5])),
         PwFailure.SINGULAR_CELL,
     ),
+    "without volume": (
+        cell([[3, 0, 0], [0, 3, 0], [3, 3, 0]], ("Li", [0, 0, 0]), ("F", [0.5, 0.5, 0.5])),
+        PwFailure.SINGULAR_CELL,
+    ),
     "shared site": (
         cell(Lattice.cubic(4.2), ({"Li": 0.5, "Na": 0.5}, [0, 0, 0]), ("F", [0.5] * 3)),
         PwFailure.FRACTIONAL_OCCUPANCY,
@@ -57,14 +62,29 @@ BAD = {
 }
 
 
+ONLY_THE_VOLUME = ("collapsed", "scattered")
+
+
+@pytest.mark.parametrize("start", ["given", "radii"])
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_structure_is_refused_with_a_number_a_sentence_and_the_next_move(name, tmp_path):
+def test_a_bad_structure_is_refused_with_a_number_a_sentence_and_the_next_move(name, start, tmp_path):
     structure, failure = BAD[name]
-    result = relax(structure, TEST, fake_table(tmp_path / "upf"), tmp_path / "run", run=never)
+    if start == "radii" and name in ONLY_THE_VOLUME:
+        return  # is computed, see below
+    settings = TEST.model_copy(update={"start_volume": start})
+    result = relax(structure, settings, fake_table(tmp_path / "upf"), tmp_path / "run", run=never)
     assert isinstance(result, GaveUp) and result.failure is failure
     assert result.cpu_s == 0
     assert re.search(r"\d", result.reason) or name == "nameless number"
+    assert "given up" not in result.reason  # nothing was tried
     assert len(result.reason.split()) > 6 and re.search("reject|choose|reduce", result.reason)
+
+
+@pytest.mark.parametrize("name", ONLY_THE_VOLUME)
+def test_a_cell_of_which_only_the_volume_is_wrong_is_scaled_on_request(name):
+    structure, failure = BAD[name]
+    assert preflight(scaled_by_radii(structure)) is None and preflight(structure)[0] is failure
+    assert "start_volume: radii" in preflight(structure)[1]
 
 
 def test_a_good_structure_is_not_refused():

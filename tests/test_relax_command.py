@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from pw_fakes import fake_table
@@ -9,7 +10,15 @@ from typer.testing import CliRunner
 from dft.failures import PwFailure
 from dft.relax import GaveUp, Relaxed
 from orchestrator.cli import Exit, app
-from orchestrator.relax_command import RelaxInputError, RelaxRequest, as_json, read_crystal, relax_file, write_cif
+from orchestrator.relax_command import (
+    RelaxInputError,
+    RelaxRequest,
+    as_json,
+    read_crystal,
+    relax_file,
+    require_target,
+    write_cif,
+)
 
 CIF = """data_salt
 _cell_length_a {a}
@@ -72,6 +81,8 @@ def test_a_cif_file_is_relaxed_with_a_line_per_step(tmp_path):
     assert steps[0].volume_per_atom_ang3 == pytest.approx(4.2**3 / 8, rel=1e-4) and steps[0].pressure_kbar < 0
     assert said[0].startswith("attempt 1: converged")
     cif = tmp_path / "made" / "out.cif"
+    require_target(cif)
+    assert not cif.exists()
     write_cif(found, cif)
     assert Structure.from_file(cif).lattice.a == pytest.approx(found.a_ang, abs=1e-4)
     written = json.loads(json.dumps(as_json(request, generated, found, cif), allow_nan=False))
@@ -134,7 +145,8 @@ def test_files_that_hold_no_crystal_are_refused(tmp_path):
 
 
 def command(folder, *words):
-    return CliRunner().invoke(app, ["relax", *map(str, words), "--out", str(folder / "out.cif")])
+    target = [] if "--out" in words else ["--out", str(folder / "out.cif")]
+    return CliRunner().invoke(app, ["relax", *map(str, words), *target])
 
 
 def test_the_command_says_what_is_missing(tmp_path):
@@ -150,6 +162,39 @@ def test_the_command_says_what_is_missing(tmp_path):
     refused = command(tmp_path, actinide, "--pseudos", tmp_path / "upf")
     assert refused.exit_code == Exit.ENVIRONMENT and "actinide" in refused.stderr
     assert not (tmp_path / "out.cif").exists()
+
+
+def test_a_place_where_the_crystal_cannot_be_written_is_refused_before_anything_is_computed(tmp_path):
+    fake_table(tmp_path / "upf")
+    file = cif_file(tmp_path)
+    (tmp_path / "folder.cif").mkdir()
+    for target in (tmp_path / "folder.cif", file / "out.cif", "/proc/nowhere/out.cif"):
+        found = command(tmp_path, file, "--pseudos", tmp_path / "upf", "--out", target)
+        assert found.exit_code == Exit.USAGE and "cannot be written" in found.stderr and "--out" in found.stderr
+    assert not (tmp_path / "salt-relax").exists()
+    kept = tmp_path / "kept.cif"
+    kept.write_text("of an earlier run")
+    require_target(kept)
+    assert kept.read_text() == "of an earlier run"
+
+
+def test_a_command_for_pw_that_is_none_is_an_error_of_the_machine(tmp_path):
+    fake_table(tmp_path / "upf")
+    for words in ("", "pw.x 'x"):
+        found = command(tmp_path, cif_file(tmp_path), "--pseudos", tmp_path / "upf", "--pw-command", words)
+        assert found.exit_code == Exit.ENVIRONMENT and re.search("--pw-command|quotation", found.stderr)
+
+
+@pytest.mark.parametrize("words", [(), ("--start-volume", "radii")])
+def test_a_refusal_is_one_sentence_with_the_next_move(tmp_path, words):
+    fake_table(tmp_path / "upf")
+    near = cif_file(tmp_path, "Li1 Li 0 0 0 1\nLi2 Li 0 0 0.0001 1")
+    near.write_text(near.read_text().replace("F m -3 m", "P 1").replace("number 225", "number 1"))
+    found = command(tmp_path, near, "--pseudos", tmp_path / "upf", "--pw-command", "true", *words)
+    assert found.exit_code == Exit.FAILED
+    reason = found.stderr.partition("no result: ")[2]
+    assert "Li and Li, are 0.000 angstrom apart" in reason and "reject the structure" in reason
+    assert "given up" not in found.stderr
 
 
 @pytest.mark.pw
