@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pymatgen.core.composition import Composition
-
 if TYPE_CHECKING:
     from pymatgen.analysis.phase_diagram import PhaseDiagram
+    from pymatgen.core.composition import Composition
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class HullEntry:
     @cached_property
     def composition(self) -> Composition:
         """The reduced composition."""
+        from pymatgen.core.composition import Composition
+
         return Composition(self.formula).reduced_composition
 
     @cached_property

@@ -22,11 +22,12 @@ from dft.relax_queue import RelaxQueue, open_launchpad
 from orchestrator.cold_start import decorated_pool
 from orchestrator.config import Campaign
 from orchestrator.data_files import KnownCrystal
+from orchestrator.dft_settings import dft_settings
 from orchestrator.energies import Energies
 from orchestrator.loop import Loop
 from orchestrator.machine import Machine
 from orchestrator.parts import Parts, Tell
-from orchestrator.planning import check_dft, check_networks, dft_settings, known_crystals
+from orchestrator.planning import check_dft, check_networks, known_crystals
 from orchestrator.policy import Finish
 from orchestrator.proposer import CandidateProposer
 from orchestrator.report import write_report

@@ -11,9 +11,9 @@ from dft.command import pw_version
 from dft.pseudos import PseudoTable
 from dft.references import energy_scheme, release
 from orchestrator.config import Campaign
+from orchestrator.dft_settings import dft_settings
 from orchestrator.hull_file import read_reference_set, write_reference_set
 from orchestrator.hulls import CampaignHull, exported, refresh_hull, system_rows
-from orchestrator.planning import dft_settings
 from orchestrator.session import now
 
 

@@ -20,8 +20,8 @@ from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.references import energy_scheme, reference_settings, release, same_scheme
 from dft.settings import CODE_VERSION, PwSettings
 from orchestrator.config import Campaign
+from orchestrator.dft_settings import dft_settings
 from orchestrator.formulas import reduced_formula
-from orchestrator.planning import dft_settings
 
 
 @dataclass(frozen=True)

@@ -7,40 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from dft.cost import estimate_cpu_s
 from dft.dispersion import lanthanide_note, require_d2
 from dft.pseudos import PseudoTable
 from dft.pw_input import cutoffs_ry
 from dft.references import reference_settings, reference_structure
-from dft.settings import PwSettings, preset
+from dft.settings import PwSettings
 from orchestrator.cold_start import choose_decorated, decorated_pool
 from orchestrator.config import Campaign, ConfigError
 from orchestrator.data_files import KnownCrystal, read_crystals
 from orchestrator.dataset import E_F
+from orchestrator.dft_settings import dft_settings
 from orchestrator.quiet import quiet_keras
 from orchestrator.screen import Draft, KnownStructures
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
-
-
-def dft_settings(campaign: Campaign) -> PwSettings:
-    """The preset with the campaign's own fields over it.
-
-    Raises:
-        ConfigError: an unknown field, or a value out of bounds.
-    """
-    base = preset(campaign.dft.preset).model_dump()
-    try:
-        return PwSettings.model_validate({**base, **campaign.dft.settings})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"dft.settings.{key}: {first['msg']} (given: {first['input']!r}); known: {', '.join(PwSettings.model_fields)}"
-        ) from error
 
 
 def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:

@@ -13,12 +13,12 @@ from dft.command import pw_version
 from dft.pseudos import PseudoTable
 from dft.relax_queue import RelaxQueue, open_launchpad
 from orchestrator.config import Campaign
+from orchestrator.dft_settings import dft_settings
 from orchestrator.energies import Energies
 from orchestrator.hulls import refresh_hull
 from orchestrator.loop import Loop
 from orchestrator.machine import Machine
 from orchestrator.parts import Parts, Proposed
-from orchestrator.planning import dft_settings
 from orchestrator.policy import Finish
 from orchestrator.results import result_rows, trace_chain
 from orchestrator.screen import Draft

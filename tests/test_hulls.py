@@ -1,6 +1,8 @@
 """A campaign's crystals on the hulls of its database: what counts, what does not, and what an import changes."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from database_fixture import NOON, new_candidate, new_relaxation
@@ -225,6 +227,13 @@ def test_a_csv_is_read_as_well(store, campaign, table, tmp_path):
     look(store, campaign, tmp_path / "set.csv", None, skip_bad=False)
     (energy,) = store.imported.all()
     assert (energy.formula, energy.energy_per_atom_ev, energy.source) == ("LiF", -18.0, "set.csv")
+
+
+def test_looking_at_results_imports_no_hull_before_there_is_one_to_compute():
+    heavy = ("scipy", "pymatgen.analysis.phase_diagram", "pymatgen.analysis.structure_matcher", "keras")
+    code = f"import sys, orchestrator.hulls; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_without_the_pseudopotential_table_there_is_a_reason(store, campaign, table, tmp_path):
