@@ -65,12 +65,17 @@ def periodic_distances_ang(
     return distances
 
 
+BORDER = 0.01
+"""Of an edge: how far before the origin the cell of the paper's distance starts."""
+
+
 def emd_ang(true: Crystal, found: Crystal) -> float:
     """The paper's distance of sites: Cartesian, not periodic, elements ignored, extra atoms free.
 
-    The smallest sum of distances over pairings of min(N, N') sites, divided by min(N, N'), angstrom.
+    The smallest sum of distances over pairings of min(N, N') sites, divided by min(N, N'), angstrom. The cell starts a
+    hundredth of an edge before its origin, or an atom read at -0.001 instead of 0 would be an edge away.
     """
-    one, other = true.frac_coords @ true.lattice, found.frac_coords @ found.lattice
+    one, other = (((c.frac_coords + BORDER) % 1.0 - BORDER) @ c.lattice for c in (true, found))
     distances = np.linalg.norm(one[:, None] - other[None], axis=-1)
     return float(distances[linear_sum_assignment(distances)].mean())
 

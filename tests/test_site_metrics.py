@@ -124,3 +124,8 @@ def test_groups_are_those_of_pymatgen():
     from pymatgen.core.periodic_table import Element
 
     assert element_groups() == (0, *(Element.from_Z(z).group for z in range(1, 119)))
+
+
+def test_an_atom_just_before_the_origin_is_not_an_edge_away_for_the_papers_distance():
+    found = Crystal(TRUE.lattice, TRUE.numbers, TRUE.frac_coords - 0.001)
+    assert emd_ang(TRUE, found) == pytest.approx(0.001 * np.sqrt(3) * TRUE.lattice[0, 0])
