@@ -227,7 +227,8 @@ def widths_and_radii_ang(
     """
     radius = ionic_radii_ang()[numbers]
     voxel = np.asarray(longest_edge_ang) / config.n
-    wanted = config.width_scale * radius if config.constant_width_ang is None else config.constant_width_ang
+    one = config.constant_width_ang
+    wanted = config.width_scale * radius if one is None else np.full_like(radius, one)
     width: NDArray[np.float64] = np.maximum(wanted, config.min_width_voxels * voxel)
     sphere: NDArray[np.float64] = np.maximum(radius, config.min_radius_voxels * voxel)
     return width, sphere

@@ -45,6 +45,18 @@ def test_decorated_prototypes_survive_the_round_trip(n, config):
         assert largest_error_ang(rebuild(crystal, n, config).crystal, crystal) < 0.05, crystal
 
 
+@pytest.mark.parametrize("config", [VOTE, DENSITY, BOTH], ids=["vote", "density", "both"])
+def test_atoms_drawn_with_one_width_for_all_elements_survive_the_round_trip(config):
+    voxels = VoxelConfig(n=16, constant_width_ang=0.5)
+    for crystal in decorated_sample(12):
+        grid = voxelize(crystal, voxels)
+        occupancy = (grid.species > 0).astype(np.float32)
+        maps = (grid.density, grid.species, occupancy, crystal.lattice)
+        allowed = sorted({*crystal.numbers.tolist(), 3, 26})  # more candidates than one, each with the same width
+        found = structure_from_map(*maps, replace(config, voxels=voxels), allowed)
+        assert largest_error_ang(found.crystal, crystal) < 0.05, crystal
+
+
 def test_two_hundred_shared_crystals_survive_the_round_trip(shared_data):
     for index, record in enumerate(shared_records(shared_data, 200)):
         crystal, config = crystal_of(record), (VOTE, BOTH)[index % 2]
