@@ -104,7 +104,7 @@ def generate(
     ] = "",
     count: Annotated[int, typer.Option(min=1, help="crystals to hand back")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="the same seed gives the same crystals")] = 0,
-    scale: Annotated[float, typer.Option(min=0.0, help="spread of latents round a compound, in that of its kind")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0.0, help="spread of draws round a compound, in its kind's")] = 1.0,
     elements: Annotated[str, typer.Option(help="elements that may occur, e.g. Na,K,Cl; default: all")] = "",
     keep_known: Annotated[bool, typer.Option("--keep-known", help="crystals of the training set, too")] = False,
     folder: Annotated[
