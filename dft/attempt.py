@@ -114,7 +114,8 @@ def make_attempt(
     if following is not None and spent_cpu_s + seen.cpu_s >= settings.max_cpu_s:
         seen = replace(seen, detail=f"{seen.detail}; all of max_cpu_hours {settings.max_cpu_hours:g} is spent")
         following = None
-    elif seen.failure is not None and following is None and refusal is None:  # a refusal says the next move itself
+    elif seen.failure is not None and following is None and (refusal is None or attempt > 1):
+        # A crystal that is refused at once has its next move in the refusal.
         seen = replace(seen, detail=f"{seen.detail}; given up after attempt {attempt}: {seen.failure.cure}")
     report = AttemptReport(
         number=number,
