@@ -106,8 +106,9 @@ def test_no_pw_survives_the_process_that_started_it(tmp_path, pw_command, pseudo
     cell = primitive_cell(rock_salt(4.1))
     (tmp_path / "input").write_text(pw_input_text(cell, preset("paper"), PseudoTable.load(pseudo_folder)))
     worker = (
-        "import pathlib, sys\n"
+        "import pathlib, signal, sys\n"
         "from dft.pw_run import run_pw\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "started = lambda progress: print('started', flush=True)\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "run_pw((folder / 'input').read_text(), folder / 'run', sys.argv[2], on_progress=started)\n"
