@@ -116,7 +116,8 @@ def _put_forward(vae: DensityVAE, pool: Floats, wishes: Sequence[Wish], count: i
     if not any(wish.ranges for wish in wishes):
         return pool[:, :count]
     says = vae.predict(pool.reshape(-1, pool.shape[-1])).reshape(*pool.shape[:2], -1)  # [s, p, 8]
-    distance = np.stack([_distance(vae, row, wish.ranges) for row, wish in zip(says, wishes, strict=True)])
+    scales = np.array(vae.config.property_scale)
+    distance = np.stack([_distance(row, wish.ranges, scales) for row, wish in zip(says, wishes, strict=True)])
     order = np.argsort(distance, axis=1, kind="stable")[:, :count, None]
     return np.take_along_axis(pool, order, axis=1)
 
@@ -132,10 +133,11 @@ def _looked_at(
     under = np.repeat(condition, count, axis=0)
     crystals = critic.sketches(vae, first.reshape(-1, first.shape[-1]), under)
     values = critic.properties_of(crystals)
+    scales = np.array([scale or 1.0 for scale in vae.config.property_scale])  # the critic may know more than the head
     latent, taken = first[:, 0].copy(), dict[int, Crystal]()
     for i, wish in enumerate(wishes):
         rows = slice(i * count, (i + 1) * count)
-        off = np.zeros(count) if values is None else _distance(vae, values[rows], wish.ranges)
+        off = np.zeros(count) if values is None else _distance(values[rows], wish.ranges, scales)
         off = np.array([_fault(*pair, wish, seen) for pair in zip(off, crystals[rows], strict=True)])
         best = crystals[rows][off.argmin()]
         if best is not None:
@@ -156,12 +158,12 @@ def _fault(off: float, crystal: Crystal | None, wish: Wish, seen: set[object]) -
     return min(off, _FARTHEST) + _TOUCHES * touches(crystal) + _OTHER_SHAPE * other + _REPEAT * repeat
 
 
-def _distance(vae: DensityVAE, values: Floats, ranges: Sequence[Range]) -> NDArray[np.float64]:
-    """How far each latent of a pool is outside the ranges, in standard deviations of the labels; 0 inside: [p]."""
+def _distance(values: Floats, ranges: Sequence[Range], scales: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How far values [p, 8] are outside the ranges, in units of the scales [8]; 0 inside, and where a scale is 0: [p]."""
     total = np.zeros(len(values))
     for one in ranges:
         column = PROPERTIES.index(one.property)
-        scale = vae.config.property_scale[column]
+        scale = float(scales[column])
         if scale > 0:
             outside = np.maximum(np.maximum(one.low - values[:, column], values[:, column] - one.high), 0.0)
             total += np.nan_to_num(outside, nan=np.inf) / scale

@@ -11,7 +11,7 @@ from models.batches import canonical_origin, draw_maps
 from models.conditioning import Range, Wish, wanted_latents
 from models.critic import Critic, rescaled, touches
 from models.crystal import Crystal
-from models.properties import E_F
+from models.properties import E_F, PROPERTIES
 from models.prototypes import Prototype
 from models.site_metrics import anonymous_counts
 from models.vae import DensityVAE
@@ -75,6 +75,17 @@ def test_what_cannot_be_read_has_no_sketch_and_no_properties(vae):
 def test_the_first_crystal_inside_the_range_is_taken_whatever_the_head_says(vae):
     wish = Wish((Range(E_F, -3.5, -2.5),))  # lithium fluoride alone
     chosen = choose(vae, SALTS, [wish], Critic(VOXELS, lightest, finalists=len(SALTS), rescale=0.0))
+    assert Critic(VOXELS, rescale=0.0).sketches(vae, chosen, condition(1))[0].composition == SALTS[1].composition
+
+
+def test_a_range_of_a_property_that_the_head_never_learned_is_met_by_the_critics_word(vae):
+    def gaps(crystals):
+        values = np.full((len(crystals), 8), np.nan, np.float32)
+        values[:, PROPERTIES.index("band_gap")] = [crystal.numbers.min() for crystal in crystals]
+        return values
+
+    wish = Wish((Range("band_gap", 2.5, 3.5),))
+    chosen = choose(vae, SALTS, [wish], Critic(VOXELS, gaps, finalists=len(SALTS), rescale=0.0))
     assert Critic(VOXELS, rescale=0.0).sketches(vae, chosen, condition(1))[0].composition == SALTS[1].composition
 
 
