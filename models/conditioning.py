@@ -135,17 +135,20 @@ def _looked_at(
     values = critic.properties_of(crystals)
     scales = np.array([scale or 1.0 for scale in vae.config.property_scale])  # the critic may know more than the head
     latent, taken = first[:, 0].copy(), dict[int, Crystal]()
+    picks = np.zeros(len(wishes), np.intp)
     for i, wish in enumerate(wishes):
         rows = slice(i * count, (i + 1) * count)
         off = np.zeros(count) if values is None else _distance(values[rows], wish.ranges, scales)
         off = np.array([_fault(*pair, wish, seen) for pair in zip(off, crystals[rows], strict=True)])
-        best = crystals[rows][off.argmin()]
+        picks[i] = off.argmin()
+        best = crystals[rows][picks[i]]
         if best is not None:
             taken[i] = best
             seen.add(reduced_counts(best))
     if taken:
         which = list(taken)
-        latent[which] = critic.settled(vae, list(taken.values()), condition[which])
+        kept = first[which, picks[which]]
+        latent[which] = critic.settled(vae, list(taken.values()), kept, condition[which])
     return latent
 
 

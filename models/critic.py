@@ -68,9 +68,19 @@ class Critic:
                 found[i] = rescaled(crystal, float(edge), self.rescale)
         return found
 
-    def settled(self, vae: DensityVAE, crystals: Sequence[Crystal], condition: Floats) -> Floats:
-        """Latents of crystals [b, d]: where a sampled latent lies between elements, its crystal's does not."""
-        return vae.encode(draw_maps(crystals, self.voxels), condition)[0]
+    def settled(self, vae: DensityVAE, crystals: Sequence[Crystal], latent: Floats, condition: Floats) -> Floats:
+        """Latents of crystals, [b, d]: where a sampled latent [b, d] lies between elements, its crystal's does not.
+
+        The sampled one stays where it shows its crystal better: a network of a few crystals cannot encode all that it
+        decodes.
+        """
+        maps = draw_maps(crystals, self.voxels)
+        own = vae.encode(maps, condition)[0]
+        errors = [
+            np.square(vae.decode(z, condition).maps[..., 4:] - maps[..., 4:]).mean(axis=(1, 2, 3, 4))
+            for z in (own, latent)
+        ]
+        return np.where((errors[0] < errors[1])[:, None], own, latent)
 
     def properties_of(self, crystals: Sequence[Crystal | None]) -> Floats | None:
         """The eight properties, NaN for what could not be read: [b, 8]; None without a predictor."""
