@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dft.compare import Comparison
 from dft.settings import PwSettings, preset
+
+if TYPE_CHECKING:
+    from dft.compare import Comparison
 
 CHEAP, ACCURATE = "cheap", "accurate"
 

@@ -107,7 +107,9 @@ def build(
         workers=local_workers(campaign, server, campaign.dft.slots),
         proposer=CandidateProposer(campaign, models, runtime),
         trainer=NetworkTrainer(campaign, models, fit_networks, runtime.before_training),
-        energies=Energies(dft_settings(campaign), table, pw_version(campaign.dft.pw_command)),
+        energies=Energies(
+            dft_settings(campaign), table, pw_version(campaign.dft.pw_command), campaign.dft.reject_above_e_f
+        ),
         meanwhile=runtime.start,
         now=now,
         sleep=time.sleep,

@@ -173,6 +173,12 @@ class Dft(Part):
     )
     pseudos: Path | None = Field(None, description="folder of UPF files; default .crystalloop/pseudos")
     per_round: int = Field(6, ge=1, le=10_000, description="candidates computed in each round")
+    reject_above_e_f: float | None = Field(
+        None,
+        ge=-5,
+        le=10,
+        description="eV/atom; crystals above it with coarse k points are not computed on; turns cheap_first on",
+    )
     lease_s: float = Field(30.0, ge=2, description="a worker silent for this long has lost its candidate")
 
 

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 class Energies:
     """Knows the settings and pseudopotentials of one campaign; everything energetic is asked here."""
 
-    def __init__(self, settings: PwSettings, table: PseudoTable, pw_version: str = "") -> None:
+    def __init__(
+        self, settings: PwSettings, table: PseudoTable, pw_version: str = "", reject_above_e_f: float | None = None
+    ) -> None:
         self._settings = settings
+        self._reject_above_e_f = reject_above_e_f
         self._table = table
         self._version = pw_version
         self._keys: dict[str, str] = {}
@@ -58,6 +61,25 @@ class Energies:
             created_at=now,
             updated_at=now,
         )
+
+    def limited(self, candidate: Candidate, find: Callable[[str], Candidate | None]) -> Candidate:
+        """The candidate with the total energy above which its cheap rung rejects it.
+
+        It is the campaign's limit of the formation energy over the elemental references. Those of the campaign's first
+        crystals are computed along with them, so these have no limit.
+
+        Args:
+            candidate: not stored yet.
+            find: looks up a RELAXED candidate by calculation key.
+        """
+        found = [find(self.reference_key(element)) for element in candidate.crystal.species]
+        energies = [
+            one.relaxation.energy_per_atom_ev for one in found if one is not None and one.relaxation is not None
+        ]
+        if self._reject_above_e_f is None or len(energies) < len(candidate.crystal.species):
+            return candidate
+        highest = {"reject_above_ev_per_atom": sum(energies) / len(energies) + self._reject_above_e_f}
+        return candidate.model_copy(update={"settings": {**candidate.settings, **highest}})
 
     def references(self, elements: Iterable[str], now: datetime) -> tuple[Candidate, ...]:
         """The elemental reference calculations that formation energies over these elements need."""

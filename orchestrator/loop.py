@@ -138,10 +138,11 @@ class Loop:
         """Candidates first, then the round that names the chosen: a round in the store is complete."""
         store, name, now = self._parts.store, self._campaign.name, self._parts.now()
         passed = tuple(stage for stage, _ in proposed.counts)
-        candidate = self._parts.energies.candidate
+        energies = self._parts.energies
+        made = [energies.candidate(draft, name, round_, passed, now) for draft, _ in proposed.chosen]
         records = [
-            candidate(draft, name, round_, passed, now).model_copy(update={"score": score})
-            for draft, score in proposed.chosen
+            energies.limited(candidate, store.relaxation_by_key).model_copy(update={"score": score})
+            for candidate, (_, score) in zip(made, proposed.chosen, strict=True)
         ]
         store.add_candidates(records)
         chosen = [found for record in records if (found := store.candidate(record.id)) is not None]

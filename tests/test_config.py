@@ -8,6 +8,7 @@ from pymatgen.core.composition import Composition
 
 from orchestrator.compounds import parse_compound
 from orchestrator.config import Campaign, ConfigError, read_campaign
+from orchestrator.dft_settings import dft_settings
 
 SMALL = {
     "name": "small",
@@ -108,3 +109,11 @@ def test_base_compounds_put_elements_on_the_roles_in_writing_order(text, element
 def test_impossible_base_compounds_are_refused(text):
     with pytest.raises(ValueError, match=text.partition(":")[0]):
         parse_compound(text)
+
+
+def test_a_limit_of_the_formation_energy_turns_the_cheap_rung_on_or_is_refused(tmp_path):
+    fast = read_campaign(written(tmp_path, dft={"preset": "fast", "reject_above_e_f": 0.3}))
+    assert dft_settings(fast).cheap_first
+    coarse = read_campaign(written(tmp_path, dft={"preset": "test", "reject_above_e_f": 0.3}))
+    with pytest.raises(ConfigError, match="no cheaper rung that could reject: preset 'test'"):
+        dft_settings(coarse)

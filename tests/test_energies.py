@@ -128,3 +128,16 @@ def test_a_missing_reference_is_named(store, table, crystal):
     assert "elemental reference of F was not computed" in reason
     assert reference_settings("Li", preset("paper")).d2
     assert isinstance(made.crystal, CrystalDoc)
+
+
+def test_the_cheap_rungs_limit_is_over_the_references_that_are_there(store, table, crystal):
+    energies = Energies(preset("fast"), table, "6.7MaX", reject_above_e_f=0.3)
+    made = energies.candidate(Draft(crystal, "decorated"), "first", 1, (), NOON)
+    assert energies.limited(made, store.relaxation_by_key) == made  # no reference yet
+    store.add_candidates(energies.references(["Li", "F"], NOON))
+    relax_all(store)
+    limited = energies.limited(made, store.relaxation_by_key)
+    assert limited.settings["reject_above_ev_per_atom"] == pytest.approx((-7.0 - 20.0) / 2 + 0.3)
+    assert (limited.id, limited.key) == (made.id, made.key)
+    unlimited = Energies(preset("fast"), table, "6.7MaX")
+    assert unlimited.limited(made, store.relaxation_by_key) == made
