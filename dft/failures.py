@@ -56,6 +56,7 @@ class PwFailure(Enum):
     NO_STARTING_MOMENT = Row(211, Action.CORRECT, "spin-polarised without any starting moment", "give each atom one")
     FRACTIONAL_OCCUPANCY = Row(212, Action.GIVE_UP, "a site is shared by several elements or partly empty", "order it")
     MEMORY_NEEDED = Row(213, Action.GIVE_UP, "more memory would be needed than the worker has", "a smaller cell")
+    ACTINIDE = Row(214, Action.GIVE_UP, "an element for which plain PBE is not reliable", "leave the element out")
     SCF_NOT_CONVERGED = Row(301, Action.CORRECT, "the SCF cycle did not converge", "more steps, gentler mixing")
     CHARGE_WRONG = Row(302, Action.CORRECT, "the charge density lost electrons", "gentler mixing", True)
     DIAGONALIZATION = Row(303, Action.CORRECT, "too many bands were not converged", "another algorithm: paro, cg")
@@ -129,6 +130,8 @@ MACHINES_FAULT = frozenset({PwFailure.NO_SLOTS, PwFailure.SCRATCH_UNWRITABLE})
 _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
     (_Place.LAUNCHER, r"Cannot allocate memory|Allocation would exceed|std::bad_alloc", PwFailure.OUT_OF_MEMORY),
     (_Place.LAUNCHER, r"No space left on device|Disk quota exceeded|File too large", PwFailure.DISK_FULL),
+    # The same in the words of OpenMPI, which dies of it in its session folder (TMPDIR) before pw.x writes a line.
+    (_Place.LAUNCHER, r"OUT-OF-RESOURCE in file .*dstore|signal 25|File size limit|SIGXFSZ", PwFailure.DISK_FULL),
     (_Place.LAUNCHER, r"upf\w*\.f90|xmltools\.f90|read_upf", PwFailure.PSEUDO_TRUNCATED),
     (_Place.LAUNCHER, r"not enough slots available", PwFailure.NO_SLOTS),
     (

@@ -1,4 +1,4 @@
-"""What is refused before pw.x sees it: cells that no correction can save. Pure geometry."""
+"""What is refused before pw.x sees it: elements and cells that no correction can save. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from pymatgen.core.structure import Structure
 
 from dft.failures import PwFailure
+from dft.pseudos import ACTINIDES
 
 CLOSEST = 0.5
 """Of the sum of covalent radii. pw.x computes atoms 0.002 angstrom apart without a word."""
@@ -15,7 +16,7 @@ LONGEST_ANG, FLATTEST_DEG = 100.0, 10.0
 """Of a cell: an edge beyond takes gigabytes, a flatter angle makes the volume and the symmetry search meaningless."""
 FLATTEST_VOLUME = 1e-3
 """Of the product of the edges: three vectors in one plane may have no flat angle between any two."""
-RESCALE = "reject the structure, or, if only its volume is wrong, start_volume: radii scales it"
+RESCALE = "reject the structure, or, if only its volume is wrong, let start_volume radii scale it"
 VOLUME_PER_ATOM_ANG3 = (2.0, 300.0)
 """Inside lie hydrogen under pressure, caesium (115) and a diatomic molecule in an 8 angstrom box (256)."""
 
@@ -25,13 +26,9 @@ def preflight(structure: Structure) -> tuple[PwFailure, str] | None:
 
     Volume per atom before distances: in a cell that is too small everything is too close.
     """
-    shared = [site for site in structure if not site.is_ordered]
-    if shared:
-        return (
-            PwFailure.FRACTIONAL_OCCUPANCY,
-            f"{len(shared)} of {len(structure)} sites are shared or partly empty, the first holds "
-            f"{shared[0].species.formula!r}; choose one element per site (an ordered approximant) and submit that",
-        )
+    refusal = unfit_elements(structure)
+    if refusal is not None:
+        return refusal
     if not np.isfinite(structure.lattice.matrix).all() or not np.isfinite(structure.frac_coords).all():
         return PwFailure.SINGULAR_CELL, "a lattice vector or coordinate is no finite number; reject the structure"
     longest, most = max(structure.lattice.abc), max(structure.lattice.angles)
@@ -66,6 +63,21 @@ def preflight(structure: Structure) -> tuple[PwFailure, str] | None:
         f"the closest atoms, {first} and {second}, are {distance:.3f} angstrom apart: {ratio:.2f} of the sum of their "
         f"covalent radii, outside {CLOSEST:g} to {FURTHEST:g}; {RESCALE}",
     )
+
+
+def unfit_elements(structure: Structure) -> tuple[PwFailure, str] | None:
+    """Why what stands on the sites must not be computed, with the next move; or None."""
+    shared = [site for site in structure if not site.is_ordered]
+    if shared:
+        return (
+            PwFailure.FRACTIONAL_OCCUPANCY,
+            f"{len(shared)} of {len(structure)} sites are shared or partly empty, the first holds "
+            f"{shared[0].species.formula!r}; choose one element per site (an ordered approximant) and submit that",
+        )
+    actinides = sorted({site.specie.symbol for site in structure} & ACTINIDES)
+    if actinides:
+        return PwFailure.ACTINIDE, f"{', '.join(actinides)} is an actinide, for which plain PBE is not reliable; leave the element out"
+    return None
 
 
 def closest_pair(structure: Structure, reach_ang: float = 9.0) -> tuple[str, str, float, float] | None:

@@ -18,6 +18,7 @@ BEFORE_LAUNCH = {
     PwFailure.VOLUME_OUT_OF_RANGE,
     PwFailure.FRACTIONAL_OCCUPANCY,
     PwFailure.MEMORY_NEEDED,
+    PwFailure.ACTINIDE,
     PwFailure.REJECTED_EARLY,
 }
 # ... or known from pw.x's documentation alone.
