@@ -151,7 +151,7 @@ def _launch(
     failure = diagnose(output, settings)
     if failure in MACHINES_FAULT:
         raise MachineFault(f"{failure.meaning} ({name} in {bench.folder}): {failure.cure}, then run again")
-    detail = _detail(failure, output) + (f"; continued {ran.continued} x after max_seconds" if ran.continued else "")
+    detail = _detail(failure, output) + (f"; continued {ran.continued} x after a stop" if ran.continued else "")
     first = output.cycles[0].pressure_kbar if output.cycles else None
     return _Seen(
         failure, detail, output, output.last_structure, output.steps, ran.cpu_s, ran.wall_s, first, None, ran.continued
@@ -251,5 +251,8 @@ def _detail(failure: PwFailure | None, output: PwOutput) -> str:
         seen.append(f"{stress}, fmax {last.fmax_ev_ang:.1e} eV/angstrom")
     elif output.scf_accuracy_ry is not None:
         seen.append(f"SCF accuracy {output.scf_accuracy_ry:.1e} Ry")
+    if output.magnetization is not None and output.absolute_magnetization is not None:
+        moments = f"{output.magnetization:.2f}, absolute {output.absolute_magnetization:.2f}"
+        seen.append(f"magnetisation {moments} Bohr magnetons")
     what = "converged" if failure is None else failure.meaning
     return f"{what}; {', '.join(seen)}" if seen else what

@@ -8,7 +8,9 @@ between, whoever claims the candidate next records that answer and starts no pw.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,10 +26,12 @@ from db.records import Attempt, Candidate, CandidateState, Lease
 from db.store import Store, StoreUnavailable
 from dft.command import fill_command
 from dft.pseudos import PseudoTable, PwEnvironmentError
-from dft.pw_run import Progress, run_pw
+from dft.pw_input import with_time_limit
+from dft.pw_run import Progress, PwRun, run_pw
 from dft.relax import AttemptReport, GaveUp, Relaxed, relax, resume_point
 from dft.replay import Replay, was_cut_off
 from dft.settings import PwSettings
+from dft.stopping import StopKindly
 from dft.stored_result import StoredResult, attempt_of
 
 if TYPE_CHECKING:
@@ -37,6 +41,12 @@ logger = logging.getLogger(__name__)
 
 MAX_INTERRUPTIONS = 20
 """A candidate that was interrupted so often takes its workers with it, for example by their memory."""
+LEAST_LEFT_S = 60.0
+"""With less left of its slot a worker starts no pw.x: the first SCF cycle of most cells would not end."""
+SLOT_MARGIN_S = 30.0
+"""pw.x is told to stop so long before the slot ends: time to write its files, and for an iteration that takes long."""
+SIGNALLED_S = 1.0
+"""Where a batch system signals every process of a job, pw.x may be gone a moment before this process hears of it."""
 
 
 class Outcome(StrEnum):
@@ -54,7 +64,7 @@ class Outcome(StrEnum):
 
 
 class Interrupted(Exception):
-    """The running pw.x is to be ended, since the worker stops or the lease is gone."""
+    """No pw.x is to run here any more: the worker stops, or the lease is gone. A running one is killed."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,8 @@ class WorkContext:
         worker: a name that tells people which process on which host.
         pw_command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; see dft.command.
         ttl_s: seconds without a sign of life after which the lease ends.
-        stop: set when the worker is to end; a running pw.x is ended within about a second.
+        stop: set when the worker is to end; a running pw.x is asked to stop within about a second, see dft.stopping.
+        ends_at: when the worker's slot ends, on the clock of time.monotonic; pw.x gets no more time than that.
         report: told how each claimed candidate ended, with a sentence.
         run: launches pw.x; takes `on_progress` besides what dft.relax gives it.
     """
@@ -78,10 +89,21 @@ class WorkContext:
     pw_command: str = "pw.x"
     ttl_s: float = 60.0
     stop: threading.Event = field(default_factory=threading.Event)
+    ends_at: float | None = None
     report: Callable[[str, Outcome, str], None] = lambda _id, _outcome, _detail: None
     relax: Callable[..., Relaxed | GaveUp] = relax
     run: Callable[..., Any] = run_pw
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds to the end of the slot."""
+        return math.inf if self.ends_at is None else self.ends_at - time.monotonic()
+
+    @property
+    def may_launch(self) -> bool:
+        """Whether there is reason to start another pw.x."""
+        return not self.stop.is_set() and self.left_s >= LEAST_LEFT_S
 
 
 _context: ContextVar[WorkContext] = ContextVar("work context")
@@ -181,7 +203,7 @@ class _Work:
         except Interrupted:
             if self.lost.is_set():
                 return Outcome.LEASE_LOST, "another worker has it"
-            return self._hand_back(Outcome.RELEASED, "the worker stops")
+            return self._hand_back(Outcome.RELEASED, "the worker stops, or its slot ends")
         except PwEnvironmentError as error:
             return self._hand_back(Outcome.ENVIRONMENT, str(error))
         result.write(folder)
@@ -240,15 +262,28 @@ class _Work:
             return self._failed(f"internal error: {type(error).__name__}: {error}")
         return StoredResult.of(candidate.key, answer, tuple(attempts))
 
-    def _launch(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (the business of relax and run_pw)
-        self._go_on()
-        if "{" in kwargs["command"]:
-            kwargs["command"] = fill_command(kwargs["command"], args[1], self.context.table.folder)
-        return self.context.run(*args, **kwargs, on_progress=self._go_on)
+    def _launch(self, input_text: str, folder: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
+        """One launch with the time and the folders of this machine; the caller knows nothing of them."""
+        context = self.context
+        if self.lost.is_set() or not context.may_launch:
+            raise Interrupted
+        if context.ends_at is not None:
+            input_text = with_time_limit(input_text, int(context.left_s - SLOT_MARGIN_S))
+        if "{" in options["command"]:
+            options["command"] = fill_command(options["command"], folder, context.table.folder)
+        try:
+            ran: PwRun = context.run(input_text, folder, **options, on_progress=self._go_on)
+        except StopKindly:
+            raise Interrupted from None
+        if ran.returncode != 0 and "JOB DONE" not in ran.stdout and context.stop.wait(SIGNALLED_S):
+            raise Interrupted  # killed with the rest of the job: not the crystal's doing
+        return ran
 
     def _go_on(self, _progress: Progress | None = None) -> None:
-        if self.context.stop.is_set() or self.lost.is_set():
+        if self.lost.is_set():
             raise Interrupted
+        if self.context.stop.is_set():
+            raise StopKindly
 
     def _record(self, outcome: Outcome, result: StoredResult) -> tuple[Outcome, str]:
         """The attempts that the store does not have yet, then the result."""

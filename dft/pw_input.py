@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -15,6 +16,7 @@ from dft.settings import PwSettings
 
 PREFIX = "pw"
 OUTDIR = "out"
+_MAX_SECONDS = re.compile(r"^( *max_seconds *= *)(\d+) *$", re.MULTILINE)
 Value = str | bool | int | float
 
 
@@ -69,6 +71,22 @@ def pw_input_text(
 def restarting(input_text: str) -> str:
     """The same input, to go on from the files that a stopped launch left in its outdir."""
     return input_text.replace("&CONTROL\n", "&CONTROL\n  restart_mode = 'restart'\n", 1)
+
+
+def with_time_limit(input_text: str, seconds: int) -> str:
+    """The same input with its max_seconds lowered to what is left of a worker's time; never raised."""
+    return _MAX_SECONDS.sub(lambda found: f"{found[1]}{min(int(found[2]), seconds)}", input_text, count=1)
+
+
+def time_limit(input_text: str) -> int | None:
+    """The max_seconds of an input."""
+    found = _MAX_SECONDS.search(input_text)
+    return None if found is None else int(found[2])
+
+
+def without_time_limit(input_text: str) -> str:
+    """What an input asks for, whatever time it was given: two launches with equal texts compute the same."""
+    return _MAX_SECONDS.sub("", input_text)
 
 
 def species_of(structure: Structure) -> tuple[str, ...]:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-import select
+import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from dft.pseudos import PwEnvironmentError
 from dft.pw_input import OUTDIR, PREFIX
+from dft.restart import CONTINUED, drop_scratch, has_scratch, stopped_cleanly
+from dft.stopping import STOP_GRACE_S, StopKindly, ended_when_asked, group_ended, has_ended, withdraw
 
 INPUT, STDOUT, STDERR, XML = "pw.in", "pw.out", "pw.err", "pw.xml"
 MIN_FREE_MB = 200
 _POLL_S = 1.0
 _SAVED_XML = Path(OUTDIR, f"{PREFIX}.save", "data-file-schema.xml")
-_CLEAN_STOPS = ("Maximum CPU time exceeded", "Program stopped by user request", "Signal Received, stopping")
 
 # Runs in place of a preexec_fn, which is unsafe beside threads. PR_SET_PDEATHSIG is 1; the parent may already be dead.
 _LAUNCHER = (
@@ -52,7 +51,7 @@ class PwRun:
     stdout: str
     stderr: str
     xml: str | None
-    cpu_s: float  # of pw.x and its children, as counted by the kernel
+    cpu_s: float  # of pw.x and its children: what the kernel counted, or pw.x itself where that is more
     wall_s: float
     timed_out: bool
     folder: Path
@@ -75,14 +74,17 @@ def run_pw(
     on_progress: Callable[[Progress], None] | None = None,
     min_free_mb: int = MIN_FREE_MB,
     resume: Path | None = None,
+    grace_s: float = STOP_GRACE_S,
 ) -> PwRun:
     """Run pw.x once and wait for it. Input, stdout, stderr and XML stay in the folder; wave functions do not.
 
     Unless pw.x stopped by itself before it was done: then its scratch stays, and a launch with `resume` goes on from it.
 
-    Whatever ends the wait early (time-out, Ctrl-C, an exception in `on_progress`) kills the whole process group: pw.x
-    starts an `orted` or MPI ranks of its own. If this process is killed itself, the kernel takes pw.x with it. (Linux
-    ties that to the thread which called: call from one that lives as long as the process.)
+    Where `on_progress` raises StopKindly, pw.x is asked to stop, and what it then left is returned as always; the
+    exception comes out where it did not end in time. Whatever else ends the wait early (time-out, Ctrl-C, another
+    exception in `on_progress`) ends the whole process group: pw.x starts an `orted` or MPI ranks of its own. If this
+    process is killed itself, the kernel takes pw.x with it. (Linux ties that to the thread which called: call from one
+    that lives as long as the process.)
 
     Args:
         input_text: with outdir `./out`.
@@ -93,8 +95,10 @@ def run_pw(
         min_free_mb: on the file system of the folder.
         resume: folder of the launch that the input continues (restart_mode = 'restart'); its scratch is copied, so that
             it can be continued once more if this launch is killed. `drop_scratch` deletes it.
+        grace_s: for pw.x to end by itself once it was asked to.
 
     Raises:
+        StopKindly: `on_progress` raised it, and pw.x was killed since it did not end in time.
         PwNotFound: the command's program is not there.
         DiskFull: less space than `min_free_mb`.
         ScratchNotWritable: the folder cannot be made or written.
@@ -102,13 +106,18 @@ def run_pw(
     words = require_pw(command)
     _prepare(folder, input_text, min_free_mb, resume)
     started = time.monotonic()
-    returncode, cpu_s, timed_out = _launch([*words, "-inp", INPUT], folder, timeout_s, on_progress)
+    try:
+        returncode, cpu_s, timed_out = _launch([*words, "-inp", INPUT], folder, timeout_s, on_progress, grace_s)
+    except BaseException:
+        drop_scratch(folder)
+        raise
+    stdout = _read(folder / STDOUT)
     run = PwRun(
         returncode=returncode,
-        stdout=_read(folder / STDOUT),
+        stdout=stdout,
         stderr=_read(folder / STDERR),
         xml=_keep_xml(folder),
-        cpu_s=cpu_s,
+        cpu_s=max(cpu_s, _told_cpu_s(stdout)),
         wall_s=time.monotonic() - started,
         timed_out=timed_out,
         folder=folder,
@@ -116,21 +125,6 @@ def run_pw(
     if not stopped_cleanly(run.stdout):
         drop_scratch(folder)
     return run
-
-
-def stopped_cleanly(stdout: str) -> bool:
-    """Whether pw.x wrote what a restart needs, since its time was over or somebody asked it to stop."""
-    return any(words in stdout for words in _CLEAN_STOPS)
-
-
-def has_scratch(folder: Path) -> bool:
-    """Whether the launch in this folder left something to go on from."""
-    return (folder / OUTDIR).is_dir()
-
-
-def drop_scratch(folder: Path) -> None:
-    """Delete wave functions and charge: 1-25 MB."""
-    shutil.rmtree(folder / OUTDIR, ignore_errors=True)
 
 
 def require_pw(command: str) -> list[str]:
@@ -161,6 +155,7 @@ def _prepare(folder: Path, input_text: str, min_free_mb: int, resume: Path | Non
             shutil.copytree(resume / OUTDIR, folder / OUTDIR)
             if (resume / XML).is_file():
                 shutil.copy(resume / XML, folder / _SAVED_XML)
+            withdraw(folder)
         (folder / INPUT).write_text(input_text)
     except OSError as error:
         raise ScratchNotWritable(
@@ -176,13 +171,18 @@ def _require_space(folder: Path, min_free_mb: int) -> None:
 
 def _sweep(folder: Path) -> None:
     """A CRASH file or XML of an earlier launch outlives one that dies before pw.x starts, and would be read as its."""
-    for name in ("CRASH", STDOUT, STDERR, XML, f"{PREFIX}.EXIT"):
+    for name in ("CRASH", STDOUT, STDERR, XML, CONTINUED):
         (folder / name).unlink(missing_ok=True)
+    withdraw(folder)
     shutil.rmtree(folder / OUTDIR, ignore_errors=True)
 
 
 def _launch(
-    words: list[str], folder: Path, timeout_s: float | None, on_progress: Callable[[Progress], None] | None
+    words: list[str],
+    folder: Path,
+    timeout_s: float | None,
+    on_progress: Callable[[Progress], None] | None,
+    grace_s: float,
 ) -> tuple[int, float, bool]:
     """Return code, CPU seconds and whether it was killed for time."""
     with (folder / STDOUT).open("wb") as stdout, (folder / STDERR).open("wb") as stderr:
@@ -196,13 +196,12 @@ def _launch(
             start_new_session=True,
         )
     try:
-        ended = _wait(process.pid, folder / STDOUT, timeout_s, on_progress)
+        with group_ended(process.pid) as handle:
+            ended = _wait(handle, folder, timeout_s, on_progress, grace_s)
     finally:
-        # The leader is not reaped yet, so its group cannot be anybody else's.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+        withdraw(folder)
     return process.returncode, usage.ru_utime + usage.ru_stime, not ended
 
 
@@ -215,24 +214,37 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _wait(pid: int, stdout: Path, timeout_s: float | None, on_progress: Callable[[Progress], None] | None) -> bool:
+def _wait(
+    handle: int,
+    folder: Path,
+    timeout_s: float | None,
+    on_progress: Callable[[Progress], None] | None,
+    grace_s: float,
+) -> bool:
     """True when the process has ended, False when the time is over."""
     started = time.monotonic()
-    handle = os.pidfd_open(pid)
-    try:
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        while True:
-            elapsed = time.monotonic() - started
-            left = _POLL_S if timeout_s is None else min(_POLL_S, timeout_s - elapsed)
-            if poll.poll(max(0.0, left) * 1000):
-                return True
-            if timeout_s is not None and elapsed >= timeout_s:
-                return False
+    while True:
+        elapsed = time.monotonic() - started
+        if has_ended(handle, _POLL_S if timeout_s is None else min(_POLL_S, timeout_s - elapsed)):
+            return True
+        if timeout_s is not None and elapsed >= timeout_s:
+            return False
+        try:
             if on_progress is not None:
-                on_progress(Progress(_read(stdout).count("\n!    total energy"), elapsed))
-    finally:
-        os.close(handle)
+                on_progress(Progress(_read(folder / STDOUT).count("\n!    total energy"), elapsed))
+        except StopKindly:
+            if ended_when_asked(handle, folder, grace_s):
+                return True
+            raise
+
+
+def _told_cpu_s(stdout: str) -> float:
+    """CPU seconds by pw.x's own count; the kernel's are those of srun or docker where these started it elsewhere."""
+    told = re.search(r"PWSCF +:((?: *[\d.]+ *[smhd])+) *CPU", stdout)
+    ranks = re.search(r"Parallel version \(.*\), running on +(\d+) processors", stdout)
+    spent = re.findall(r"([\d.]+) *([smhd])", told[1]) if told else []
+    seconds = sum(float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit] for number, unit in spent)
+    return seconds * int(ranks[1] if ranks else 1)
 
 
 def _keep_xml(folder: Path) -> str | None:

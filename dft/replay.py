@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dft.pw_input import without_time_limit
 from dft.pw_run import INPUT, STDERR, STDOUT, XML, PwRun
 
 COMPLETE = "launch.json"
@@ -25,7 +26,7 @@ class Replay:
 
     def __init__(self, folder: Path, run: Callable[..., PwRun]) -> None:
         self._folder, self._run = folder, run
-        self._earlier = sorted(path.parent for path in folder.rglob(COMPLETE))
+        self._earlier = sorted((path.parent for path in folder.rglob(COMPLETE)), key=_in_order)
         self._found: dict[str, str] = {}  # name of an attempt now -> name of the one that answered
         self._launched: set[str] = set()  # attempts in which pw.x was started
 
@@ -60,12 +61,18 @@ def was_cut_off(folder: Path) -> bool:
     """
     attempts = [path for path in folder.glob("attempt-*") if path.name.removeprefix("attempt-").isdigit()]
     last = max(attempts, key=lambda path: int(path.name.removeprefix("attempt-")), default=None)
-    if last is None or not (last / INPUT).exists():
+    if last is None:
         return False
-    if not (last / COMPLETE).exists():
+    if (last / INPUT).exists() and not (last / COMPLETE).exists():
         return True
     unfinished = [path for path in last.glob("continued-*") if not (path / COMPLETE).exists()]
     return any(_TOTAL_ENERGY in (path / STDOUT).read_text(errors="replace") for path in unfinished if _said(path))
+
+
+def _in_order(folder: Path) -> tuple[tuple[str, int], ...]:
+    """The order in which launches were made: attempt-2 before attempt-10."""
+    names = (name.rpartition("-") for name in folder.parts)
+    return tuple((name, int(number)) if number.isdigit() else (f"{name}-{number}", 0) for name, _, number in names)
 
 
 def _said(folder: Path) -> bool:
@@ -84,7 +91,7 @@ def _write(folder: Path, run: PwRun) -> None:
 
 def _read(folder: Path, input_text: str) -> PwRun | None:
     try:
-        if (folder / INPUT).read_text() != input_text:
+        if without_time_limit((folder / INPUT).read_text()) != without_time_limit(input_text):
             return None
         facts = json.loads((folder / COMPLETE).read_text())
         xml = folder / XML

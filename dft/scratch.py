@@ -18,7 +18,9 @@ from typing import Any
 
 from dft.pseudos import PwEnvironmentError
 from dft.pw_input import OUTDIR, PREFIX
-from dft.pw_run import XML, PwRun, has_scratch, stopped_cleanly
+from dft.pw_run import XML, PwRun
+from dft.restart import has_scratch, stopped_cleanly
+from dft.stopping import withdraw
 
 
 class NoScratch(PwEnvironmentError):
@@ -68,6 +70,7 @@ def on_scratch(run: Callable[..., PwRun], scratch: Path) -> Callable[..., PwRun]
             link.symlink_to(place, target_is_directory=True)
             if resume is not None and has_scratch(resume):
                 _copy(resume, place)
+                withdraw(folder)
             ran = run(input_text, folder, *arguments, **named)
             keep = stopped_cleanly(ran.stdout)
             return ran

@@ -32,7 +32,7 @@ from db.mongo import MongoStore
 from db.records import REFERENCES
 from db.store import StoreUnavailable
 from dft.command import check_command
-from dft.firetask import Outcome, RelaxTask, WorkContext, working
+from dft.firetask import LEAST_LEFT_S, Outcome, RelaxTask, WorkContext, working
 from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.pw_run import run_pw
 from dft.relax import relax
@@ -53,7 +53,7 @@ URI_VARIABLE = "CRYSTALLOOP_MONGODB_URI"
 
 @dataclass(frozen=True)
 class Ended:
-    """Why a worker ended: `stopped`, `idle`, `orphaned` or `environment`, and how many fireworks it launched."""
+    """Why a worker ended: `stopped`, `slot`, `idle`, `orphaned` or `environment`, and how many fireworks it launched."""
 
     why: str
     detail: str = ""
@@ -71,7 +71,7 @@ def work(
     """Take fireworks until told to stop.
 
     Args:
-        context: machine and store; `context.stop` ends the loop, and a running pw.x within about a second.
+        context: machine and store; `context.stop` ends the loop, and a running pw.x as soon as it can be gone on from.
         launchpad: the queue.
         campaigns: whose candidates to take; the shared references are taken too.
         parent_pid: when this process has another parent, the one that started it is dead: finish the job and end.
@@ -90,6 +90,10 @@ def work(
         while not context.stop.is_set():
             if parent_pid is not None and os.getppid() != parent_pid:
                 return Ended("orphaned", f"process {parent_pid} is gone", launched)
+            if not context.may_launch:
+                return Ended(
+                    "slot", f"{context.left_s:.0f} s of it are left, a launch gets {LEAST_LEFT_S:.0f}", launched
+                )
             try:
                 took = launch_next(context.worker, launchpad, categories)
             except (PyMongoError, StoreUnavailable) as error:
@@ -159,7 +163,7 @@ def main(arguments: Sequence[str] | None = None, **replaced: Any) -> int:  # noq
     own_folder = _own_folder(context.runs, options.name)
     launchpad = open_launchpad(options.uri, options.database)
     try:
-        with _ending_after(options.slot_seconds, stop):
+        with _ending_at(context.ends_at, stop):
             ended = work(
                 context, launchpad, options.category, parent_pid=options.parent_pid, idle_exit_s=options.idle_exit
             )
@@ -187,14 +191,22 @@ def _context(options: argparse.Namespace, stop: threading.Event, replaced: Mappi
         pw_command=options.pw_command,
         ttl_s=options.ttl,
         stop=stop,
+        ends_at=_ends_at(options),
         **fields,
     )
 
 
+def _ends_at(options: argparse.Namespace) -> float | None:
+    """When the slot ends, on the clock of time.monotonic; the first of what the options say."""
+    lefts = [options.slot_seconds, options.slot_ends and options.slot_ends - time.time()]
+    known = [left for left in lefts if left is not None]
+    return time.monotonic() + min(known) if known else None
+
+
 @contextmanager
-def _ending_after(seconds: float | None, stop: threading.Event) -> Iterator[None]:
-    """Tell the worker to stop when its slot is about to end: a running pw.x is ended and its candidate handed back."""
-    timer = None if seconds is None else threading.Timer(seconds, stop.set)
+def _ending_at(moment: float | None, stop: threading.Event) -> Iterator[None]:
+    """Tell the worker to stop when its slot ends: a running pw.x is asked to, and its candidate handed back."""
+    timer = None if moment is None else threading.Timer(max(0.0, moment - time.monotonic()), stop.set)
     if timer is not None:
         timer.daemon = True
         timer.start()
@@ -230,6 +242,7 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--idle-exit", type=_positive, help="end after so many seconds without work")
     parser.add_argument("--slot-seconds", type=_positive, help="hand work back and end after so many seconds")
+    parser.add_argument("--slot-ends", type=_positive, help="the same as a moment, in seconds since 1970")
     parser.add_argument("--parent-pid", type=int, help="end after the current job when this process is gone")
     return parser
 

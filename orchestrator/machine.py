@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Machine:
             "--parent-pid": str(os.getpid()),
             "--scratch": scratch and str(scratch.resolve()),
             "--idle-exit": self.idle_exit_s and str(self.idle_exit_s),
-            "--slot-seconds": self.slot_s and str(self.slot_s),
+            # A moment, so that a worker which takes the place of a dead one has no more time than that had.
+            "--slot-ends": self.slot_s and f"{time.time() + self.slot_s:.0f}",
         }
         return [text for name, value in options.items() if value for text in (name, value)]

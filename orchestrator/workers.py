@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-GRACE_S = 20.0
+GRACE_S = 40.0
+"""More than a worker gives its pw.x to end by itself (dft.stopping), and what follows."""
 QUICK_DEATHS = 3
 QUICK_S = 30.0
 

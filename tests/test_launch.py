@@ -11,10 +11,11 @@ from dft.failures import PwFailure, diagnose
 from dft.ground_states import ground_state
 from dft.launch import launch
 from dft.pseudos import PseudoTable
-from dft.pw_input import pw_input_text
+from dft.pw_input import pw_input_text, with_time_limit
 from dft.pw_output import parse_pw_output
-from dft.pw_run import PwRun, has_scratch, run_pw
+from dft.pw_run import PwRun, run_pw
 from dft.replay import Replay, was_cut_off
+from dft.restart import has_scratch
 from dft.settings import PwSettings, preset
 
 STOP = "Maximum CPU time exceeded\n   JOB DONE."
@@ -94,6 +95,56 @@ def test_a_continuation_cut_off_after_a_step_goes_on_from_its_last_cell(tmp_path
         (at / "pw.in").write_text("")
     (folder.parent / "launch.json").write_text("{}")
     (folder / "pw.out").write_text("\n!    total energy              =     -1.0 Ry\n")
+    assert was_cut_off(tmp_path)
+
+
+def test_stops_for_the_sake_of_a_worker_do_not_count(tmp_path):
+    class Brief(Stopping):
+        """Is given less time than the document says."""
+
+        def __call__(self, text, folder, **options):
+            return super().__call__(with_time_limit(text, 30), folder, **options)
+
+    text = INPUT.replace("nstep = 5", "max_seconds = 600")
+    settings = PwSettings(max_attempts=2, max_seconds=600)
+    assert launch(Brief(7), text, tmp_path / "brief", "pw.x", settings).continued == 7
+    assert launch(Stopping(7), text, tmp_path / "full", "pw.x", settings).continued == 1
+
+
+def test_a_calculation_of_many_workers_is_one_calculation(tmp_path):
+    """Each worker gets one launch done and then has to end; each may give pw.x another time limit."""
+
+    class Over(Exception):
+        pass
+
+    resumed = []
+    for number in range(1, 14):
+        run, once = Stopping(99 if number < 13 else 0), iter([True])
+
+        def limited(text, folder, run=run, once=once, number=number, **options):
+            if not next(once, False):
+                raise Over
+            return run(with_time_limit(text, 100 + number), folder, **options)
+
+        text = INPUT.replace("nstep = 5", "max_seconds = 600")
+        arguments = (Replay(tmp_path, limited), text, tmp_path / f"attempt-{number}", "pw.x", PwSettings())
+        if number < 13:
+            with pytest.raises(Over):
+                launch(*arguments)
+            assert not was_cut_off(tmp_path)
+        else:
+            assert launch(*arguments).continued == 12
+        resumed += run.resumed
+    assert resumed == [None, "attempt-1", *(f"continued-{k}" for k in range(1, 12))]
+
+
+def test_what_a_later_worker_continued_and_lost_goes_on_from_its_last_cell(tmp_path):
+    for at in ("attempt-1", "attempt-2/continued-1"):
+        (tmp_path / at).mkdir(parents=True)
+        (tmp_path / at / "pw.in").write_text("")
+    (tmp_path / "attempt-1" / "launch.json").write_text("{}")
+    assert not was_cut_off(tmp_path)
+    (tmp_path / "attempt-2/continued-1/pw.out").write_text("\n!    total energy              =     -1.0 Ry\n")
     assert was_cut_off(tmp_path)
 
 

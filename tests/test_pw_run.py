@@ -12,7 +12,9 @@ from dft.cells import primitive_cell
 from dft.pseudos import PseudoTable
 from dft.pw_input import pw_input_text
 from dft.pw_run import DiskFull, PwNotFound, run_pw
+from dft.restart import has_scratch
 from dft.settings import preset
+from dft.stopping import StopKindly, exit_files
 
 ANSWER = """
 import pathlib, sys
@@ -30,6 +32,27 @@ child = os.fork()
 if child:
     pathlib.Path("pids.part").write_text(f"{os.getpid()} {child}")
     pathlib.Path("pids.part").rename("pids")
+while True:
+    signal.pause()
+"""
+
+# Looks for the request to stop as pw.x does, in either place, and leaves what a restart needs.
+ASKED = """
+import pathlib, sys, time
+save = pathlib.Path("out/pw.save"); save.mkdir(parents=True)
+print("running", flush=True)
+while not pathlib.Path(PLACE).exists():
+    time.sleep(0.02)
+print("     Program stopped by user request")
+print("     PWSCF        :   1m 2.50s CPU      3m WALL")
+sys.exit(255)
+"""
+DEAF = """
+import os, pathlib, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path("out").mkdir()
+pathlib.Path("pids.part").write_text(str(os.getpid()))
+pathlib.Path("pids.part").rename("pids")
 while True:
     signal.pause()
 """
@@ -85,7 +108,7 @@ def test_a_full_disk_is_found_before_the_launch(tmp_path):
 def test_a_launch_past_its_time_is_killed_with_its_children(tmp_path):
     reached = []
     run = run_pw("", tmp_path / "run", script(tmp_path, WAIT), timeout_s=2.0, on_progress=reached.append)
-    assert run.timed_out and run.returncode == -signal.SIGKILL
+    assert run.timed_out and run.returncode == -signal.SIGTERM
     assert reached and reached[0].n_scf == 0
     assert all(gone(pid) for pid in pids_in(tmp_path / "run"))
 
@@ -98,6 +121,46 @@ def test_an_interrupt_kills_the_launch(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_pw("", tmp_path / "run", script(tmp_path, WAIT), timeout_s=60, on_progress=interrupt)
     assert all(gone(pid) for pid in pids_in(tmp_path / "run"))
+
+
+def when(condition, error):
+    """An `on_progress` that raises once the condition holds."""
+
+    def on_progress(_progress):
+        if condition():
+            raise error
+
+    return on_progress
+
+
+@pytest.mark.parametrize("place", ["pw.EXIT", "out/pw.EXIT"])
+def test_a_launch_that_is_asked_to_stop_ends_by_itself_and_keeps_its_scratch(tmp_path, place):
+    folder = tmp_path / "run"
+    stop = when(lambda: "running" in (folder / "pw.out").read_text(), StopKindly())
+    run = run_pw("", folder, script(tmp_path, ASKED.replace("PLACE", repr(place))), timeout_s=60, on_progress=stop)
+    assert run.returncode == 255 and not run.timed_out
+    assert has_scratch(folder)
+    assert not any(path.exists() for path in exit_files(folder))
+    assert run.cpu_s == 62.5  # its own count, where the kernel saw less
+
+
+def test_a_launch_that_does_not_listen_is_killed_after_its_grace(tmp_path):
+    folder = tmp_path / "run"
+    stop = when((folder / "pids").exists, StopKindly())
+    with pytest.raises(StopKindly):
+        run_pw("", folder, script(tmp_path, DEAF), timeout_s=60, on_progress=stop, grace_s=0.3)
+    assert all(gone(pid) for pid in pids_in(folder))
+    assert not has_scratch(folder)
+    assert not any(path.exists() for path in exit_files(folder))
+
+
+def test_a_request_to_stop_is_not_handed_on_to_the_launch_that_goes_on(tmp_path):
+    before = tmp_path / "before"
+    (before / "out" / "pw.save").mkdir(parents=True)
+    for path in exit_files(before):
+        path.touch()
+    goes_on = "import pathlib, sys; sys.exit(len([*pathlib.Path().rglob('*.EXIT')]))"
+    assert run_pw("", tmp_path / "after", script(tmp_path, goes_on), resume=before).returncode == 0
 
 
 @pytest.mark.pw

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -126,12 +127,15 @@ def test_a_worker_of_a_batch_job_ends_when_there_is_nothing_left_to_do(store, qu
     assert "1 launches: idle nothing to do" in (tmp_path / "worker.log").read_text()
 
 
-def test_a_worker_hands_its_candidate_back_before_its_slot_ends(store, queue, start, tmp_path):
+@pytest.mark.parametrize("option", ["--slot-seconds", "--slot-ends"])
+def test_a_worker_with_little_left_of_its_slot_starts_nothing(store, queue, start, tmp_path, option):
     queue.submit(queued(store))
-    worker = start("--slot-seconds", "6")
-    until(lambda: launches(tmp_path), what="the launch")
-    assert worker.wait(timeout=30) == 0
+    (tmp_path / "gate").touch()
+    left = 50 if option == "--slot-seconds" else time.time() + 50
+    assert start(option, str(left)).wait(timeout=30) == 0
     assert state_of(store) is CandidateState.QUEUED
+    assert launches(tmp_path) == []
+    assert "s of it are left" in (tmp_path / "worker.log").read_text()
 
 
 def test_a_worker_whose_scratch_cannot_be_written_says_so(start, tmp_path):
