@@ -70,7 +70,7 @@ class PwFailure(Enum):
     FALSE_BFGS = Row(401, Action.CORRECT, "BFGS reset twice and called that converged", "a tighter SCF, then damped")
     CELL_SHRANK = Row(402, Action.CORRECT, "the cell moved further than the tables reach", "cell_factor x 2")
     NSTEP = Row(403, Action.RETRY, "the optimisation ran out of steps", "go on from the last cell")
-    BFGS_FAILED = Row(404, Action.CORRECT, "BFGS broke down", "a tighter SCF, then damped", True)
+    BFGS_FAILED = Row(404, Action.CORRECT, "BFGS broke down", "a tighter SCF, then damped")
     SYMMETRY_LOST = Row(405, Action.CORRECT, "the cell and its symmetry operations disagree", "without symmetry")
     OUT_OF_TIME = Row(501, Action.RETRY, "max_seconds passed", "go on from the last cell")
     STOPPED_BY_USER = Row(502, Action.RETRY, "an EXIT file asked for a stop", "go on from the last cell")
@@ -129,6 +129,7 @@ MACHINES_FAULT = frozenset({PwFailure.NO_SLOTS, PwFailure.SCRATCH_UNWRITABLE})
 # The first match decides. Within a place, the narrower pattern stands first.
 _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
     (_Place.LAUNCHER, r"Cannot allocate memory|Allocation would exceed|std::bad_alloc", PwFailure.OUT_OF_MEMORY),
+    (_Place.LAUNCHER, r"failed to map segment", PwFailure.OUT_OF_MEMORY),  # of a shared library: ld.so
     (_Place.LAUNCHER, r"No space left on device|Disk quota exceeded|File too large", PwFailure.DISK_FULL),
     # The same in the words of OpenMPI, which dies of it in its session folder (TMPDIR) before pw.x writes a line.
     (_Place.LAUNCHER, r"OUT-OF-RESOURCE in file .*dstore|signal 25|File size limit|SIGXFSZ", PwFailure.DISK_FULL),
@@ -139,19 +140,23 @@ _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
         r"mpirun (noticed|detected|has exited)|prte noticed|srun: error: .* task .*: Killed",
         PwFailure.RANK_LOST,
     ),
-    (_Place.ROUTINE, r"check_tempdir|cannot be created or accessed", PwFailure.SCRATCH_UNWRITABLE),
+    (
+        _Place.ROUTINE,
+        r"check_tempdir|cannot be created or accessed|unable to create directory",
+        PwFailure.SCRATCH_UNWRITABLE,
+    ),
     (_Place.ROUTINE, r"read_conf_from_file|fatal error reading xml|pw_restart|read_rhog", PwFailure.RESTART_UNREADABLE),
     (_Place.ROUTINE, r"some starting_magnetization MUST be set", PwFailure.NO_STARTING_MOMENT),
     (_Place.ROUTINE, r"efermi|cannot bracket Ef|bad Fermi energy", PwFailure.FERMI_NOT_FOUND),
     (_Place.ROUTINE, r"readpp .*(not found|not readable|empty|wrong)", PwFailure.PSEUDO_MISSING),
-    (_Place.ROUTINE, r"read_upf|readpp|upf_", PwFailure.PSEUDO_TRUNCATED),
+    (_Place.ROUTINE, r"read_upf|readpp|upf_|read_pseudo", PwFailure.PSEUDO_TRUNCATED),
     (_Place.ROUTINE, r"error (writing|opening|reading) file|write_rhog|davcio|diropn", PwFailure.DISK_FULL),
     (_Place.ROUTINE, r"check_atoms|overlapping atoms", PwFailure.ATOMS_OVERLAP),
     (_Place.ROUTINE, r"smearing is needed", PwFailure.CHARGE_NEEDS_SMEARING),
     (_Place.ROUTINE, r"charge is wrong", PwFailure.CHARGE_WRONG),
     (_Place.ROUTINE, r"scale_h|cell_factor", PwFailure.CELL_SHRANK),
     (_Place.ROUTINE, r"init_london", PwFailure.NO_DISPERSION),
-    (_Place.ROUTINE, r"too few bands", PwFailure.TOO_FEW_BANDS),
+    (_Place.ROUTINE, r"too few (spin \w+ )?bands", PwFailure.TOO_FEW_BANDS),
     (_Place.ROUTINE, r"memory_report|more bands than PWs", PwFailure.TOO_FEW_PLANE_WAVES),
     (
         _Place.ROUTINE,
@@ -176,11 +181,12 @@ _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
         PwFailure.BAD_INPUT,
     ),
     (_Place.ROUTINE, r".", PwFailure.UNKNOWN_ERROR),
-    (_Place.TEXT, r"convergence NOT achieved", PwFailure.SCF_NOT_CONVERGED),
+    (_Place.TEXT, r"convergence NOT achieved after", PwFailure.SCF_NOT_CONVERGED),
     (_Place.TEXT, r"Maximum CPU time exceeded", PwFailure.OUT_OF_TIME),
     (_Place.TEXT, r"Program stopped by user request|Signal Received, stopping", PwFailure.STOPPED_BY_USER),
-    (_Place.TEXT, r"history already reset at previous step: stopping", PwFailure.FALSE_BFGS),
+    # 7.2 says that a BFGS which reset twice has failed, and exits with 3; 6.7 calls it converged and exits with 0.
     (_Place.TEXT, r"bfgs failed after", PwFailure.BFGS_FAILED),
+    (_Place.TEXT, r"history already reset at previous step: stopping", PwFailure.FALSE_BFGS),
     (_Place.TEXT, r"The maximum number of steps has been reached", PwFailure.NSTEP),
 )
 

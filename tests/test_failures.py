@@ -100,6 +100,21 @@ def test_false_success_of_bfgs_is_no_success_though_everything_says_so():
     assert diagnose(output) is PwFailure.FALSE_BFGS
 
 
+def test_a_bfgs_that_says_it_failed_is_no_scf_that_did_not_converge():
+    """7.2 ends the same reset with exit code 3 and `bfgs failed after ..., convergence not achieved`."""
+    output = output_of("false_bfgs_72")
+    assert output.returncode == 3 and output.job_done and output.scf_converged and not output.relax_converged
+    assert diagnose(output, preset("test")) is PwFailure.BFGS_FAILED
+    first, second = (correct(failure, preset("test"), 1) for failure in (PwFailure.BFGS_FAILED, PwFailure.FALSE_BFGS))
+    assert first == second
+
+
+def test_a_stop_for_time_and_one_on_request_are_told_apart_though_both_exit_with_255():
+    assert (EXPECTED["out_of_time_72"]["returncode"], EXPECTED["stopped_by_user_72"]["returncode"]) == (255, 255)
+    assert diagnose(output_of("out_of_time_72")) is PwFailure.OUT_OF_TIME
+    assert diagnose(output_of("stopped_by_user_72")) is PwFailure.STOPPED_BY_USER
+
+
 def test_a_stumble_of_bfgs_is_forgiven_when_the_fresh_cell_is_right():
     loose = PwSettings(press_conv_thr_kbar=20.0)
     assert diagnose(output_of("false_bfgs"), loose) is None
@@ -148,6 +163,11 @@ def test_a_kill_for_time_is_told_from_other_kills():
 def test_errors_of_routines_that_were_not_provoked(routine, message, failure):
     text = f" %%%\n     Error in routine {routine} (1):\n     {message}\n %%%\n"
     assert diagnose(parse_pw_output(None, text, "", 1)) is failure
+
+
+def test_a_library_that_finds_no_memory_is_out_of_memory():
+    text = "pw.x: error while loading shared libraries: libblas.so.3: failed to map segment from shared object\n"
+    assert diagnose(parse_pw_output(None, "", text, 127)) is PwFailure.OUT_OF_MEMORY
 
 
 def test_corrections_go_on_until_nothing_is_left_to_try():

@@ -29,11 +29,25 @@ def test_a_vc_relax_is_read_with_the_fresh_cell_last():
     assert output.cpu_s > 1 and output.wall_s > 1 and output.ram_mb > 10
 
 
-def test_xml_and_stdout_agree_to_the_digits_that_stdout_has():
-    folder = FIXTURES / "success"
+def test_the_same_relaxation_by_two_releases_is_read_the_same():
+    old, new = read("success"), read("success_72")
+    assert (new.version, new.n_scf, new.steps, new.symmetries) == ("7.2", old.n_scf, old.steps, old.symmetries)
+    assert new.job_done and new.scf_converged and new.relax_converged and new.final_scf
+    for cycle, former in zip(new.cycles, old.cycles, strict=True):
+        assert cycle.energy_ev == pytest.approx(former.energy_ev, abs=1e-4)
+        assert cycle.stress_kbar == pytest.approx(former.stress_kbar, abs=0.05)
+        # 7.2 prints each contribution below the forces.
+        assert cycle.forces_ev_ang == pytest.approx(former.forces_ev_ang, abs=1e-5)
+        assert cycle.structure.volume == pytest.approx(former.structure.volume, rel=1e-5)
+    assert new.cpu_s > 1 and new.wall_s > 1 and new.ram_mb == pytest.approx(old.ram_mb, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["success", "success_72"])
+def test_xml_and_stdout_agree_to_the_digits_that_stdout_has(name):
+    folder = FIXTURES / name
     stdout = (folder / "pw.out").read_text()
     from_stdout = parse_pw_output(None, stdout, "", 0).last
-    both = read("success").last
+    both = read(name).last
     assert both.energy_ev == pytest.approx(from_stdout.energy_ev, abs=1e-6)
     assert both.stress_kbar == pytest.approx(from_stdout.stress_kbar, abs=2e-3)
     assert both.structure.lattice.matrix == pytest.approx(from_stdout.structure.lattice.matrix, abs=1e-8)
@@ -57,7 +71,7 @@ def test_a_spin_polarised_molecule_has_its_moment_and_forces_along_its_axis():
     assert forces[0, 2] == pytest.approx(-forces[1, 2], abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["success", "success_molecule", "nstep", "disk_full"])
+@pytest.mark.parametrize("name", ["success", "success_molecule", "nstep", "disk_full", "false_bfgs_72"])
 def test_output_cut_anywhere_is_read_as_far_as_it_goes(name):
     whole = read(name)
     size = len((FIXTURES / name / "pw.out").read_text())
