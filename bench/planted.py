@@ -90,7 +90,7 @@ def measure(name: str, table: PseudoTable, folder: Path) -> dict[str, Any]:
             | {"error": str(error).replace(str(folder), "FOLDER")}
         )
     continued = "continued" in " ".join(attempt.detail for attempt in result.attempts)
-    recognised = name in [attempt.outcome for attempt in result.attempts]
+    recognised = any(attempt.outcome in (name, *planted.also) for attempt in result.attempts)
     stopped = name in ("out_of_time", "stopped_by_user") and continued  # goes on within the attempt
     return (
         common
