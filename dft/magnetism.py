@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pymatgen.core.structure import Structure
 
+from dft.metals import with_metallic_k_points
 from dft.settings import PwSettings
 
 STARTING_MOMENTS_BOHR = {
@@ -18,6 +21,7 @@ comes down to the true one, from one that is too small it may fall into the unpo
 def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
     """The settings that this crystal is computed with: polarised where `magnetic` is auto and an element calls for it.
 
+    Before that, the k points of a metal where it is one (`dft.metals`).
     A ferromagnetic start: a moment that the crystal does not have vanishes within the first SCF, and the relaxation goes
     on without spin. An antiferromagnet needs starting moments of both signs on request, and a cell that holds them.
     Applied twice, the same comes out.
@@ -26,9 +30,34 @@ def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
         structure: ordered.
         settings: of the campaign; returned as they are where they say nspin or a moment themselves.
     """
+    settings = with_metallic_k_points(structure, settings)
     if settings.magnetic == "off" or settings.nspin == 2:
         return settings
     elements = {site.specie.symbol for site in structure}
+    if settings.moment_sets:
+        sets = tuple(kept for moments in settings.moment_sets if (kept := _of_these(elements, moments)))
+        if sets:
+            return settings.model_copy(update={"nspin": 2, "starting_moments": sets[0], "moment_sets": sets})
+        settings = settings.model_copy(update={"moment_sets": ()})
     moments = settings.starting_moments or STARTING_MOMENTS_BOHR
-    found = {element: moments[element] for element in sorted(elements & moments.keys())}
+    found = _of_these(elements, moments)
     return settings.model_copy(update={"nspin": 2, "starting_moments": found}) if found else settings
+
+
+def starts(structure: Structure, settings: PwSettings) -> tuple[PwSettings, ...]:
+    """The settings of each relaxation of which the one with the lowest energy counts; one, unless moment_sets are given.
+
+    The SCF finds the solution nearest to its start: high and low spin, or parallel and antiparallel sublattices, are
+    different minima, and nothing but their energies tells which is the ground state.
+    """
+    polarised = for_crystal(structure, settings)
+    if polarised.nspin == 1 or not polarised.moment_sets:
+        return (settings.model_copy(update={"moment_sets": ()}),) if settings.moment_sets else (settings,)
+    return tuple(
+        polarised.model_copy(update={"starting_moments": moments, "moment_sets": ()})
+        for moments in polarised.moment_sets
+    )
+
+
+def _of_these(elements: set[str], moments: Mapping[str, float]) -> dict[str, float]:
+    return {element: moments[element] for element in sorted(elements & moments.keys())}

@@ -123,7 +123,10 @@ def release(pw_version: str) -> str:
 
 
 def _scheme_fields(settings: PwSettings) -> dict[str, object]:
-    return {name: getattr(settings, name) for name in _SCHEME}
+    fields = {name: getattr(settings, name) for name in _SCHEME}
+    if settings.kspacing_metals_inv_ang is not None:  # names of schemes without it stay what they were
+        fields["kspacing_metals_inv_ang"] = settings.kspacing_metals_inv_ang
+    return fields
 
 
 def _shells(cell: Structure) -> list[list[object]]:

@@ -34,7 +34,8 @@ def cheap_settings(settings: PwSettings) -> PwSettings | None:
     if not settings.cheap_first or settings.vary == "nothing" or settings.kspacing_inv_ang >= test.kspacing_inv_ang:
         return None
     looser = ("kspacing_inv_ang", "etot_conv_thr_ry", "forc_conv_thr_ry_bohr", "press_conv_thr_kbar")
-    changes = {name: max(getattr(settings, name), getattr(test, name)) for name in looser}
+    changes: dict[str, object] = {name: max(getattr(settings, name), getattr(test, name)) for name in looser}
+    changes["kspacing_metals_inv_ang"] = None
     if settings.method == "eos":
         changes["method"] = "auto"
     return settings.model_copy(update={**changes, "cheap_first": False})

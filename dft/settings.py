@@ -39,6 +39,8 @@ class PwSettings(BaseModel):
     ecutwfc_ry: Positive | None = None  # None: the largest value of the pseudopotential table
     ecutrho_ry: Positive | None = None
     kspacing_inv_ang: Annotated[float, Field(ge=0.05, le=2.0)] = 0.45  # distance of k points, with the factor 2 pi
+    kspacing_metals_inv_ang: Annotated[float, Field(ge=0.05, le=2.0)] | None = None
+    """The most between k points for compounds without any anion (dft.metals); None: as for all others."""
     smearing: Literal["gaussian", "methfessel-paxton", "marzari-vanderbilt", "fermi-dirac"] = "gaussian"
     degauss_ry: Positive = 0.02
     conv_thr_ry_per_atom: Positive = 1e-8
@@ -50,6 +52,8 @@ class PwSettings(BaseModel):
     starting_magnetization: Annotated[float, Field(ge=-1, le=1)] = 0.5  # of every species, where nspin is 2
     starting_moments: dict[str, Annotated[float, Field(ge=-20, le=20)]] = Field(default_factory=dict)
     """Element -> Bohr magnetons per atom to start from, where nspin is 2; in place of starting_magnetization."""
+    moment_sets: tuple[dict[str, Annotated[float, Field(ge=-20, le=20)]], ...] = ()
+    """Several starting_moments: the crystal is relaxed from each, and the lowest energy counts."""
     magnetic: Literal["off", "auto"] = "off"  # auto: spin-polarised where dft.magnetism knows an element as magnetic
     tot_magnetization: float | None = None  # fixed moment of the cell in Bohr magnetons, for open-shell molecules
     vary: Literal["cell", "nothing"] = "cell"  # "nothing": one SCF at the given geometry
@@ -105,6 +109,8 @@ class PwSettings(BaseModel):
             physics["method"] = "eos"  # a result without bulk modulus does not serve
         if self.starting_moments and self.nspin == 2:
             physics["starting_moments"] = dict(self.starting_moments)
+        if self.moment_sets and self.nspin == 2:
+            physics["moment_sets"] = [dict(moments) for moments in self.moment_sets]
         if self.k_mesh is not None:
             physics["k_mesh"] = self.k_mesh
         return physics
@@ -132,7 +138,7 @@ PRESETS: dict[str, PwSettings] = {
         magnetic="auto",
     ),
     # A screening run: formation energies to some 10 meV/atom.
-    "fast": PwSettings(magnetic="auto"),
+    "fast": PwSettings(magnetic="auto", kspacing_metals_inv_ang=0.20),
     # k points, smearing and dispersion of the original study.
     "paper": PwSettings(
         kspacing_inv_ang=0.20, degauss_ry=0.01, d2=True, max_seconds=6 * 3600, max_cpu_hours=96.0, magnetic="auto"

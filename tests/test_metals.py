@@ -1,0 +1,48 @@
+"""Compounds of metals get the k points of metals; salts, elements and coarse presets do not."""
+
+import pytest
+from pw_fakes import cubic, fake_table, rock_salt
+
+from dft.cost import estimate_cpu_s
+from dft.magnetism import for_crystal
+from dft.references import calculation_key, energy_scheme, reference_settings, reference_structure, same_scheme
+from dft.rungs import cheap_settings
+from dft.settings import preset
+
+FAST = preset("fast")
+CAMG = cubic("Pm-3m", 3.96, ["Ca", "Mg"], [[0, 0, 0], [0.5] * 3])
+
+
+def test_a_compound_of_metals_gets_the_k_points_of_its_references():
+    dense = for_crystal(CAMG, FAST)
+    assert dense.kspacing_inv_ang == reference_settings("Ca", FAST).kspacing_inv_ang == 0.20
+    assert for_crystal(CAMG, dense) == dense
+
+
+@pytest.mark.parametrize(
+    ("structure", "settings"),
+    [
+        (rock_salt(), FAST),
+        (CAMG, preset("test")),
+        (CAMG, FAST.model_copy(update={"kspacing_inv_ang": 0.15})),
+        (reference_structure("Si"), reference_settings("Si", FAST)),
+        (CAMG, cheap_settings(FAST.model_copy(update={"cheap_first": True}))),
+    ],
+    ids=["a salt", "a coarse preset", "denser than asked", "an element", "the cheap rung"],
+)
+def test_all_others_keep_theirs(structure, settings):
+    assert for_crystal(structure, settings).kspacing_inv_ang == settings.kspacing_inv_ang
+
+
+def test_dense_k_points_are_another_calculation_and_cost_more(tmp_path):
+    table = fake_table(tmp_path, ("Ca", "Mg", "Li", "F"))
+    everywhere = FAST.model_copy(update={"kspacing_metals_inv_ang": None})
+    assert calculation_key(CAMG, FAST, table) != calculation_key(CAMG, everywhere, table)
+    assert calculation_key(rock_salt(), FAST, table) == calculation_key(rock_salt(), everywhere, table)
+    assert estimate_cpu_s(CAMG, FAST, table) > 2 * estimate_cpu_s(CAMG, everywhere, table)
+
+
+def test_energies_of_metals_with_few_and_with_many_k_points_are_of_two_schemes(tmp_path):
+    table, everywhere = fake_table(tmp_path, ("Ca",)), FAST.model_copy(update={"kspacing_metals_inv_ang": None})
+    assert not same_scheme(FAST, everywhere)
+    assert energy_scheme(FAST, table, "6.7") != energy_scheme(everywhere, table, "6.7")
