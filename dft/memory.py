@@ -67,8 +67,8 @@ def too_large(
         return None
     return (
         PwFailure.MEMORY_NEEDED,
-        f"{len(structure)} atoms in {structure.volume:.0f} cubic angstrom need about {needed:.0f} MB, this worker has "
-        f"{limit:.0f}; submit a smaller cell or coarser k points, or run a worker with more memory",
+        f"{len(structure)} atoms in {structure.volume:.0f} cubic angstrom need about {needed:.0f} MB, this machine or "
+        f"--memory-mb gives {limit:.0f}; take a smaller cell or coarser k points, or a machine with more memory",
     )
 
 

@@ -76,7 +76,10 @@ def unfit_elements(structure: Structure) -> tuple[PwFailure, str] | None:
         )
     actinides = sorted({site.specie.symbol for site in structure} & ACTINIDES)
     if actinides:
-        return PwFailure.ACTINIDE, f"{', '.join(actinides)} is an actinide, for which plain PBE is not reliable; leave the element out"
+        return (
+            PwFailure.ACTINIDE,
+            f"{', '.join(actinides)} is an actinide, for which plain PBE is not reliable; leave the element out",
+        )
     return None
 
 

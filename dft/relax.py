@@ -6,7 +6,7 @@ The catalogue of failures is `dft.failures`; processes and files are `dft.pw_run
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,8 +22,8 @@ from dft.compare import Comparison, compare
 from dft.equation_of_state import EquationOfState
 from dft.failures import PwFailure
 from dft.launch import Launch
-from dft.magnetism import for_crystal
-from dft.preflight import preflight
+from dft.magnetism import for_crystal, starts
+from dft.preflight import preflight, unfit_elements
 from dft.pseudos import PseudoTable
 from dft.pw_output import parse_pw_output
 from dft.pw_run import STDOUT, run_pw
@@ -35,6 +35,15 @@ __all__ = ["AttemptReport", "Comparison", "GaveUp", "Launch", "Relaxed", "compar
 
 log = logging.getLogger(__name__)
 OnAttempt = Callable[[AttemptReport], None]
+
+
+@dataclass(frozen=True)
+class SpinState:
+    """Where a relaxation ended that began with other moments."""
+
+    energy_per_atom_ev: float
+    magnetization_bohr: float | None  # of the primitive cell; None where it went on without spin
+    absolute_magnetization_bohr: float | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class Relaxed:
     generated_pressure_kbar: float | None = None  # of the crystal as generated, before anything moved
     equation: EquationOfState | None = None  # with method eos
     rungs: tuple[Rung, ...] = ()  # with cheap_first
+    spin_states: tuple[SpinState, ...] = ()  # with moment_sets, those that were reached, this one among them
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,9 @@ class GaveUp:
         return sum(attempt.wall_s for attempt in self.attempts)
 
 
+Climb = Callable[[Structure, PwSettings, OnAttempt | None], Relaxed | GaveUp]
+
+
 def relax(
     structure: Structure,
     settings: PwSettings,
@@ -104,7 +117,8 @@ def relax(
     Where symmetry leaves the volume alone free, single SCFs follow the pressure to zero; all else is a vc-relax. That
     keeps the plane waves of the cell it starts from, so its own verdict is not taken: pressure and forces of its last
     SCF, in the fresh cell, decide, and where they are too large the next attempt starts from there. With
-    `settings.cheap_first` all this is done with coarse k points first, which may reject the crystal.
+    `settings.cheap_first` all this is done with coarse k points first, which may reject the crystal; with
+    `settings.moment_sets` from each of them, and the lowest energy counts.
 
     Args:
         structure: as generated, in any cell; the symmetrised primitive cell is what is computed.
@@ -121,28 +135,65 @@ def relax(
     Raises:
         PwEnvironmentError: no pw.x, no space, a missing or wrong pseudopotential. The crystal is not to blame for it.
     """
-    if not structure.is_ordered:
-        return GaveUp(PwFailure.FRACTIONAL_OCCUPANCY, (preflight(structure) or ("", ""))[1], (), None)
+    refusal = unfit_elements(structure)
+    if refusal is not None:
+        return GaveUp(refusal[0], refusal[1], (), None)
     pseudos = table.check(site.specie.symbol for site in structure)
     climb = partial(_climb, Bench(folder, table, run, command, now, memory_mb), structure, pseudos)
+    several = starts(structure, settings)
+    if len(several) == 1:
+        return _from_one_start(climb, structure, several[0], start, on_attempt)
+    # Each begins at the beginning: a cell that an interrupted launch left belongs to one of them, nobody knows to which.
+    return lowest([_from_one_start(climb, structure, each, None, _named(each, on_attempt)) for each in several])
+
+
+def _from_one_start(
+    climb: Climb, structure: Structure, settings: PwSettings, start: Structure | None, on_attempt: OnAttempt | None
+) -> Relaxed | GaveUp:
     cheap = cheap_settings(settings) if start is None else None
-    if start is None and settings.start_volume == "radii":
-        start = _from_radii(structure)
+    cell = starting_cell(structure, settings) if start is None else start
     if cheap is None:
-        return climb(start or structure, settings, on_attempt)
-    return _on_two_rungs(climb, structure, start or structure, cheap, settings, on_attempt)
+        return climb(cell, settings, on_attempt)
+    return _on_two_rungs(climb, structure, cell, cheap, settings, on_attempt)
 
 
-def _from_radii(structure: Structure) -> Structure | None:
-    """Scaled until atoms touch; None where that makes no crystal either: then the one as given is refused by its fault."""
-    with suppress(ValueError):
-        scaled = scaled_by_radii(structure)
-        return scaled if preflight(scaled) is None or preflight(structure) is None else None
-    return None
+def _named(settings: PwSettings, on_attempt: OnAttempt | None) -> OnAttempt | None:
+    """Says in each report from which moments it began."""
+    name = ", ".join(f"{element} {moment:g}" for element, moment in settings.starting_moments.items())
+    if on_attempt is None:
+        return None
+    return lambda report: on_attempt(replace(report, detail=f"from moments {name}: {report.detail}"))
+
+
+def lowest(found: Sequence[Relaxed | GaveUp]) -> Relaxed | GaveUp:
+    """Of several relaxations of one crystal the one of lowest energy, with the attempts and the cost of all."""
+    reports = tuple(report for each in found for report in each.attempts)
+    relaxed = [each for each in found if isinstance(each, Relaxed)]
+    if not relaxed:
+        return replace(found[0], attempts=reports)
+    best = min(relaxed, key=lambda each: each.energy_per_atom_ev)
+    states = tuple(
+        SpinState(e.energy_per_atom_ev, e.magnetization_bohr, e.absolute_magnetization_bohr) for e in relaxed
+    )
+    cpu_s, wall_s = sum(each.cpu_s for each in found), sum(each.wall_s for each in found)
+    return replace(best, attempts=reports, cpu_s=cpu_s, wall_s=wall_s, spin_states=states)
+
+
+def starting_cell(structure: Structure, settings: PwSettings) -> Structure:
+    """The cell that the first attempt begins with: as given, or with `start_volume: radii` scaled until atoms touch.
+
+    As given, too, where scaling makes no crystal either: then it is refused by its own fault.
+    """
+    if settings.start_volume == "radii":
+        with suppress(ValueError):
+            scaled = scaled_by_radii(structure)
+            if preflight(scaled) is None or preflight(structure) is None:
+                return scaled
+    return structure
 
 
 def _on_two_rungs(
-    climb: Callable[[Structure, PwSettings, OnAttempt | None], Relaxed | GaveUp],
+    climb: Climb,
     generated: Structure,
     start: Structure,
     cheap_one: PwSettings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,9 @@ from orchestrator.cli import AsJson, Exit, _escape, _print_json, _pseudo_folder,
 
 @app.command()
 def relax(
-    file: Annotated[Path, typer.Argument(help="CIF file with one ordered crystal", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="one ordered crystal: CIF, POSCAR, .json, .xyz, .in", show_default=False)
+    ],
     preset: Annotated[Literal["test", "fast", "paper"], typer.Option(help="k points, thresholds, dispersion")] = "fast",
     method: Annotated[
         Literal["auto", "eos", "vc-relax"],
@@ -31,6 +34,16 @@ def relax(
         str, typer.Option(envvar="CRYSTALLOOP_PW", help="pw.x, with what stands before it: 'mpirun -np 4 pw.x'")
     ] = "pw.x",
     max_seconds: Annotated[int | None, typer.Option(min=10, help="wall time of one launch")] = None,
+    memory_mb: Annotated[
+        float | None, typer.Option(min=1, help="refuse what needs more; default what the machine has")
+    ] = None,
+    moments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--moments", help="starting moments, 'Fe=4,O=0'; given again, each is tried and the lowest counts"
+        ),
+    ] = None,
+    spin: Annotated[bool, typer.Option("--spin/--no-spin", help="magnetic elements start spin-polarised")] = True,
     folder: Annotated[Path | None, typer.Option(help="for pw.x; default FILE-relax beside the relaxed CIF")] = None,
     target: Annotated[Path | None, typer.Option("--out", help="relaxed CIF; default FILE-relaxed.cif here")] = None,
     as_json: AsJson = False,
@@ -40,8 +53,11 @@ def relax(
     Example: crystalloop relax NaCl.cif --method eos
     """
     with sentences():
+        from dft.command import pw_version
         from dft.relax import Relaxed
         from orchestrator import relax_command as command
+        from orchestrator import relax_result as result
+        from orchestrator.crystal_file import read_crystal
 
         cif = target or Path(f"{file.stem}-relaxed.cif")
         request = command.RelaxRequest(
@@ -54,20 +70,38 @@ def relax(
             cheap_first,
             start_volume,
             max_seconds,
+            memory_mb,
+            command.moments_of(moments or []),
+            spin,
         )
-        command.read_crystal(file)
-        command.require_target(cif)
-        generated, answer = command.relax_file(request, _say_step, _say)
+        plans: list[Any] = []
+        listener = command.Listener(_say_step, _say, _noting(plans))
+        structure = read_crystal(file)
+        result.require_target(cif)
+        answer = command.relax_crystal(structure, request, listener, probe=pw_version)
         if isinstance(answer, Relaxed):
-            command.write_cif(answer, cif)
-        found = command.as_json(request, generated, answer, cif)
+            result.write_cif(answer, cif)
+        found = result.as_json(request, structure, answer, cif, *plans)
         if as_json:
             _print_json(found)
         elif found["converged"]:
             _show(found)
         if not found["converged"]:
-            err.print(f"[bold red]no result:[/] {_escape(found['reason'])}", soft_wrap=True)
-            raise typer.Exit(Exit.FAILED)
+            refused = result.was_refused(answer)
+            what = f"{file}: refused" if refused else "no result"
+            err.print(f"[bold red]{_escape(what)}:[/] {_escape(found['reason'])}", highlight=False, soft_wrap=True)
+            raise typer.Exit(Exit.USAGE if refused else Exit.FAILED)
+
+
+def _noting(plans: list[Any]) -> Callable[[Any], None]:
+    """Says a plan, and keeps it for the result."""
+
+    def hear(plan: Any) -> None:  # noqa: ANN401  (a Plan; its module is not imported before it is needed)
+        plans.append(plan)
+        for line in plan.lines():
+            err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return hear
 
 
 def _say(sentence: str) -> None:
@@ -91,8 +125,8 @@ def _show(found: dict[str, Any]) -> None:
         table.add_row(title, value)
     out.print(table)
     out.print(f"relaxed crystal: {found['cif']}", markup=False, highlight=False)
-    for element in found["lanthanides"]:
-        out.print(f"[yellow]note:[/] the 4f electrons of {element} are valence here, other physics than a frozen core")
+    for note in (found["plan"] or {}).get("notes", ()):
+        out.print(f"[yellow]note:[/] {_escape(note)}", highlight=False, soft_wrap=True)
 
 
 def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -114,6 +148,12 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     if curve is not None:
         quality = f"{curve['points']} volumes, rms {curve['rms_mev_per_atom']:.3f} meV/atom"
         lines.insert(3, ("bulk modulus, GPa", f"{curve['bulk_modulus_gpa']:.1f} ({quality})"))
+    if found["magnetization_bohr"] is not None:
+        total, absolute = found["magnetization_bohr"], found["absolute_magnetization_bohr"]
+        lines.append(("magnetisation, Bohr magnetons/cell", f"{total:.2f}, absolute {_number(absolute, '.2f')}"))
+    for number, state in enumerate(found["spin_states"], start=1):
+        energy, moment = state["energy_per_atom_ev"], _number(state["magnetization_bohr"], ".2f")
+        lines.append((f"from moments {number}", f"{energy:.6f} eV/atom, magnetisation {moment}"))
     for rung in found["rungs"]:
         energy = f"{rung['energy_per_atom_ev']:.5f} eV/atom, {rung['cpu_s']:.1f} CPU s"
         lines.append((f"{rung['name']} rung", f"{rung['volume_per_atom_ang3']:.3f} cubic angstrom/atom, {energy}"))

@@ -11,7 +11,7 @@ CODES: dict[str, int] = {
     "orchestrator.data_files.DataError": USAGE,
     "orchestrator.evaluate_inputs.EvaluateError": USAGE,
     "orchestrator.train_inputs.TrainInputError": USAGE,
-    "orchestrator.relax_command.RelaxInputError": USAGE,
+    "orchestrator.crystal_file.RelaxInputError": USAGE,
     "orchestrator.generate_bases.CompoundError": USAGE,
     "orchestrator.generate_command.GenerateError": USAGE,
     "orchestrator.target_text.TargetError": USAGE,

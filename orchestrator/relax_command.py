@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from dft.pw_output import PwOutput, parse_pw_output
-from dft.pw_run import STDOUT, PwRun, require_pw, run_pw
+from dft.pw_run import PwRun, run_pw
+from orchestrator.crystal_file import RelaxInputError
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
+    from dft.attempt import AttemptReport
+    from dft.launch import Launch
+    from dft.pseudos import PseudoTable
     from dft.relax import GaveUp, Relaxed
     from dft.settings import PwSettings
+    from orchestrator.relax_plan import Plan
+    from orchestrator.relax_watch import Step
 
-
-class RelaxInputError(ValueError):
-    """The file given to `crystalloop relax` holds no crystal that can be computed."""
+MOST_BOHR = 20.0
 
 
 @dataclass(frozen=True)
@@ -35,35 +38,18 @@ class RelaxRequest:
     cheap_first: bool = False
     start_volume: Literal["given", "radii"] = "given"
     max_seconds: int | None = None
+    memory_mb: float | None = None  # that a launch may take; None for what the machine has
+    moments: tuple[dict[str, float], ...] = ()  # sets of starting moments; of several the lowest energy counts
+    spin: bool = True
 
 
 @dataclass(frozen=True)
-class Step:
-    """One SCF that converged, for a line of progress."""
+class Listener:
+    """Who hears what while it happens; `crystalloop relax` writes it to stderr."""
 
-    number: int
-    volume_per_atom_ang3: float
-    energy_per_atom_ev: float
-    pressure_kbar: float | None
-
-
-def read_crystal(file: Path) -> Structure:
-    """The one ordered crystal of a CIF file.
-
-    Raises:
-        RelaxInputError: no such file, no CIF, none or several crystals, shared or partly empty sites, unknown elements.
-    """
-    if file.is_dir() or not file.exists():
-        what = "is a folder" if file.is_dir() else "does not exist"
-        raise RelaxInputError(f"{file} {what}; give one CIF file")
-    structures = _parsed(file)
-    if len(structures) != 1:
-        raise RelaxInputError(f"{file} holds {len(structures)} crystals, wanted is one; split the file")
-    structure = structures[0]
-    _refuse_disorder(file, structure)
-    _refuse_unknown(file, structure)
-    structure.remove_oxidation_states()
-    return structure
+    on_step: Callable[[Step], None]  # every SCF that converged
+    on_say: Callable[[str], None]  # a sentence: after an attempt, and while a long SCF runs
+    on_plan: Callable[[Plan], None] = lambda _: None  # once, before the first launch
 
 
 def settings_of(request: RelaxRequest) -> PwSettings:
@@ -81,188 +67,135 @@ def settings_of(request: RelaxRequest) -> PwSettings:
     }
     if request.max_seconds is not None:
         changes["max_seconds"] = request.max_seconds
+    if len(request.moments) == 1:
+        changes["starting_moments"] = request.moments[0]
+    elif request.moments:
+        changes["moment_sets"] = request.moments
+    if not request.spin:
+        changes["magnetic"] = "off"
     try:
         return PwSettings.model_validate(preset(request.preset).model_dump() | changes)
     except ValueError as error:
         raise RelaxInputError(str(error)) from error
 
 
-def relax_file(
+def relax_crystal(
+    structure: Structure,
     request: RelaxRequest,
-    on_step: Callable[[Step], None],
-    on_attempt: Callable[[str], None],
+    listener: Listener,
     run: Callable[..., PwRun] = run_pw,
-) -> tuple[Structure, Relaxed | GaveUp]:
+    probe: Callable[[str], str] | None = None,
+) -> Relaxed | GaveUp:
     """Relax the crystal of the file; launches that an earlier call finished are not repeated.
 
     Args:
+        structure: as `read_crystal` gives it.
         request: what and how.
-        on_step: hears every SCF that converged.
-        on_attempt: hears a sentence after every attempt.
+        listener: hears of the plan, of each SCF and of each attempt.
         run: launches pw.x.
-
-    Returns:
-        The crystal as read, and what became of it.
+        probe: asks the command for the version of pw.x before the first launch, as `dft.command.pw_version`.
 
     Raises:
-        RelaxInputError: the file or a setting cannot be used.
+        RelaxInputError: a setting cannot be used, or the folder is another's.
         PwEnvironmentError: pw.x, a pseudopotential or disk space is missing.
     """
-    structure, settings = read_crystal(request.file), settings_of(request)
+    settings = settings_of(request)
+    _refuse_moments(request, structure)
+    from dft.command import check_command, fill_command
     from dft.pseudos import PseudoTable
-    from dft.relax import relax, resume_point
+    from dft.relax import relax, resume_point, starting_cell
     from dft.replay import Replay, was_cut_off
+    from orchestrator.relax_folder import claimed
+    from orchestrator.relax_watch import Watch
 
-    table = PseudoTable.load(request.pseudos)
+    table, folder = PseudoTable.load(request.pseudos), request.folder
     table.check(site.specie.symbol for site in structure)
-    require_pw(request.command)
-    watched: Any = Replay(request.folder, _Watch(run, on_step))
-    start = resume_point(request.folder) if was_cut_off(request.folder) else None
-    return structure, relax(
-        structure,
-        settings,
-        table,
-        request.folder,
-        run=watched,
-        on_attempt=lambda report: on_attempt(f"attempt {report.number}: {report.detail}"),
-        start=start,
-        command=request.command,
-    )
+    check_command(request.command)
+    start = starting_cell(structure, settings)
+    refused = _refusal(structure, start, settings, table, request, listener)
+    if refused is not None:
+        return refused
+    with claimed(folder, request.file, structure):
+        if probe is not None:
+            probe(request.command)
+        watched: Any = Replay(folder, Watch(run, listener.on_step, listener.on_say))
 
+        def launch(text: str, place: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
+            if "{" in options["command"]:
+                options["command"] = fill_command(options["command"], place, table.folder)
+            answer: PwRun = watched(text, place, **options)
+            return answer
 
-class _Watch:
-    """Stands before run_pw and tells of each SCF as soon as it has converged."""
-
-    def __init__(self, run: Callable[..., PwRun], on_step: Callable[[Step], None]) -> None:
-        self._run, self._on_step = run, on_step
-        self._told = 0  # over all launches
-
-    def __call__(self, input_text: str, folder: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
-        before = self._told
-
-        def look(progress: Any) -> None:  # noqa: ANN401
-            if progress.n_scf > self._told - before:
-                text = (folder / STDOUT).read_text(errors="replace")
-                # The pressure of the last cycle may not be printed yet.
-                self._tell(parse_pw_output(None, text, "", 0), before, complete=False)
-
-        ran = self._run(input_text, folder, **options, on_progress=look)
-        self._tell(parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode), before, complete=True)
-        return ran
-
-    def _tell(self, output: PwOutput, before: int, complete: bool) -> None:
-        for cycle in output.cycles[self._told - before :]:
-            if cycle.structure is None or (cycle.pressure_kbar is None and not complete):
-                return
-            self._told += 1
-            atoms = len(cycle.structure)
-            self._on_step(
-                Step(self._told, cycle.structure.volume / atoms, cycle.energy_ev / atoms, cycle.pressure_kbar)
-            )
-
-
-def as_json(request: RelaxRequest, generated: Structure, answer: Relaxed | GaveUp, cif: Path | None) -> dict[str, Any]:
-    """The outcome as plain data, units in the names."""
-    from dft.relax import Relaxed
-
-    common: dict[str, Any] = {
-        "file": str(request.file),
-        "formula": generated.composition.reduced_formula,
-        "preset": request.preset,
-        "method": request.method,
-        "cpu_s": round(answer.cpu_s, 2),
-        "attempts": [
-            {"outcome": at.outcome, "detail": at.detail, "correction": at.correction} for at in answer.attempts
-        ],
-        "folder": str(request.folder),
-    }
-    if not isinstance(answer, Relaxed):
-        return common | {"converged": False, "failure": answer.failure.name.lower(), "reason": answer.reason}
-    return common | {
-        "converged": True,
-        "cif": None if cif is None else str(cif),
-        "energy_ev": answer.energy_ev,
-        "energy_per_atom_ev": answer.energy_per_atom_ev,
-        "a_ang": answer.a_ang,
-        "volume_per_atom_ang3": answer.structure.volume / len(answer.structure),
-        "pressure_kbar": answer.pressure_kbar,
-        "fmax_ev_ang": answer.fmax_ev_ang,
-        "spacegroup_before": answer.spacegroup_before,
-        "spacegroup": answer.spacegroup,
-        "generated_pressure_kbar": answer.generated_pressure_kbar,
-        "bond_change_percent": answer.bond_change_percent,
-        "cell_change_percent": answer.cell_change_percent,
-        "volume_change_percent": answer.volume_change_percent,
-        "steps": answer.steps,
-        "equation_of_state": None if answer.equation is None else asdict(answer.equation),
-        "rungs": [asdict(rung) for rung in answer.rungs],
-        "pw_version": answer.pw_version,
-        "lanthanides": _lanthanides(generated),
-    }
-
-
-def require_target(path: Path) -> None:
-    """Make the folder of the relaxed crystal, before anything is computed for it.
-
-    Raises:
-        RelaxInputError: the file cannot be written there.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a"):
-            pass
-        if path.stat().st_size == 0:
-            path.unlink()
-    except OSError as error:
-        raise RelaxInputError(f"{path} cannot be written ({error.strerror or error}); choose another --out") from error
-
-
-def write_cif(answer: Relaxed, path: Path) -> None:
-    """The conventional cell, with its symmetry."""
-    from pymatgen.io.cif import CifWriter
-
-    CifWriter(answer.conventional, symprec=0.01).write_file(path)
-
-
-def _parsed(file: Path) -> list[Structure]:
-    from pymatgen.io.cif import CifParser
-
-    try:
-        text = file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RelaxInputError(f"{file} is no text file (byte {error.start}); give one CIF file") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pymatgen's remarks on rounding and oxidation states
-            # The tolerances: shared sites are to be seen here and refused by name, not scaled to fit.
-            return CifParser.from_str(text, occupancy_tolerance=100.0).parse_structures(primitive=False)
-    except Exception as error:
-        raise RelaxInputError(f"{file} cannot be read as CIF ({_first_line(error)}); mend or convert it") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def _refuse_disorder(file: Path, structure: Structure) -> None:
-    shared = [site for site in structure if not site.is_ordered]
-    if shared:
-        raise RelaxInputError(
-            f"{file}: {len(shared)} of {len(structure)} sites are shared or partly empty, the first holds "
-            f"{shared[0].species.formula!r}; choose one element per site (an ordered approximant) and give that"
+        return relax(
+            structure,
+            settings,
+            table,
+            folder,
+            run=cast("Launch", launch),
+            on_attempt=lambda report: _tell(report, listener),
+            start=resume_point(folder) if was_cut_off(folder) else None,
+            command=request.command,
+            memory_mb=request.memory_mb,
         )
 
 
-def _refuse_unknown(file: Path, structure: Structure) -> None:
-    from pymatgen.core.periodic_table import DummySpecies
+def _refusal(
+    structure: Structure,
+    start: Structure,
+    settings: PwSettings,
+    table: PseudoTable,
+    request: RelaxRequest,
+    listener: Listener,
+) -> GaveUp | None:
+    """Why no pw.x is started for this crystal; the plan is told where one can be made."""
+    from dft.memory import too_large
+    from dft.preflight import preflight
+    from dft.relax import GaveUp
+    from orchestrator.relax_plan import make_plan
 
-    unknown = sorted({site.specie.symbol for site in structure if isinstance(site.specie, DummySpecies)})
-    if unknown:
-        raise RelaxInputError(f"{file}: {', '.join(unknown)} is not an element symbol; mend the file")
+    refusal = preflight(start)
+    if refusal is None:
+        listener.on_plan(make_plan(start, settings, table, request.folder, request.memory_mb))
+        refusal = too_large(start, settings, table, request.memory_mb)
+    return None if refusal is None else GaveUp(refusal[0], refusal[1], (), None)
 
 
-def _lanthanides(structure: Structure) -> list[str]:
-    """Elements whose 4f electrons are valence in SSSP: other physics than a frozen 3+ core."""
-    from dft.pseudos import LANTHANIDES
+def _refuse_moments(request: RelaxRequest, structure: Structure) -> None:
+    strangers = sorted({element for moments in request.moments for element in moments} - set(structure.symbol_set))
+    if strangers:
+        raise RelaxInputError(
+            f"--moments names {', '.join(strangers)}, which {structure.composition.reduced_formula} of {request.file} does "
+            "not hold; name its elements"
+        )
+    if request.moments and not request.spin:
+        raise RelaxInputError("--moments and --no-spin exclude each other; leave one out")
 
-    return sorted({site.specie.symbol for site in structure} & LANTHANIDES)
+
+def moments_of(texts: Sequence[str]) -> tuple[dict[str, float], ...]:
+    """`Fe=4,O=0` once or several times, as sets of starting moments.
+
+    Raises:
+        RelaxInputError: it is not written like that, or a moment is beyond 20 Bohr magnetons.
+    """
+    sets = []
+    for text in texts:
+        found = re.fullmatch(r"\s*[A-Z][a-z]?\s*=\s*[-+]?[\d.]+\s*(,\s*[A-Z][a-z]?\s*=\s*[-+]?[\d.]+\s*)*", text)
+        pairs = [pair.split("=") for pair in text.split(",")] if found else []
+        try:
+            moments = {element.strip(): float(moment) for element, moment in pairs}
+        except ValueError:
+            moments = {}
+        if not moments or any(abs(moment) > MOST_BOHR for moment in moments.values()):
+            raise RelaxInputError(
+                f"--moments {text!r}: wanted are elements and Bohr magnetons per atom, up to {MOST_BOHR:g}, such as "
+                "Fe=4,O=0; give the option several times to try several starts"
+            )
+        sets.append(moments)
+    return tuple(sets)
+
+
+def _tell(report: AttemptReport, listener: Listener) -> None:
+    """An attempt that ends the relaxation without a result is told by that result."""
+    if report.outcome == "converged" or report.correction:
+        following = f"; next: {report.correction}" if report.correction else ""
+        listener.on_say(f"attempt {report.number}: {report.detail}{following}")

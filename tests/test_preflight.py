@@ -96,7 +96,9 @@ def test_a_cell_that_needs_more_memory_than_the_worker_has_is_refused_before_the
     large.perturb(0.1, seed=0)  # no smaller cell is the same crystal
     result = relax(large, TEST, table, tmp_path / "run", run=never, memory_mb=4000)
     assert isinstance(result, GaveUp) and result.failure is PwFailure.MEMORY_NEEDED
-    assert re.search(r"512 atoms .* need about \d+ MB, this worker has 4000; submit a smaller cell", result.reason)
+    assert re.search(
+        r"512 atoms .* about \d+ MB, this machine or --memory-mb gives 4000; take a smaller", result.reason
+    )
     assert too_large(rock_salt(4.06), TEST, table, 4000) is None
     assert too_large(rock_salt(4.06), TEST, table) is None
     assert 100 < available_mb() < 1e9
@@ -173,3 +175,12 @@ def test_a_missing_pseudopotential_and_one_of_another_md5_are_named_with_the_nex
         relax(rock_salt(4.06), TEST, table, tmp_path / "run", run=never)
     with pytest.raises(MissingPseudo, match=r"no pseudopotential for Na .*leave the element out"):
         relax(rock_salt(5.7, ("Na", "Li")), TEST, table, tmp_path / "run", run=never)
+
+
+def test_an_actinide_is_the_crystals_fault_and_not_the_machines(tmp_path):
+    table = fake_table(tmp_path / "upf")
+    result = relax(rock_salt(5.0, ("U", "F")), TEST, table, tmp_path / "run", run=never)
+    assert (
+        isinstance(result, GaveUp) and result.failure is PwFailure.ACTINIDE and "leave the element out" in result.reason
+    )
+    assert not (tmp_path / "run").exists()

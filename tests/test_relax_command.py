@@ -10,15 +10,9 @@ from typer.testing import CliRunner
 from dft.failures import PwFailure
 from dft.relax import GaveUp, Relaxed
 from orchestrator.cli import Exit, app
-from orchestrator.relax_command import (
-    RelaxInputError,
-    RelaxRequest,
-    as_json,
-    read_crystal,
-    relax_file,
-    require_target,
-    write_cif,
-)
+from orchestrator.crystal_file import RelaxInputError, read_crystal
+from orchestrator.relax_command import Listener, RelaxRequest, moments_of, relax_crystal
+from orchestrator.relax_result import as_json, require_target, write_cif
 
 CIF = """data_salt
 _cell_length_a {a}
@@ -27,8 +21,8 @@ _cell_length_c {a}
 _cell_angle_alpha 90
 _cell_angle_beta 90
 _cell_angle_gamma 90
-_symmetry_space_group_name_H-M 'F m -3 m'
-_symmetry_Int_Tables_number 225
+_symmetry_space_group_name_H-M 'P 1'
+_symmetry_Int_Tables_number 1
 loop_
 _atom_site_label
 _atom_site_type_symbol
@@ -38,14 +32,22 @@ _atom_site_fract_z
 _atom_site_occupancy
 {rows}
 """
-LIF = "Li1 Li 0 0 0 1\nF1 F 0.5 0.5 0.5 1"
+FCC = ("0 0 0", "0 0.5 0.5", "0.5 0 0.5", "0.5 0.5 0")
+OTHERS = ("0.5 0.5 0.5", "0.5 0 0", "0 0.5 0", "0 0 0.5")
+LIF = "\n".join([f"Li{i} Li {at} 1" for i, at in enumerate(FCC)] + [f"F{i} F {at} 1" for i, at in enumerate(OTHERS)])
 V0 = 4.06**3 / 4
+SILENT = Listener(lambda _: None, lambda _: None)
 
 
 def cif_file(folder, rows=LIF, a=4.2):
     path = folder / "salt.cif"
     path.write_text(CIF.format(a=a, rows=rows))
     return path
+
+
+def relax_file(request, listener=SILENT, run=None):
+    structure = read_crystal(request.file)
+    return structure, relax_crystal(structure, request, listener, run=run)
 
 
 class Watched(Birch):
@@ -73,9 +75,9 @@ def request_for(root, a=4.2, **changes):
 
 
 def test_a_cif_file_is_relaxed_with_a_line_per_step(tmp_path):
-    steps, said = [], []
+    steps, said, plans = [], [], []
     request = request_for(tmp_path, method="eos")
-    generated, found = relax_file(request, steps.append, said.append, run=Watched(V0))
+    generated, found = relax_file(request, Listener(steps.append, said.append, plans.append), run=Watched(V0))
     assert isinstance(found, Relaxed) and found.a_ang == pytest.approx(4.06, abs=0.01)
     assert [step.number for step in steps] == list(range(1, len(steps) + 1))
     assert steps[0].volume_per_atom_ang3 == pytest.approx(4.2**3 / 8, rel=1e-4) and steps[0].pressure_kbar < 0
@@ -99,49 +101,83 @@ def test_the_same_command_goes_on_without_repeating_launches(tmp_path):
 
     first = CutOff(V0)
     with pytest.raises(KeyboardInterrupt):
-        relax_file(request_for(tmp_path), lambda _: None, lambda _: None, run=first)
+        relax_file(request_for(tmp_path), SILENT, run=first)
     second, alone = Watched(V0), Watched(V0)
-    _, found = relax_file(request_for(tmp_path), lambda _: None, lambda _: None, run=second)
-    _, fresh = relax_file(request_for(tmp_path, folder=tmp_path / "other"), lambda _: None, lambda _: None, run=alone)
+    _, found = relax_file(request_for(tmp_path), SILENT, run=second)
+    _, fresh = relax_file(request_for(tmp_path, folder=tmp_path / "other"), SILENT, run=alone)
     assert len(second.launches) == len(alone.launches) - 2
     assert found.a_ang == fresh.a_ang
 
 
+def test_the_plan_is_told_before_the_first_launch(tmp_path):
+    said, plans = [], []
+    request = request_for(tmp_path, method="eos")
+    relax_file(
+        request, Listener(said.append, said.append, lambda plan: plans.append((len(said), plan))), run=Watched(V0)
+    )
+    ((before, plan),) = plans
+    assert before == 0 and (plan.atoms_given, plan.atoms, plan.spacegroup, plan.method) == (8, 2, 225, "eos")
+    told = " ".join(plan.lines())
+    for words in (
+        "Fm-3m (225)",
+        "2 in the primitive cell",
+        "k mesh",
+        "40 and 320 Ry",
+        "CPU",
+        "MB",
+        str(tmp_path / "run"),
+    ):
+        assert words in told
+
+
+def test_two_commands_do_not_work_in_one_folder(tmp_path):
+    request = request_for(tmp_path)
+
+    class Meanwhile(Watched):
+        def __call__(self, *args, **kwargs):
+            if not self.launches:
+                with pytest.raises(RelaxInputError, match=r"in use by another .* choose another --folder"):
+                    relax_file(request, SILENT, run=Watched(V0))
+            return super().__call__(*args, **kwargs)
+
+    _, found = relax_file(request, SILENT, run=Meanwhile(V0))
+    assert isinstance(found, Relaxed)
+
+
+def test_a_folder_of_another_crystal_is_not_gone_on_from(tmp_path):
+    relax_file(request_for(tmp_path), SILENT, run=Watched(V0))
+    with pytest.raises(RelaxInputError, match=r"another crystal .*Li4 F4.* choose another --folder"):
+        relax_file(request_for(tmp_path, a=4.3), SILENT, run=Watched(V0))
+    again = Watched(V0)
+    _, found = relax_file(request_for(tmp_path), SILENT, run=again)
+    assert isinstance(found, Relaxed) and again.launches == []
+    (tmp_path / "run" / "relax.json").unlink()  # as an earlier release left it
+    other = cif_file(tmp_path, LIF.replace("Li", "Na"), a=4.7)
+    fake_table(tmp_path / "upf2", ("Na", "F"))
+    with pytest.raises(RelaxInputError, match=r"launches of another crystal \(LiF\)"):
+        relax_file(
+            RelaxRequest(other, "test", "auto", tmp_path / "upf2", tmp_path / "run", "true"), SILENT, run=Watched(V0)
+        )
+
+
+def test_starting_moments_are_read_from_words():
+    assert moments_of(["Fe=4, O=0", "Fe=-1.5"]) == ({"Fe": 4.0, "O": 0.0}, {"Fe": -1.5})
+    for wrong in ("Fe", "Fe=", "Fe=1.2.3", "Fe=400", "", "'/&SYSTEM=1"):
+        with pytest.raises(RelaxInputError, match="--moments"):
+            moments_of([wrong])
+
+
+def test_moments_of_elements_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(RelaxInputError, match=r"Fe, which LiF .* does not hold"):
+        relax_file(request_for(tmp_path, moments=({"Fe": 4.0},)), SILENT, run=Watched(V0))
+
+
 def test_giving_up_is_told_with_its_reason(tmp_path):
     request = request_for(tmp_path, a=9.0)
-    generated, found = relax_file(request, lambda _: None, lambda _: None, run=Watched(V0))
+    generated, found = relax_file(request, SILENT, run=Watched(V0))
     assert isinstance(found, GaveUp) and found.failure is PwFailure.ATOMS_TOO_FAR
     written = as_json(request, generated, found, None)
     assert not written["converged"] and written["failure"] == "atoms_too_far" and "covalent radii" in written["reason"]
-
-
-@pytest.mark.parametrize(
-    ("rows", "sentence"),
-    [
-        ("Li1 Li 0 0 0 0.5\nNa1 Na 0 0 0 0.5\nF1 F 0.5 0.5 0.5 1", "shared or partly empty, the first holds"),
-        ("Li1 Li 0 0 0 0.8\nF1 F 0.5 0.5 0.5 1", "shared or partly empty"),
-        ("Xx1 Xx 0 0 0 1\nF1 F 0.5 0.5 0.5 1", "Xx"),
-        ("Li1 Li 0 0 zero 1", "cannot be read as CIF"),
-    ],
-)
-def test_a_crystal_that_cannot_be_computed_is_refused_by_name(tmp_path, rows, sentence):
-    with pytest.raises(RelaxInputError, match=sentence):
-        read_crystal(cif_file(tmp_path, rows))
-
-
-def test_files_that_hold_no_crystal_are_refused(tmp_path):
-    with pytest.raises(RelaxInputError, match="does not exist"):
-        read_crystal(tmp_path / "none.cif")
-    with pytest.raises(RelaxInputError, match="is a folder"):
-        read_crystal(tmp_path)
-    (tmp_path / "text.cif").write_text("dear reader")
-    (tmp_path / "bytes.cif").write_bytes(b"\xff\xfe\x00")
-    (tmp_path / "two.cif").write_text(
-        CIF.format(a=4.2, rows=LIF) + CIF.format(a=4.3, rows=LIF).replace("data_salt", "data_other")
-    )
-    for name, sentence in (("text", "cannot be read as CIF"), ("bytes", "no text file"), ("two", "holds 2 crystals")):
-        with pytest.raises(RelaxInputError, match=sentence):
-            read_crystal(tmp_path / f"{name}.cif")
 
 
 def command(folder, *words):
@@ -160,7 +196,7 @@ def test_the_command_says_what_is_missing(tmp_path):
     assert no_pw.exit_code == Exit.ENVIRONMENT and "no-such-pw.x" in no_pw.stderr
     actinide = cif_file(tmp_path, "U1 U 0 0 0 1\nF1 F 0.5 0.5 0.5 1")
     refused = command(tmp_path, actinide, "--pseudos", tmp_path / "upf")
-    assert refused.exit_code == Exit.ENVIRONMENT and "actinide" in refused.stderr
+    assert refused.exit_code == Exit.USAGE and "actinide" in refused.stderr
     assert not (tmp_path / "out.cif").exists()
 
 
@@ -189,10 +225,9 @@ def test_a_command_for_pw_that_is_none_is_an_error_of_the_machine(tmp_path):
 def test_a_refusal_is_one_sentence_with_the_next_move(tmp_path, words):
     fake_table(tmp_path / "upf")
     near = cif_file(tmp_path, "Li1 Li 0 0 0 1\nLi2 Li 0 0 0.0001 1")
-    near.write_text(near.read_text().replace("F m -3 m", "P 1").replace("number 225", "number 1"))
     found = command(tmp_path, near, "--pseudos", tmp_path / "upf", "--pw-command", "true", *words)
-    assert found.exit_code == Exit.FAILED
-    reason = found.stderr.partition("no result: ")[2]
+    assert found.exit_code == Exit.USAGE and found.stderr.count("angstrom apart") == 1
+    reason = found.stderr.partition("refused: ")[2]
     assert "Li and Li, are 0.000 angstrom apart" in reason and "reject the structure" in reason
     assert "given up" not in found.stderr
 
