@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pymatgen.core.structure import Structure
 
+from dft.metals import with_metallic_k_points
 from dft.settings import PwSettings
 
 STARTING_MOMENTS_BOHR = {
@@ -20,6 +21,7 @@ comes down to the true one, from one that is too small it may fall into the unpo
 def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
     """The settings that this crystal is computed with: polarised where `magnetic` is auto and an element calls for it.
 
+    Before that, the k points of a metal where it is one (`dft.metals`).
     A ferromagnetic start: a moment that the crystal does not have vanishes within the first SCF, and the relaxation goes
     on without spin. An antiferromagnet needs starting moments of both signs on request, and a cell that holds them.
     Applied twice, the same comes out.
@@ -28,6 +30,7 @@ def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
         structure: ordered.
         settings: of the campaign; returned as they are where they say nspin or a moment themselves.
     """
+    settings = with_metallic_k_points(structure, settings)
     if settings.magnetic == "off" or settings.nspin == 2:
         return settings
     elements = {site.specie.symbol for site in structure}

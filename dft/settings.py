@@ -39,6 +39,8 @@ class PwSettings(BaseModel):
     ecutwfc_ry: Positive | None = None  # None: the largest value of the pseudopotential table
     ecutrho_ry: Positive | None = None
     kspacing_inv_ang: Annotated[float, Field(ge=0.05, le=2.0)] = 0.45  # distance of k points, with the factor 2 pi
+    kspacing_metals_inv_ang: Annotated[float, Field(ge=0.05, le=2.0)] | None = None
+    """The most between k points for compounds without any anion (dft.metals); None: as for all others."""
     smearing: Literal["gaussian", "methfessel-paxton", "marzari-vanderbilt", "fermi-dirac"] = "gaussian"
     degauss_ry: Positive = 0.02
     conv_thr_ry_per_atom: Positive = 1e-8
@@ -136,7 +138,7 @@ PRESETS: dict[str, PwSettings] = {
         magnetic="auto",
     ),
     # A screening run: formation energies to some 10 meV/atom.
-    "fast": PwSettings(magnetic="auto"),
+    "fast": PwSettings(magnetic="auto", kspacing_metals_inv_ang=0.20),
     # k points, smearing and dispersion of the original study.
     "paper": PwSettings(
         kspacing_inv_ang=0.20, degauss_ry=0.01, d2=True, max_seconds=6 * 3600, max_cpu_hours=96.0, magnetic="auto"
