@@ -27,6 +27,7 @@ from dft.cells import conventional_cell, primitive_cell
 from dft.corrections import correct
 from dft.cost import estimate_cpu_s
 from dft.failures import diagnose
+from dft.magnetism import for_crystal
 from dft.pseudos import PseudoTable
 from dft.pw_input import pw_input_text
 from dft.pw_output import parse_pw_output
@@ -126,8 +127,9 @@ def tasks(listed: dict[str, Any], table: PseudoTable, long: bool) -> list[Task]:
         eos = fast.model_copy(update={"method": "eos"})
         larger = len(conventional_cell(cell)) / len(primitive_cell(cell))
         made.append(_task(f"eos-{formula}", cell, eos, table, 2.0))
+        made.append(_task(f"vc-{formula}", cell, fast.model_copy(update={"method": "vc-relax"}), table, 2.0))
         cost = estimate_cpu_s(cell, fast, table) * 3 * larger**1.5
-        made.append(Task(f"plain-{formula}", cost, plain_vc_relax(cell, fast, table)))
+        made.append(Task(f"plain-{formula}", cost, plain_vc_relax(cell, for_crystal(cell, fast), table)))
     for element in sorted({site for row in rows if "e_f_mp2020" in row for site in row["sites"]}):
         settings = reference_settings(element, fast)
         made.append(_task(f"element-{element}", reference_structure(element), settings, table))

@@ -27,6 +27,7 @@ def report(listed: dict[str, Any], done: dict[str, dict[str, Any]]) -> dict[str,
         "cost": cost(rows, good),
         "against_plain_vc_relax": against_plain(rows, good),
         "equation_of_state": equations(rows, good),
+        "eos_against_vc_relax": methods(rows, good),
         "slots": good.get("slots"),
         "failed": {name: result["failure"] for name, result in done.items() if "failure" in result},
     }
@@ -101,6 +102,24 @@ def against_plain(rows: list[dict[str, Any]], good: dict[str, dict[str, Any]]) -
         "worst_a_percent": max(abs(pair["a_percent"]) for pair in pairs.values()),
         "compounds": pairs,
     }
+
+
+def methods(rows: list[dict[str, Any]], good: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Method eos against method vc-relax, both of the primitive cell."""
+    pairs = {}
+    for row in rows:
+        eos, vc = good.get(f"eos-{row['formula']}"), good.get(f"vc-{row['formula']}")
+        if eos and vc:
+            pairs[row["formula"]] = {
+                "mev_per_atom": round(1000 * (eos["energy_per_atom_ev"] - vc["energy_per_atom_ev"]), 3),
+                "a_percent": round(100 * (eos["a_ang"] / vc["a_ang"] - 1), 4),
+                "eos_cpu_s": round(eos["cpu_s"], 1),
+                "vc_cpu_s": round(vc["cpu_s"], 1),
+            }
+    if not pairs:
+        return {"count": 0}
+    worst = {f"worst_{name}": max(abs(pair[name]) for pair in pairs.values()) for name in ("mev_per_atom", "a_percent")}
+    return {"count": len(pairs), **worst, "compounds": pairs}
 
 
 def equations(rows: list[dict[str, Any]], good: dict[str, dict[str, Any]]) -> dict[str, Any]:
