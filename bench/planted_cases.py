@@ -124,7 +124,7 @@ CASES = {
     "killed": Planted(3.7, settings=VC, options={"command": _when(MOVED, "kill -KILL $!; wait $!")}),
     "crashed": Planted(3.7, settings=VC, options={"command": _when(STARTED, "kill -SEGV $!; wait $!")}),
     "rank_lost": Planted(3.7, settings=VC, options={"command": "mpirun -np 1 timeout -s KILL 2 pw.x"}),
-    "launch_failed": Planted(options={"command": "false"}),
+    "launch_failed": Planted(options={"command": "false"}, wanted=MACHINE),
     "output_cut": Planted(output=_cut),
     "disk_full": Planted(options={"command": "env --ignore-signal=XFSZ prlimit --fsize=100000 pw.x"}),
     "out_of_memory": Planted(4.06, "LiF", options={"command": "prlimit --as=140000000 pw.x"}, wanted=REFUSED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,6 +21,7 @@ from dft.preflight import preflight
 from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.pw_input import InputError, k_mesh, pw_input_text
 from dft.pw_output import PwOutput, parse_pw_output
+from dft.pw_run import PwRun
 from dft.settings import PwSettings
 from dft.volume import next_volume_ang3
 
@@ -111,6 +113,8 @@ def make_attempt(
     else:
         seen = _launch(bench, name, primitive_cell(cell), settings, "vc-relax")
     following = None if seen.failure is None else _following(seen.failure, seen, settings, attempt)
+    if seen.failure is PwFailure.LAUNCH_FAILED and following is None:
+        raise MachineFault(_never_began(bench, name, seen))
     if following is not None and spent_cpu_s + seen.cpu_s >= settings.max_cpu_s:
         seen = replace(seen, detail=f"{seen.detail}; all of max_cpu_hours {settings.max_cpu_hours:g} is spent")
         following = None
@@ -139,6 +143,16 @@ def make_attempt(
     )
 
 
+def _never_began(bench: Bench, name: str, seen: _Seen) -> str:
+    """pw.x writes its first line before it reads anything: no crystal can keep it from that."""
+    said = "" if seen.output is None else seen.output.stderr.strip()
+    wrote = " ".join(said.split())[:300] or "nothing"
+    return (
+        f"{PwFailure.LAUNCH_FAILED.meaning} ({name} in {bench.folder}); it wrote: {wrote}; "
+        f"correct the command {bench.command!r}, then run again"
+    )
+
+
 def _launch(
     bench: Bench, name: str, cell: Structure, settings: PwSettings, calculation: Literal["scf", "vc-relax"]
 ) -> _Seen:
@@ -146,7 +160,7 @@ def _launch(
         text = pw_input_text(cell, settings, bench.table, calculation)
     except InputError as error:
         return _Seen(PwFailure.BAD_INPUT, str(error))
-    ran = launch(bench.run, text, bench.folder / name, bench.command, settings)
+    ran = _launched(bench, text, name, settings)
     output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode, ran.timed_out)
     failure = diagnose(output, settings)
     if failure in MACHINES_FAULT:
@@ -156,6 +170,19 @@ def _launch(
     return _Seen(
         failure, detail, output, output.last_structure, output.steps, ran.cpu_s, ran.wall_s, first, None, ran.continued
     )
+
+
+def _launched(bench: Bench, text: str, name: str, settings: PwSettings) -> PwRun:
+    """As `dft.launch.launch`; a file that cannot be written is the machine's fault, whichever it is."""
+    try:
+        return launch(bench.run, text, bench.folder / name, bench.command, settings)
+    except OSError as error:
+        place = next(path for path in (bench.folder, *bench.folder.resolve().parents) if path.is_dir())
+        left = f"{shutil.disk_usage(place).free / 2**20:.0f} MB are free there"
+        raise MachineFault(
+            f"a file of pw.x in {bench.folder / name} cannot be written or read ({error.strerror or error}; {left}): make "
+            "room or mend the folder, then run again; finished launches are kept"
+        ) from error
 
 
 def _along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSettings) -> _Seen:

@@ -137,12 +137,13 @@ def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None], mach
         PwEnvironmentError, ConfigError: this machine cannot do the campaign's work.
     """
     check_command(machine.command_of(campaign))
+    version = pw_version(machine.command_of(campaign))  # an MPI that cannot start is found here, not by candidates
     check_dft(
         campaign.model_copy(update={"dft": campaign.dft.model_copy(update={"pseudos": machine.pseudos_of(campaign)})})
     )
     server, _ = database(campaign)
     workers = local_workers(campaign, server, slots, machine)
-    say(f"{slots} workers for {campaign.name} on {socket.gethostname()}; Ctrl-C ends them")
+    say(f"{slots} workers for {campaign.name} on {socket.gethostname()} with pw.x {version}; Ctrl-C ends them")
     with _stop_on_signals():
         try:
             while workers.ensure():

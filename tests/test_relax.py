@@ -145,15 +145,23 @@ def test_every_failure_of_the_fixtures_ends_as_an_outcome(tmp_path):
         settings = VC_RELAX.model_copy(update={"max_attempts": 2})
         elements = ("Li", "F", "O", "Ni", "Al", "Fr")
         expected = PwFailure.__members__.get(json.loads((FIXTURES / name / "expected.json").read_text())["failure"])
-        if expected in MACHINES_FAULT:
+        if expected in MACHINES_FAULT | {PwFailure.LAUNCH_FAILED}:
             with pytest.raises(MachineFault, match="then run again"):
-                go(LITHIUM, tmp_path / name, Script(name), settings, elements)
+                go(LITHIUM, tmp_path / name, Script(name, name), settings, elements)
             continue
         result = go(LITHIUM, tmp_path / name, Script(name, name), settings, elements)
         assert isinstance(result, GaveUp | Relaxed), name
         if isinstance(result, GaveUp):  # the last attempt says what is to be done, those before it what was changed
             assert f"given up after attempt {len(result.attempts)}: {result.failure.cure}" in result.reason, name
             assert result.attempts[-1].correction == "" and all(a.correction for a in result.attempts[:-1]), name
+
+
+def test_no_crystal_is_given_up_for_a_pw_that_never_began(tmp_path):
+    attempts = []
+    settings = VC_RELAX.model_copy(update={"max_attempts": 2})
+    with pytest.raises(MachineFault, match="it wrote: -+ MPI_ABORT was invoked .* correct the command 'pw.x'"):
+        go(LITHIUM, tmp_path, Script(*["launch_aborted"] * 2), settings, on_attempt=attempts.append)
+    assert [attempt.outcome for attempt in attempts] == ["launch_failed"]  # once more, since it may be a hiccup
 
 
 def test_no_attempt_follows_when_the_cpu_hours_of_a_crystal_are_spent(tmp_path):
