@@ -165,7 +165,7 @@ class Dft(Part):
 
     preset: Literal["test", "fast", "paper"] = "fast"
     settings: dict[str, Any] = Field(default_factory=dict, description="single fields of PwSettings over the preset")
-    slots: int = Field(2, ge=1, le=10_000, description="relaxations at a time on this machine, one core each")
+    slots: int = Field(2, ge=0, le=10_000, description="relaxations at a time on this machine, one core each")
     pw_command: str = Field(default_factory=lambda: os.environ.get("CRYSTALLOOP_PW", "pw.x"))
     scratch: Path | None = Field(
         default_factory=lambda: Path(given) if (given := os.environ.get("CRYSTALLOOP_SCRATCH")) else None,

@@ -1,16 +1,19 @@
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from pw_fakes import rock_salt
 
 from dft.cells import primitive_cell
+from dft.command import fill_command
 from dft.pseudos import PseudoTable
-from dft.pw_input import pw_input_text
+from dft.pw_input import pw_input_text, restarting
 from dft.pw_run import DiskFull, PwNotFound, run_pw
 from dft.restart import has_scratch
 from dft.settings import preset
@@ -183,3 +186,62 @@ def test_no_pw_survives_the_process_that_started_it(tmp_path, pw_command, pseudo
         assert "pw.x" in Path(f"/proc/{child}/cmdline").read_text()
         process.send_signal(how)
         assert gone(int(child))
+
+
+def writers(path: Path) -> list[int]:
+    """Processes that have a file open, those of containers included."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if link.samefile(path):
+                found.append(int(link.parts[2]))
+    return found
+
+
+@pytest.fixture
+def container() -> str:
+    """A container that sees the launch folder and nothing else of /tmp, has its own processes and no network."""
+    words = "bwrap --unshare-all --die-with-parent --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp"
+    if shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    if subprocess.run([*words.split(), "true"], capture_output=True, check=False).returncode:
+        pytest.skip("bubblewrap is not allowed to make namespaces here")
+    return f"{words} --bind {{folder}} {{folder}} --ro-bind {{pseudos}} {{pseudos}}"
+
+
+@pytest.mark.parametrize("how", ["time", "stop"])
+def test_nothing_is_left_of_a_container_that_is_ended(tmp_path, container, how):
+    folder, scripts = tmp_path / "run", tmp_path / "scripts"
+    scripts.mkdir()
+    (scripts / "wait.py").write_text(WAIT)
+    interpreter = f"--ro-bind {sys.prefix} {sys.prefix} {sys.executable}"
+    command = fill_command(f"{container} {interpreter} {{pseudos}}/wait.py", folder, scripts)
+    seen = []
+
+    def look(_progress):
+        seen.extend(writers(folder / "pw.out") if (folder / "pids").exists() else [])
+        if seen and how == "stop":
+            raise StopKindly
+
+    options = {"timeout_s": 5.0 if how == "time" else 60.0, "on_progress": look, "grace_s": 0.3}
+    if how == "time":
+        assert run_pw("", folder, command, **options).timed_out
+    else:
+        with pytest.raises(StopKindly):
+            run_pw("", folder, command, **options)
+    assert len(set(seen)) >= 3  # the container, the script and its child
+    assert all(gone(pid) for pid in set(seen))
+    assert writers(folder / "pw.out") == []
+
+
+@pytest.mark.pw
+def test_a_relaxation_in_a_container_can_be_stopped_and_gone_on_from(tmp_path, container, pw_command, pseudo_folder):
+    text = pw_input_text(primitive_cell(rock_salt(4.1)), preset("test"), PseudoTable.load(pseudo_folder), "scf")
+    first, second = tmp_path / "first", tmp_path / "second"
+    stop = when(lambda: "iteration #  2" in (first / "pw.out").read_text(), StopKindly())
+    run = run_pw(text, first, fill_command(f"{container} {pw_command}", first, pseudo_folder), 300, stop)
+    assert "Program stopped by user request" in run.stdout and has_scratch(first)
+    command = fill_command(f"{container} {pw_command}", second, pseudo_folder)
+    again = run_pw(restarting(text), second, command, 300, resume=first)
+    assert "convergence has been achieved" in again.stdout
+    assert "Calculation restarted from scf iteration" in again.stdout
