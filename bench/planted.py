@@ -2,6 +2,7 @@
 
     python bench/planted.py UPF_FOLDER --cache FOLDER [--only NAME ...] [--report]
 
+with the pw.x on PATH.
 The first launch of each relaxation of lithium or lithium fluoride is spoilt (its input, its command, its files or what
 it wrote); all else is as in production. `recognised`: the failure was called by its name. `cured`: the relaxation was
 accepted after that, and the volume is the known one, to 2.5 % in the edge: lithium is soft, the test preset's 5 kbar
@@ -24,6 +25,7 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from dft.attempt import MachineFault
+from dft.command import pw_version
 from dft.failures import PwFailure
 from dft.pseudos import PseudoTable
 from dft.pw_run import PwRun, run_pw
@@ -152,7 +154,8 @@ def main() -> None:
     files = [given.cache / f"{name}.json" for name in CASES]
     rows = [json.loads(file.read_text()) for file in files if file.exists()]
     if given.report:
-        print(json.dumps({**total(rows), "environment": environment(), "cases": rows}, indent=1))
+        release = {"pw_version": pw_version("pw.x")}  # of the pw.x on PATH: one cache, one release
+        print(json.dumps({**total(rows), **release, "environment": environment(), "cases": rows}, indent=1))
     else:
         print(json.dumps(total(rows)))
 
