@@ -41,7 +41,9 @@ class PwFailure(Enum):
     PSEUDO_TRUNCATED = Row(101, Action.GIVE_UP, "a pseudopotential file ends early", "install it again")
     PSEUDO_MISSING = Row(102, Action.GIVE_UP, "a pseudopotential file is missing or unreadable", "install it again")
     LAUNCH_FAILED = Row(103, Action.RETRY, "pw.x ended before its first line", "once more; check mpi and the UPF files")
-    NO_SLOTS = Row(104, Action.GIVE_UP, "mpirun has fewer slots than ranks are asked for", "fewer ranks in pw_command")
+    NO_SLOTS = Row(
+        104, Action.GIVE_UP, "mpirun or srun has fewer slots than ranks are asked for", "fewer ranks in pw_command"
+    )
     SCRATCH_UNWRITABLE = Row(105, Action.GIVE_UP, "the scratch folder cannot be written", "make it writable")
     BAD_INPUT = Row(201, Action.GIVE_UP, "pw.x cannot read the input: a defect of this program", "report it")
     SINGULAR_CELL = Row(202, Action.GIVE_UP, "the cell is singular or has no k-point mesh", "reject the structure")
@@ -134,7 +136,7 @@ _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
     # The same in the words of OpenMPI, which dies of it in its session folder (TMPDIR) before pw.x writes a line.
     (_Place.LAUNCHER, r"OUT-OF-RESOURCE in file .*dstore|signal 25|File size limit|SIGXFSZ", PwFailure.DISK_FULL),
     (_Place.LAUNCHER, r"upf\w*\.f90|xmltools\.f90|read_upf", PwFailure.PSEUDO_TRUNCATED),
-    (_Place.LAUNCHER, r"not enough slots available", PwFailure.NO_SLOTS),
+    (_Place.LAUNCHER, r"not enough slots available|Unable to create step for job", PwFailure.NO_SLOTS),
     (
         _Place.LAUNCHER,
         r"mpirun (noticed|detected|has exited)|prte noticed|srun: error: .* task .*: Killed",

@@ -4,7 +4,7 @@ import pytest
 from pw_fakes import FIXTURES
 
 from dft.corrections import _CORRECTIONS, correct, describe_change
-from dft.failures import Action, PwFailure, diagnose
+from dft.failures import MACHINES_FAULT, Action, PwFailure, diagnose
 from dft.pw_output import parse_pw_output
 from dft.settings import PwSettings, preset
 
@@ -168,6 +168,12 @@ def test_errors_of_routines_that_were_not_provoked(routine, message, failure):
 def test_a_library_that_finds_no_memory_is_out_of_memory():
     text = "pw.x: error while loading shared libraries: libblas.so.3: failed to map segment from shared object\n"
     assert diagnose(parse_pw_output(None, "", text, 127)) is PwFailure.OUT_OF_MEMORY
+
+
+def test_a_step_that_slurm_refuses_is_no_fault_of_the_crystal():
+    said = "srun: error: Unable to create step for job 22: Job/step already completing or completed"  # Slurm 22.05
+    assert diagnose(parse_pw_output(None, "", said, 1)) is PwFailure.NO_SLOTS
+    assert PwFailure.NO_SLOTS in MACHINES_FAULT
 
 
 def test_corrections_go_on_until_nothing_is_left_to_try():
