@@ -22,6 +22,7 @@ from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.pw_input import InputError, k_mesh, pw_input_text
 from dft.pw_output import PwOutput, parse_pw_output
 from dft.pw_run import PwRun
+from dft.replay import forget
 from dft.settings import PwSettings
 from dft.volume import next_volume_ang3
 
@@ -118,7 +119,7 @@ def make_attempt(
     if following is not None and spent_cpu_s + seen.cpu_s >= settings.max_cpu_s:
         seen = replace(seen, detail=f"{seen.detail}; all of max_cpu_hours {settings.max_cpu_hours:g} is spent")
         following = None
-    elif seen.failure is not None and following is None and (refusal is None or attempt > 1):
+    elif seen.failure is not None and following is None and (seen.output is not None or attempt > 1):
         # A crystal that is refused at once has its next move in the refusal.
         seen = replace(seen, detail=f"{seen.detail}; given up after attempt {attempt}: {seen.failure.cure}")
     report = AttemptReport(
@@ -163,6 +164,8 @@ def _launch(
     ran = _launched(bench, text, name, settings)
     output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode, ran.timed_out)
     failure = diagnose(output, settings)
+    if failure in MACHINES_FAULT | {PwFailure.LAUNCH_FAILED}:
+        forget(ran.folder)  # else the next worker would be told of it again, and launch nothing
     if failure in MACHINES_FAULT:
         raise MachineFault(f"{failure.meaning} ({name} in {bench.folder}): {failure.cure}, then run again")
     detail = _detail(failure, output) + (f"; continued {ran.continued} x after a stop" if ran.continued else "")

@@ -53,6 +53,11 @@ class Replay:
         return folder.relative_to(self._folder).parts[0]
 
 
+def forget(folder: Path) -> None:
+    """Let a launch be made again: what it ended with is the machine's doing."""
+    (folder / COMPLETE).unlink(missing_ok=True)
+
+
 def was_cut_off(folder: Path) -> bool:
     """Whether a candidate's last attempt is one launch that did not run to its end.
 

@@ -11,6 +11,7 @@ from dft.ground_states import ground_state
 from dft.pseudos import CorruptPseudo, PseudoTable
 from dft.pw_output import RYDBERG_EV, parse_pw_output
 from dft.relax import GaveUp, Relaxed, relax, resume_point
+from dft.replay import Replay
 from dft.settings import PwSettings, preset
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -159,9 +160,26 @@ def test_every_failure_of_the_fixtures_ends_as_an_outcome(tmp_path):
 def test_no_crystal_is_given_up_for_a_pw_that_never_began(tmp_path):
     attempts = []
     settings = VC_RELAX.model_copy(update={"max_attempts": 2})
-    with pytest.raises(MachineFault, match="it wrote: -+ MPI_ABORT was invoked .* correct the command 'pw.x'"):
+    with pytest.raises(MachineFault, match=r"it wrote: -+ MPI_ABORT was invoked .* correct the command 'pw.x'"):
         go(LITHIUM, tmp_path, Script(*["launch_aborted"] * 2), settings, on_attempt=attempts.append)
     assert [attempt.outcome for attempt in attempts] == ["launch_failed"]  # once more, since it may be a hiccup
+
+
+@pytest.mark.parametrize(("name", "times"), [("no_slots", 1), ("launch_aborted", 2)])
+def test_what_a_machine_could_not_launch_is_launched_on_the_next(tmp_path, name, times):
+    class Writing(Script):
+        def __call__(self, input_text, folder, **options):
+            ran = super().__call__(input_text, folder, **options)
+            (folder / "pw.in").write_text(input_text)
+            (folder / "pw.err").write_text(ran.stderr)
+            return ran
+
+    settings = VC_RELAX.model_copy(update={"max_attempts": 2})
+    with pytest.raises(MachineFault):
+        go(LITHIUM, tmp_path, Replay(tmp_path / "run", Writing(*[name] * times)), settings)
+    better = Writing("success")
+    assert isinstance(go(LITHIUM, tmp_path, Replay(tmp_path / "run", better), settings), Relaxed)
+    assert len(better.inputs) == 1
 
 
 def test_no_attempt_follows_when_the_cpu_hours_of_a_crystal_are_spent(tmp_path):
