@@ -206,7 +206,10 @@ class _Work:
             return self._hand_back(Outcome.RELEASED, "the worker stops, or its slot ends")
         except PwEnvironmentError as error:
             return self._hand_back(Outcome.ENVIRONMENT, str(error))
-        result.write(folder)
+        try:
+            result.write(folder)
+        except OSError as error:  # a full disk; the file serves only if the store cannot be reached now
+            logger.warning("%s: its result is not written to %s: %s", self.candidate.id, folder, error)
         return self._record(Outcome.RELAXED if result.relaxation else Outcome.GAVE_UP, result)
 
     def _twin(self) -> Candidate | None:

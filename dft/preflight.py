@@ -16,7 +16,7 @@ LONGEST_ANG, FLATTEST_DEG = 100.0, 10.0
 """Of a cell: an edge beyond takes gigabytes, a flatter angle makes the volume and the symmetry search meaningless."""
 FLATTEST_VOLUME = 1e-3
 """Of the product of the edges: three vectors in one plane may have no flat angle between any two."""
-RESCALE = "reject the structure, or, if only its volume is wrong, let start_volume radii scale it"
+RESCALE = "reject the structure, or, if only its volume is wrong, start_volume: radii (--start-volume radii) scales it"
 VOLUME_PER_ATOM_ANG3 = (2.0, 300.0)
 """Inside lie hydrogen under pressure, caesium (115) and a diatomic molecule in an 8 angstrom box (256)."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
-from dft.pseudos import PseudoTable
+from dft.pseudos import PseudoTable, PwEnvironmentError
 from dft.settings import PwSettings
 
 PREFIX = "pw"
@@ -22,6 +22,10 @@ Value = str | bool | int | float
 
 class InputError(ValueError):
     """Structure and settings do not make a pw.x input."""
+
+
+class UnreadablePath(PwEnvironmentError):
+    """A path that cannot be written into a namelist. Nothing is wrong with the crystal."""
 
 
 def pw_input_text(
@@ -43,13 +47,17 @@ def pw_input_text(
         pseudo_dir: as pw.x shall see it; by default the absolute path of the table's folder.
 
     Raises:
-        InputError: a cutoff below the table's, or a path that Fortran namelists cannot hold.
+        InputError: a cutoff below the table's.
+        UnreadablePath: a path that Fortran namelists cannot hold.
         MissingPseudo: an element is not in the table.
     """
     elements = species_of(structure)
     folder = pseudo_dir if pseudo_dir is not None else str(table.folder.resolve())
-    if "'" in folder or len(folder) > 200:
-        raise InputError(f"pw.x cannot read the path {folder!r}: over 200 characters, or a quote; move the folder")
+    if "'" in folder or not folder.isprintable() or len(folder.encode(errors="replace")) > 200:
+        raise UnreadablePath(
+            f"pw.x cannot read the path {folder!r} of the pseudopotentials: over 200 bytes, a quote or a control "
+            "character; move the folder"
+        )
     namelists: dict[str, dict[str, Value]] = {
         "CONTROL": _control(settings, calculation, folder),
         "SYSTEM": _system(structure, elements, settings, table),

@@ -132,7 +132,7 @@ def _show(found: dict[str, Any]) -> None:
 def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
     curve = found["equation_of_state"]
     lines = [
-        ("edge a, angstrom", f"{found['a_ang']:.4f}"),
+        ("edges, angstrom", _edges([f"{edge:.4f}" for edge in found["edges_ang"]])),
         ("volume, cubic angstrom/atom", f"{found['volume_per_atom_ang3']:.4f}"),
         ("energy E0, eV/atom", f"{found['energy_per_atom_ev']:.6f}"),
         ("pressure, kbar", f"{found['pressure_kbar']:+.2f}"),
@@ -158,6 +158,10 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         energy = f"{rung['energy_per_atom_ev']:.5f} eV/atom, {rung['cpu_s']:.1f} CPU s"
         lines.append((f"{rung['name']} rung", f"{rung['volume_per_atom_ang3']:.3f} cubic angstrom/atom, {energy}"))
     return lines
+
+
+def _edges(edges: list[str]) -> str:
+    return edges[0] if len(set(edges)) == 1 else ", ".join(edges)
 
 
 def _number(value: float | None, how: str) -> str:

@@ -90,7 +90,10 @@ def _reader(file: Path) -> tuple[str, Callable[[str], Structure]]:
 def _of_cif(text: str) -> Structure:
     from pymatgen.io.cif import CifFile, CifParser
 
-    blocks = CifFile.from_str(text).data
+    try:
+        blocks = CifFile.from_str(text).data
+    except ZeroDivisionError as error:
+        raise RelaxInputError("a loop_ has names and no values: no atoms; mend the file") from error
     with_atoms = {name: block for name, block in blocks.items() if "_atom_site_fract_x" in block.data}
     if not with_atoms:
         what = "no atoms (_atom_site_fract_x) in any of its data blocks" if blocks else "no data block"

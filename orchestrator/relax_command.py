@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from dft.pw_input import OUTDIR
 from dft.pw_run import PwRun, run_pw
 from orchestrator.crystal_file import RelaxInputError
 
@@ -105,19 +106,21 @@ def relax_crystal(
     from dft.pseudos import PseudoTable
     from dft.relax import relax, resume_point, starting_cell
     from dft.replay import Replay, was_cut_off
+    from dft.restart import drop_scratch
     from orchestrator.relax_folder import claimed
     from orchestrator.relax_watch import Watch
 
     table, folder = PseudoTable.load(request.pseudos), request.folder
     table.check(site.specie.symbol for site in structure)
     check_command(request.command)
-    start = starting_cell(structure, settings)
-    refused = _refusal(structure, start, settings, table, request, listener)
+    refused = _refusal(starting_cell(structure, settings), settings, table, request, listener)
     if refused is not None:
         return refused
     with claimed(folder, request.file, structure):
         if probe is not None:
             probe(request.command)
+        start = resume_point(folder) if was_cut_off(folder) else None
+        _tell_of_earlier(folder, start, listener)
         watched: Any = Replay(folder, Watch(run, listener.on_step, listener.on_say))
 
         def launch(text: str, place: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
@@ -126,21 +129,23 @@ def relax_crystal(
             answer: PwRun = watched(text, place, **options)
             return answer
 
-        return relax(
+        answer = relax(
             structure,
             settings,
             table,
             folder,
             run=cast("Launch", launch),
             on_attempt=lambda report: _tell(report, listener),
-            start=resume_point(folder) if was_cut_off(folder) else None,
+            start=start,
             command=request.command,
             memory_mb=request.memory_mb,
         )
+        for left in folder.glob(f"attempt-*/**/{OUTDIR}"):  # scratch of launches that were killed: nothing needs it now
+            drop_scratch(left.parent)
+        return answer
 
 
 def _refusal(
-    structure: Structure,
     start: Structure,
     settings: PwSettings,
     table: PseudoTable,
@@ -192,6 +197,16 @@ def moments_of(texts: Sequence[str]) -> tuple[dict[str, float], ...]:
             )
         sets.append(moments)
     return tuple(sets)
+
+
+def _tell_of_earlier(folder: Path, start: Structure | None, listener: Listener) -> None:
+    from dft.replay import COMPLETE
+
+    finished = sum(1 for _ in folder.rglob(COMPLETE))
+    if finished:
+        listener.on_say(f"finished launches found in {folder}: {finished}; they are not repeated")
+    if start is not None:
+        listener.on_say("the last launch was cut off: on from its last complete cell")
 
 
 def _tell(report: AttemptReport, listener: Listener) -> None:

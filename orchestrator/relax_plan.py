@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pymatgen.symmetry.groups import SpaceGroup
 
 from dft.cells import only_volume_is_free, primitive_cell, spacegroup_number
 from dft.cost import estimate_cpu_s, irreducible_points
-from dft.magnetism import for_crystal
+from dft.magnetism import for_crystal, starts
 from dft.memory import available_mb, estimate_memory_mb
 from dft.pseudos import LANTHANIDES, PseudoTable
 from dft.pw_input import cutoffs_ry, k_mesh, species_of
@@ -46,16 +47,16 @@ class Plan:
         """For a terminal."""
         symbol = SpaceGroup.from_int_number(self.spacegroup).symbol
         mesh = " x ".join(map(str, self.k_mesh))
-        moments = ", ".join(f"{element} {moment:g}" for element, moment in self.starting_moments.items())
+        moments = _moments(self.starting_moments)
         spin = f"spin-polarised from moments of {moments} Bohr magnetons" if moments else "without spin"
         return (
             f"{self.formula}: {self.atoms_given} atoms read, {self.atoms} in the primitive cell, "
             f"space group {symbol} ({self.spacegroup})",
             f"method: {_METHODS[self.method]}; {self.why}",
-            f"k mesh {mesh} ({self.k_points} of its points by symmetry), cutoffs {self.ecutwfc_ry:g} and "
+            f"k mesh {mesh} ({self.k_points} points after symmetry), cutoffs {self.ecutwfc_ry:g} and "
             f"{self.ecutrho_ry:g} Ry, {spin}",
-            f"estimate: {_duration(self.cpu_s)} of CPU, good to a factor of three; memory {self.memory_mb:.0f} of "
-            f"{self.available_mb:.0f} MB",
+            f"estimate: {_duration(self.cpu_s)} of CPU, good to a factor of three; memory {self.memory_mb:.0f} MB "
+            f"per rank, there are {self.available_mb:.0f}",
             f"folder: {self.folder}",
             *(f"note: {note}" for note in self.notes),
         )
@@ -128,6 +129,12 @@ def _notes(cell: Structure, settings: PwSettings) -> list[str]:
             f"{gap:.1f} angstrom of the cell are empty: a slab, a wire or a molecule. All edges are relaxed, the empty "
             "ones, too; its energy is that of the slab or molecule only while the gap stays wide"
         )
+    sets = starts(cell, settings)
+    if len(sets) > 1:
+        named = "; ".join(_moments(each.starting_moments) for each in sets)
+        notes.append(
+            f"relaxed from each of {len(sets)} starts ({named}), and the lowest energy counts; each takes its time"
+        )
     if settings.cheap_first:
         notes.append(
             "coarse k points first (--cheap-first); the numbers above are of the second rung, the time of both"
@@ -141,6 +148,10 @@ def widest_gap_ang(cell: Structure) -> float:
     positions = np.sort(np.mod(cell.frac_coords, 1.0), axis=0)  # [atoms, 3]
     steps = np.diff(positions, axis=0, append=positions[:1] + 1.0)
     return float((steps.max(axis=0) * spacings).max())
+
+
+def _moments(moments: Mapping[str, float]) -> str:
+    return ", ".join(f"{element} {moment:g}" for element, moment in moments.items())
 
 
 def _duration(seconds: float) -> str:

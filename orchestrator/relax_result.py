@@ -49,6 +49,7 @@ def as_json(
         "energy_ev": answer.energy_ev,
         "energy_per_atom_ev": answer.energy_per_atom_ev,
         "a_ang": answer.a_ang,
+        "edges_ang": [float(edge) for edge in answer.conventional.lattice.abc],
         "volume_per_atom_ang3": answer.structure.volume / len(answer.structure),
         "pressure_kbar": answer.pressure_kbar,
         "fmax_ev_ang": answer.fmax_ev_ang,
@@ -91,8 +92,12 @@ def write_cif(answer: Relaxed, path: Path) -> None:
     from pymatgen.io.cif import CifWriter
 
     partial = path.with_name(f".{path.name[:200]}.partial")  # an earlier result stays until this one is whole
-    CifWriter(answer.conventional, symprec=0.01).write_file(partial)
-    partial.replace(path)
+    try:
+        CifWriter(answer.conventional, symprec=0.01).write_file(partial)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk names no file by itself
 
 
 def _lanthanides(structure: Structure) -> list[str]:

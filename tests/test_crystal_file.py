@@ -43,6 +43,7 @@ def test_a_crystal_that_cannot_be_computed_is_refused_by_name(tmp_path, rows, se
         ("empty.cif", b" \n", "is empty"),
         ("bytes.cif", b"\xff\xfe\x00", "no text"),
         ("wide.cif", text_of().encode("utf-16"), "no text"),
+        ("rows.cif", text_of(rows="").encode(), "no atoms"),
         ("bare.cif", b"data_x\n_cell_length_a 4.0\n", "no atoms"),
         ("edge.cif", text_of(a=("_cell_length_b 4.2\n", "")).encode(), "_cell_length_b is missing"),
         ("neg.cif", text_of(a=("_length_a 4.2", "_length_a -4.2")).encode(), "_cell_length_a is '-4.2'.*above 0"),

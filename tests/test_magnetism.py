@@ -9,12 +9,12 @@ import pytest
 from pw_fakes import FIXTURES, cell_of, cubic, fake_table, replay, rock_salt, scf_text
 
 from dft.failures import PwFailure, diagnose
-from dft.magnetism import for_crystal
+from dft.magnetism import for_crystal, starts
 from dft.pseudos import PseudoTable
 from dft.pw_input import pw_input_text
 from dft.pw_output import parse_pw_output
 from dft.references import calculation_key
-from dft.relax import Relaxed, relax
+from dft.relax import GaveUp, Relaxed, relax
 from dft.settings import PwSettings, preset
 
 TEST = preset("test")
@@ -100,3 +100,47 @@ def test_nickel_has_its_moment_with_the_real_pw(tmp_path, pw_command, pseudo_fol
     result = relax(nickel, settings, PseudoTable.load(pseudo_folder), tmp_path, command=pw_command)
     assert isinstance(result, Relaxed), result
     assert 0.3 < result.magnetization_bohr < 1.5 and result.absolute_magnetization_bohr >= result.magnetization_bohr
+
+
+SETS = TEST.model_copy(update={"moment_sets": ({"Ni": 2.0}, {"Ni": 0.5, "Fe": 1.0})})
+
+
+def test_several_starts_are_those_that_name_an_element_of_the_crystal(tmp_path):
+    assert [each.starting_moments for each in starts(NIAL, SETS)] == [{"Ni": 2.0}, {"Ni": 0.5}]
+    assert all(each.nspin == 2 and not each.moment_sets for each in starts(NIAL, SETS))
+    assert [each.nspin for each in starts(rock_salt(), SETS)] == [1] and starts(NIAL, TEST) == (TEST,)
+    table = fake_table(tmp_path, ("Li", "F", "Ni", "Al"))
+    assert calculation_key(rock_salt(), SETS, table) == calculation_key(rock_salt(), TEST, table)
+    assert calculation_key(NIAL, SETS, table) != calculation_key(NIAL, TEST, table)
+
+
+class TwoMinima(Spinning):
+    """High spin or low spin, as it began; which of them is lower is told."""
+
+    def __init__(self, energies_ry):
+        super().__init__(0.0)
+        self.energies_ry = energies_ry
+
+    def __call__(self, text, folder, command="pw.x", timeout_s=None):
+        high = float(text.split("starting_magnetization(1) = ")[1].split("\n")[0]) > 0.1
+        volume = abs(np.linalg.det(cell_of(text)))
+        energy, moment = self.energies_ry[not high], 1.8 if high else 0.6
+        return replay(folder, SPIN.format(moment, moment) + scf_text(text, energy, 1500 * (self.v0 / volume - 1)))
+
+
+@pytest.mark.parametrize(("energies_ry", "moment"), [((-100.0, -99.9), 1.8), ((-100.0, -100.1), 0.6)])
+def test_of_several_starts_the_lowest_energy_counts(tmp_path, energies_ry, moment):
+    table, told = fake_table(tmp_path, ("Ni", "Al")), []
+    found = relax(NIAL, SETS, table, tmp_path / "run", run=TwoMinima(energies_ry), on_attempt=told.append)
+    assert isinstance(found, Relaxed) and found.magnetization_bohr == moment
+    assert [state.magnetization_bohr for state in found.spin_states] == [1.8, 0.6]
+    assert len(found.attempts) == len(told) == 2 and found.cpu_s == sum(report.cpu_s for report in told)
+    assert "from moments Ni 2: converged" in told[0].detail and "from moments Ni 0.5" in told[1].detail
+    assert "magnetisation 1.80, absolute 1.80 Bohr magnetons" in told[0].detail
+
+
+def test_where_no_start_leads_anywhere_all_attempts_are_told(tmp_path):
+    table = fake_table(tmp_path, ("Ni", "Al"))
+    never = SETS.model_copy(update={"max_attempts": 1, "nstep": 1})
+    found = relax(NIAL, never, table, tmp_path / "run", run=TwoMinima((-100.0, -100.0)))
+    assert isinstance(found, GaveUp) and len(found.attempts) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import sys
@@ -12,11 +13,12 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import DummySpecies
 from pymatgen.core.structure import Structure
 
+from dft.attempt import MachineFault
 from dft.failures import PwFailure
 from dft.memory import available_mb, estimate_memory_mb, too_large
 from dft.preflight import preflight
 from dft.pseudos import CorruptPseudo, MissingPseudo, PseudoTable
-from dft.pw_input import pw_input_text
+from dft.pw_input import UnreadablePath, pw_input_text
 from dft.pw_run import PwNotFound, ScratchNotWritable, run_pw
 from dft.relax import GaveUp, relax
 from dft.settings import preset
@@ -184,3 +186,26 @@ def test_an_actinide_is_the_crystals_fault_and_not_the_machines(tmp_path):
         isinstance(result, GaveUp) and result.failure is PwFailure.ACTINIDE and "leave the element out" in result.reason
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_no_namelist_can_hold_is_the_machines_fault(tmp_path):
+    for name in ("o'clock", "two\nlines", "u" * 200):
+        table = fake_table(tmp_path / name)
+        with pytest.raises(UnreadablePath, match="move the folder"):
+            relax(rock_salt(4.06), TEST, table, tmp_path / "run", run=never)
+
+
+def test_a_disk_that_is_full_while_pw_runs_is_the_machines_fault(tmp_path):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(
+        MachineFault, match=r"No space left on device; \d+ MB are free there.* finished launches are kept"
+    ):
+        relax(rock_salt(4.06), TEST, fake_table(tmp_path / "upf"), tmp_path / "run", run=full)
+
+
+def test_a_setting_that_makes_no_input_says_its_own_next_move(tmp_path):
+    low = TEST.model_copy(update={"ecutwfc_ry": 20.0, "ecutrho_ry": 160.0})
+    result = relax(rock_salt(4.06), low, fake_table(tmp_path / "upf"), tmp_path / "run", run=never)
+    assert isinstance(result, GaveUp) and result.reason.endswith("or raise them")
