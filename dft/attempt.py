@@ -23,9 +23,11 @@ from dft.pw_input import InputError, k_mesh, pw_input_text
 from dft.pw_output import PwOutput, parse_pw_output
 from dft.pw_run import PwRun
 from dft.replay import forget
+from dft.restart import in_fresh_cell
 from dft.settings import PwSettings
 from dft.volume import next_volume_ang3
 
+Mesh = tuple[int, int, int]
 _SMALL_STEP = 0.03
 """Of the volume: the k mesh stays what it was."""
 
@@ -116,6 +118,8 @@ def make_attempt(
     following = None if seen.failure is None else _following(seen.failure, seen, settings, attempt)
     if seen.failure is PwFailure.LAUNCH_FAILED and following is None:
         raise MachineFault(_never_began(bench, name, seen))
+    if seen.failure is PwFailure.DISK_FULL and attempt > 1:
+        raise MachineFault(_still_full(bench, name, seen))
     if following is not None and spent_cpu_s + seen.cpu_s >= settings.max_cpu_s:
         seen = replace(seen, detail=f"{seen.detail}; all of max_cpu_hours {settings.max_cpu_hours:g} is spent")
         following = None
@@ -154,6 +158,15 @@ def _never_began(bench: Bench, name: str, seen: _Seen) -> str:
     )
 
 
+def _still_full(bench: Bench, name: str, seen: _Seen) -> str:
+    """Once is tried again, since another job may have held the space for a moment; the crystal is not to blame."""
+    free = shutil.disk_usage(bench.folder).free / 2**20
+    return (
+        f"{seen.detail} ({name} in {bench.folder}, where {free:.0f} MB are free): make room there, in the scratch folder "
+        "and in TMPDIR, then run again; finished launches are kept"
+    )
+
+
 def _launch(
     bench: Bench, name: str, cell: Structure, settings: PwSettings, calculation: Literal["scf", "vc-relax"]
 ) -> _Seen:
@@ -164,7 +177,7 @@ def _launch(
     ran = _launched(bench, text, name, settings)
     output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode, ran.timed_out)
     failure = diagnose(output, settings)
-    if failure in MACHINES_FAULT | {PwFailure.LAUNCH_FAILED}:
+    if failure in MACHINES_FAULT | {PwFailure.LAUNCH_FAILED, PwFailure.DISK_FULL}:
         forget(ran.folder)  # else the next worker would be told of it again, and launch nothing
     if failure in MACHINES_FAULT:
         raise MachineFault(f"{failure.meaning} ({name} in {bench.folder}): {failure.cure}, then run again")
@@ -192,8 +205,9 @@ def _along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSett
     """Single SCFs until the pressure is within its threshold, each in a subfolder `volume-<k>`."""
     points: list[Point] = []
     total = _Seen(PwFailure.NSTEP, "the pressure did not come down")
+    last_mesh: Mesh | None = None
     for k in range(1, settings.nstep + 1):
-        meshed = settings.model_copy(update={"k_mesh": _mesh(cell, settings, points)})
+        meshed = settings.model_copy(update={"k_mesh": last_mesh or _mesh(cell, settings, points)})
         seen = _launch(bench, f"{name}/volume-{k}", cell, meshed, "scf")
         total = replace(
             seen,
@@ -203,6 +217,10 @@ def _along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSett
             wall_s=total.wall_s + seen.wall_s,
             first_pressure_kbar=seen.first_pressure_kbar if k == 1 else total.first_pressure_kbar,
         )
+        if seen.failure is None and last_mesh is None and meshed.k_mesh != _mesh(cell, settings, []):
+            # Found with the mesh of the way here: what is found shall not depend on the volume that one started from.
+            last_mesh, points = _mesh(cell, settings, []), []
+            continue
         point = _point(cell, seen, meshed)
         if seen.failure is None and settings.method == "eos" and point is not None:
             return _with_curve(bench, name, cell, meshed, total, [*points, point])
@@ -246,7 +264,7 @@ def _with_curve(
     return replace(found, equation=equation, detail=f"{found.detail}; {what}, rms {equation.rms_mev_per_atom:.3f} meV")
 
 
-def _mesh(cell: Structure, settings: PwSettings, points: list[Point]) -> tuple[int, int, int] | None:
+def _mesh(cell: Structure, settings: PwSettings, points: list[Point]) -> Mesh | None:
     """The k mesh of this cell, or that of the last volume after a small step.
 
     Where the mesh changes with the volume the pressure jumps, and a zero between its two branches is never found.
@@ -268,7 +286,8 @@ def _point(cell: Structure, seen: _Seen, settings: PwSettings) -> Point | None:
 def _following(failure: PwFailure, seen: _Seen, settings: PwSettings, attempt: int) -> PwSettings | None:
     if failure in (PwFailure.OUT_OF_TIME, PwFailure.TIMEOUT) and seen.last_structure is None:
         return None  # not one SCF cycle fits in the limit: the next attempt would get no further
-    if failure is PwFailure.OUT_OF_TIME and seen.continued:
+    fresh = seen.output is not None and in_fresh_cell(seen.output.stdout)
+    if failure is PwFailure.OUT_OF_TIME and seen.continued and not fresh:
         return None  # max_attempts launches went on from each other
     return correct(failure, settings, attempt)
 

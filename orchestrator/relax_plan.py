@@ -14,12 +14,16 @@ from dft.cells import only_volume_is_free, primitive_cell, spacegroup_number
 from dft.cost import estimate_cpu_s, irreducible_points
 from dft.magnetism import for_crystal, starts
 from dft.memory import available_mb, estimate_memory_mb
+from dft.metals import ANIONS
 from dft.pseudos import LANTHANIDES, PseudoTable
 from dft.pw_input import cutoffs_ry, k_mesh, species_of
 from dft.settings import PwSettings
 
 GAP_ANG = 7.0
 """Empty space along an edge beyond which a cell holds a slab, a wire or a molecule; layers of a crystal lie nearer."""
+
+METAL_INV_ANG = 0.25
+"""Distance of k points above which the shape of a metal's cell is doubtful."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,12 @@ def _notes(cell: Structure, settings: PwSettings) -> list[str]:
         notes.append(
             f"{gap:.1f} angstrom of the cell are empty: a slab, a wire or a molecule. All edges are relaxed, the empty "
             "ones, too; its energy is that of the slab or molecule only while the gap stays wide"
+        )
+    spacing = for_crystal(cell, settings).kspacing_inv_ang
+    if spacing > METAL_INV_ANG and not set(cell.symbol_set) & ANIONS and settings.k_mesh is None:
+        notes.append(
+            f"k points {spacing:g}/angstrom apart are coarse for a metal: edges and energy are rough (hcp Mg with preset "
+            "test ends at 3.06 and 5.65 angstrom, measured are 3.21 and 5.21); preset paper has them closer"
         )
     sets = starts(cell, settings)
     if len(sets) > 1:

@@ -8,7 +8,7 @@ import re
 import sys
 
 import pytest
-from pw_fakes import fake_table, rock_salt
+from pw_fakes import fake_table, replay_fixture, rock_salt
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import DummySpecies
 from pymatgen.core.structure import Structure
@@ -209,3 +209,15 @@ def test_a_setting_that_makes_no_input_says_its_own_next_move(tmp_path):
     low = TEST.model_copy(update={"ecutwfc_ry": 20.0, "ecutrho_ry": 160.0})
     result = relax(rock_salt(4.06), low, fake_table(tmp_path / "upf"), tmp_path / "run", run=never)
     assert isinstance(result, GaveUp) and result.reason.endswith("or raise them")
+
+
+def test_scratch_that_stays_full_ends_as_the_machines_fault_after_one_more_launch(tmp_path):
+    launched = []
+
+    def full(_text, folder, **_options):
+        launched.append(folder)
+        return replay_fixture("disk_full", folder)
+
+    with pytest.raises(MachineFault, match=r"error writing file.* MB are free.* make room"):
+        relax(rock_salt(4.06), TEST, fake_table(tmp_path / "upf"), tmp_path / "run", run=full)
+    assert len(launched) == 2
