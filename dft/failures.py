@@ -147,7 +147,11 @@ _SIGNS: tuple[tuple[_Place, str, PwFailure], ...] = (
         r"check_tempdir|cannot be created or accessed|unable to create directory",
         PwFailure.SCRATCH_UNWRITABLE,
     ),
-    (_Place.ROUTINE, r"read_conf_from_file|fatal error reading xml|pw_restart|read_rhog", PwFailure.RESTART_UNREADABLE),
+    (
+        _Place.ROUTINE,
+        r"davcio .*error reading file|read_conf_from_file|fatal error reading xml|pw_restart|read_rhog",
+        PwFailure.RESTART_UNREADABLE,
+    ),
     (_Place.ROUTINE, r"some starting_magnetization MUST be set", PwFailure.NO_STARTING_MOMENT),
     (_Place.ROUTINE, r"efermi|cannot bracket Ef|bad Fermi energy", PwFailure.FERMI_NOT_FOUND),
     (_Place.ROUTINE, r"readpp .*(not found|not readable|empty|wrong)", PwFailure.PSEUDO_MISSING),

@@ -30,6 +30,7 @@ from dft.pw_input import with_time_limit
 from dft.pw_run import Progress, PwRun, run_pw
 from dft.relax import AttemptReport, GaveUp, Relaxed, relax, resume_point
 from dft.replay import Replay, was_cut_off
+from dft.restart import drop_scratch, in_fresh_cell, stopped_cleanly
 from dft.settings import PwSettings
 from dft.stopping import StopKindly
 from dft.stored_result import StoredResult, attempt_of
@@ -100,7 +101,6 @@ class WorkContext:
         """Seconds to the end of the slot."""
         return math.inf if self.ends_at is None else self.ends_at - time.monotonic()
 
-    @property
     def may_launch(self) -> bool:
         """Whether there is reason to start another pw.x."""
         return not self.stop.is_set() and self.left_s >= LEAST_LEFT_S
@@ -268,7 +268,7 @@ class _Work:
     def _launch(self, input_text: str, folder: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
         """One launch with the time and the folders of this machine; the caller knows nothing of them."""
         context = self.context
-        if self.lost.is_set() or not context.may_launch:
+        if self.lost.is_set() or not context.may_launch():
             raise Interrupted
         if context.ends_at is not None:
             input_text = with_time_limit(input_text, int(context.left_s - SLOT_MARGIN_S))
@@ -280,6 +280,9 @@ class _Work:
             raise Interrupted from None
         if ran.returncode != 0 and "JOB DONE" not in ran.stdout and context.stop.wait(SIGNALLED_S):
             raise Interrupted  # killed with the rest of the job: not the crystal's doing
+        if stopped_cleanly(ran.stdout) and in_fresh_cell(ran.stdout) and not context.may_launch():
+            drop_scratch(folder)
+            raise Interrupted  # nobody can go on from its files: the next worker begins with its last cell
         return ran
 
     def _go_on(self, _progress: Progress | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from dft.pw_input import restarting, time_limit
 from dft.pw_run import INPUT, PwRun
-from dft.restart import before_the_stop, drop_scratch, goes_on, hand_on, stopped_cleanly
+from dft.restart import before_the_stop, drop_scratch, goes_on, hand_on, in_fresh_cell, stopped_cleanly
 from dft.settings import PwSettings
 
 _KILL_AFTER = 1.25
@@ -59,7 +59,7 @@ def launch(run: Launch, input_text: str, folder: Path, command: str, settings: P
         answered, left = whole.folder, settings.max_cpu_s - whole.cpu_s
         if not (stopped_cleanly(whole.stdout) and whole.returncode >= 0 and _goes_on(answered, k)):
             break
-        if full >= settings.max_attempts or left <= 0:
+        if full >= settings.max_attempts or left <= 0 or in_fresh_cell(whole.stdout):
             break
         more = run(restarting(input_text), folder / f"continued-{k}", **options, resume=answered)
         if more.returncode >= 0 and not more.timed_out:

@@ -17,6 +17,14 @@ def stopped_cleanly(stdout: str) -> bool:
     return any(words in stdout for words in _CLEAN_STOPS)
 
 
+def in_fresh_cell(stdout: str) -> bool:
+    """Whether a vc-relax stopped in its last SCF: pw.x 6.7 has other plane waves there and cannot go on from its files.
+
+    It says `davcio (10): error reading file`; starting over from the relaxed cell costs little more.
+    """
+    return "Final scf calculation at the relaxed structure" in stdout
+
+
 def before_the_stop(stdout: str) -> str:
     """What a launch said before it stopped; what follows is said again by the launch that goes on."""
     for words in _CLEAN_STOPS:

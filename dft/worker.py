@@ -90,7 +90,7 @@ def work(
         while not context.stop.is_set():
             if parent_pid is not None and os.getppid() != parent_pid:
                 return Ended("orphaned", f"process {parent_pid} is gone", launched)
-            if not context.may_launch:
+            if not context.may_launch():
                 return Ended(
                     "slot", f"{context.left_s:.0f} s of it are left, a launch gets {LEAST_LEFT_S:.0f}", launched
                 )

@@ -176,6 +176,12 @@ def test_a_step_that_slurm_refuses_is_no_fault_of_the_crystal():
     assert PwFailure.NO_SLOTS in MACHINES_FAULT
 
 
+def test_wave_functions_that_cannot_be_read_are_no_full_disk():
+    box = ' %%%%%%\n     Error in routine davcio (10):\n     error reading file "./out/pw.wfc1"\n %%%%%%\n'  # pw.x 6.7
+    output = parse_pw_output(None, f"     Program PWSCF v.6.7MaX starts on\n{box}", "", 1)
+    assert diagnose(output) is PwFailure.RESTART_UNREADABLE
+
+
 def test_corrections_go_on_until_nothing_is_left_to_try():
     settings, seen = PwSettings(max_attempts=20), []
     while (following := correct(PwFailure.SCF_NOT_CONVERGED, settings, len(seen) + 1)) is not None:

@@ -6,6 +6,7 @@ import re
 import signal
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -22,6 +23,7 @@ from dft.pseudos import PseudoTable
 from dft.pw_input import time_limit
 from dft.pw_run import PwNotFound, PwRun, run_pw
 from dft.relax import relax
+from dft.replay import was_cut_off
 from dft.restart import has_scratch
 from dft.scratch import on_scratch, require_scratch
 from dft.settings import preset
@@ -346,6 +348,21 @@ def test_pw_killed_with_the_rest_of_its_job_is_no_attempt_of_the_candidate(store
     assert perform(candidate_id, context(run=run, stop=stop)) is Outcome.RELEASED
     candidate = store.candidate(candidate_id)
     assert (candidate.state, candidate.attempts) == (CandidateState.QUEUED, ())
+
+
+def test_a_stop_in_the_fresh_cell_is_no_attempt_of_the_candidate(store, context, tmp_path):
+    stop = threading.Event()
+
+    def run(text, folder, **named):
+        ran = fake_run(text, folder, **named)
+        stop.set()
+        said = "Final scf calculation at the relaxed structure.\nProgram stopped by user request\nJOB DONE."
+        return replace(ran, returncode=255, stdout=said)
+
+    candidate_id = queued(store)
+    assert perform(candidate_id, context(run=run, stop=stop)) is Outcome.RELEASED
+    assert store.candidate(candidate_id).attempts == ()
+    assert was_cut_off(tmp_path / candidate_id)
 
 
 @pytest.mark.pw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -109,6 +110,16 @@ def test_stops_for_the_sake_of_a_worker_do_not_count(tmp_path):
     settings = PwSettings(max_attempts=2, max_seconds=600)
     assert launch(Brief(7), text, tmp_path / "brief", "pw.x", settings).continued == 7
     assert launch(Stopping(7), text, tmp_path / "full", "pw.x", settings).continued == 1
+
+
+def test_a_stop_in_the_fresh_cell_is_not_continued(tmp_path):
+    class Late(Stopping):
+        def __call__(self, *arguments, **options):
+            ran = super().__call__(*arguments, **options)
+            return replace(ran, stdout=f"Final scf calculation at the relaxed structure.\n{ran.stdout}")
+
+    assert launch(Late(1), INPUT, tmp_path / "a", "pw.x", PwSettings()).continued == 0
+    assert not has_scratch(tmp_path / "a")
 
 
 def test_a_calculation_of_many_workers_is_one_calculation(tmp_path):
