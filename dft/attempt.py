@@ -24,7 +24,6 @@ from dft.pw_output import PwOutput, parse_pw_output
 from dft.pw_run import PwRun
 from dft.replay import forget
 from dft.restart import in_fresh_cell
-from dft.restart import in_fresh_cell
 from dft.settings import PwSettings
 from dft.volume import next_volume_ang3
 
