@@ -219,7 +219,11 @@ def worker(
     scratch: Annotated[Path | None, typer.Option(help="fast local folder for wave functions")] = None,
     idle_exit: Annotated[float | None, typer.Option(min=1, help="end after so many seconds without work")] = None,
     slot_seconds: Annotated[
-        float | None, typer.Option(min=1, help="hand work back and end after so many seconds, below the job's limit")
+        float | None,
+        typer.Option(
+            min=90,
+            help="hand work back and end after so many seconds, below the job's limit; the last 60 start nothing",
+        ),
     ] = None,
 ) -> None:
     """Compute candidates of a campaign on this machine, beside those that `run` starts itself.
