@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from dft.command import PwCommandError, check_command, fill_command, pw_version,
 from dft.pw_run import PwNotFound, PwRun
 from dft.scratch import NoScratch, on_scratch, require_scratch
 from orchestrator.cli import app
+from orchestrator.config import read_campaign
+from orchestrator.machine import Machine
 
 BATCH = Path(__file__).parent.parent / "campaigns" / "batch"
 CLEAN_STOP = "     Maximum CPU time exceeded\n"
@@ -205,6 +208,13 @@ def test_fireworks_reads_the_queue_adapters_and_writes_their_scripts():
         options = get_command(app).commands["worker"].make_context("worker", arguments).params
         assert options["slot_seconds"] < 4 * 3600 < options["slot_seconds"] + 600
         assert options["idle_exit"] == 120
+
+
+def test_a_slot_is_handed_to_workers_as_a_moment():
+    campaign = read_campaign(BATCH.parent / "first.yaml")
+    options = Machine(slot_s=600.0).worker_options(campaign)
+    assert float(options[options.index("--slot-ends") + 1]) - time.time() == pytest.approx(600, abs=30)
+    assert "--slot-ends" not in Machine().worker_options(campaign)
 
 
 def test_the_worker_file_asks_for_candidates_and_references():
