@@ -217,11 +217,14 @@ def _along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSett
             wall_s=total.wall_s + seen.wall_s,
             first_pressure_kbar=seen.first_pressure_kbar if k == 1 else total.first_pressure_kbar,
         )
-        if seen.failure is None and last_mesh is None and meshed.k_mesh != _mesh(cell, settings, []):
-            # Found with the mesh of the way here: what is found shall not depend on the volume that one started from.
-            last_mesh, points = _mesh(cell, settings, []), []
-            continue
         point = _point(cell, seen, meshed)
+        if seen.failure is None and last_mesh is None and point and point.mesh != _mesh(cell, settings, []):
+            # Found with the mesh of the way here: what is found shall not depend on the volume that one started from.
+            last_mesh = _mesh(cell, settings, [])
+            points.append(point)
+            continue
+        if point and points and points[-1].volume_ang3 == point.volume_ang3:
+            points = _as_on_the_mesh_of(point, points)
         if seen.failure is None and settings.method == "eos" and point is not None:
             return _with_curve(bench, name, cell, meshed, total, [*points, point])
         if seen.failure not in (PwFailure.RESIDUAL_STRESS, PwFailure.MOMENT_VANISHED) or point is None:
@@ -274,6 +277,12 @@ def _mesh(cell: Structure, settings: PwSettings, points: list[Point]) -> Mesh | 
     if points and abs(cell.volume / points[-1].volume_ang3 - 1) < _SMALL_STEP:
         return points[-1].mesh
     return k_mesh(cell, settings.kspacing_inv_ang)
+
+
+def _as_on_the_mesh_of(point: Point, earlier: list[Point]) -> list[Point]:
+    """Earlier points but the last, which is of the same volume on another mesh: pressures differ by as much as theirs do."""
+    offset = point.pressure_kbar - earlier[-1].pressure_kbar
+    return [replace(at, pressure_kbar=at.pressure_kbar + offset) for at in earlier[:-1]]
 
 
 def _point(cell: Structure, seen: _Seen, settings: PwSettings) -> Point | None:

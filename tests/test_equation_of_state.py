@@ -139,7 +139,18 @@ def test_the_mesh_stays_where_a_small_step_would_change_it(tmp_path):
     boundary = preset("test").model_copy(update={"kspacing_inv_ang": 2.6805 / 6})
     run = Birch(4.06**3 / 4, sizes={"7 7 7": 4.07**3 / 4, "6 6 6": 4.05**3 / 4})
     assert isinstance(go(run, tmp_path, 4.08, boundary), Relaxed)
+    assert len(run.launches) <= 6
+
+
+@pytest.mark.parametrize("a_ang", [4.0, 4.06, 4.20])
+def test_the_mesh_at_the_end_is_that_of_the_crystal_that_was_found(tmp_path, a_ang):
+    # 6 points are enough above 4.03 angstrom, 7 needed below: those who come from there change the mesh at the end.
+    settings = preset("test").model_copy(update={"kspacing_inv_ang": 10.883 / 4.03 / 6})
+    run = Birch(4.06**3 / 4, sizes={"6 6 6": 4.06**3 / 4, "7 7 7": 4.058**3 / 4})
+    found = go(run, tmp_path, a_ang, settings)
     assert len(run.launches) <= 5
+    assert "6 6 6 0 0 0" in run.inputs[-1]
+    assert found.a_ang == pytest.approx(4.06, abs=0.01)
 
 
 def test_without_its_curve_a_relaxation_still_stands(tmp_path):
