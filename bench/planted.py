@@ -24,12 +24,12 @@ from planted_cases import CASES, Planted, Wanted
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from dft.attempt import MachineFault
 from dft.command import pw_version
 from dft.failures import PwFailure
 from dft.pseudos import PseudoTable
 from dft.pw_run import PwRun, run_pw
 from dft.relax import GaveUp, Relaxed, relax
+from dft.seen import MachineFault
 from dft.settings import PwSettings, preset
 
 EDGE_ANG = {"Li": 3.44, "LiF": 4.06}

@@ -13,7 +13,6 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import DummySpecies
 from pymatgen.core.structure import Structure
 
-from dft.attempt import MachineFault
 from dft.failures import PwFailure
 from dft.memory import available_mb, estimate_memory_mb, too_large
 from dft.preflight import preflight
@@ -21,6 +20,7 @@ from dft.pseudos import CorruptPseudo, MissingPseudo, PseudoTable
 from dft.pw_input import UnreadablePath, pw_input_text
 from dft.pw_run import PwNotFound, ScratchNotWritable, run_pw
 from dft.relax import GaveUp, relax
+from dft.seen import MachineFault
 from dft.settings import preset
 from dft.volume import scaled_by_radii
 

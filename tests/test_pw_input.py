@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from pw_fakes import cell_of, cubic, fake_table, rock_salt
@@ -74,3 +76,15 @@ def test_an_unknown_preset_names_the_known_ones():
 def test_crystals_with_only_their_volume_free_are_recognised(structure, free):
     assert only_volume_is_free(structure) is free
     assert only_volume_is_free(primitive_cell(structure)) is free
+
+
+def test_the_stress_of_a_polarised_cell_wants_a_tighter_scf(tmp_path):
+    table, cell = fake_table(tmp_path, ("Li", "F")), primitive_cell(rock_salt())
+
+    def conv_thr(**changes):
+        text = pw_input_text(cell, preset("fast").model_copy(update=changes), table, "scf")
+        return float(re.search(r"^ *conv_thr = (\S+)", text, re.MULTILINE)[1])
+
+    assert conv_thr() == pytest.approx(2e-8)
+    assert conv_thr(nspin=2) == pytest.approx(2e-12)
+    assert conv_thr(nspin=2, vary="nothing") == pytest.approx(2e-8)  # a molecule in its box

@@ -1,0 +1,120 @@
+"""A crystal of which only the volume is free: SCFs along the volume until there is no pressure, and the curve round it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pymatgen.core.structure import Structure
+
+from dft.equation_of_state import Point, PoorFit, fit, in_window, next_volume
+from dft.failures import PwFailure
+from dft.preflight import preflight
+from dft.pw_input import k_mesh
+from dft.seen import Bench, Seen, look
+from dft.settings import PwSettings
+from dft.volume import next_volume_ang3
+
+Mesh = tuple[int, int, int]
+_SMALL_STEP = 0.03
+"""Of the volume: the k mesh stays what it was."""
+
+
+def along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSettings) -> Seen:
+    """Single SCFs until the pressure is within its threshold, each in a subfolder `volume-<k>`.
+
+    Args:
+        bench: where and how.
+        name: of the attempt's folder.
+        cell: primitive; its shape and the places of its atoms are those that symmetry leaves.
+        settings: with method eos, the curve round the volume is computed too.
+
+    Raises:
+        MachineFault: as `dft.seen.look`.
+    """
+    points: list[Point] = []
+    total = Seen(PwFailure.NSTEP, "the pressure did not come down")
+    last_mesh: Mesh | None = None
+    for k in range(1, settings.nstep + 1):
+        meshed = settings.model_copy(update={"k_mesh": last_mesh or _mesh(cell, settings, points)})
+        seen = look(bench, f"{name}/volume-{k}", cell, meshed, "scf")
+        total = replace(
+            seen,
+            last_structure=seen.last_structure or total.last_structure,
+            steps=k - 1,
+            cpu_s=total.cpu_s + seen.cpu_s,
+            wall_s=total.wall_s + seen.wall_s,
+            first_pressure_kbar=seen.first_pressure_kbar if k == 1 else total.first_pressure_kbar,
+        )
+        point = _point(cell, seen, meshed)
+        if seen.failure is None and last_mesh is None and point and point.mesh != _mesh(cell, settings, []):
+            # Found with the mesh of the way here: what is found shall not depend on the volume that one started from.
+            last_mesh = _mesh(cell, settings, [])
+            points.append(point)
+            continue
+        if point and points and points[-1].volume_ang3 == point.volume_ang3:
+            points = _as_on_the_mesh_of(point, points)
+        if seen.failure is None and settings.method == "eos" and point is not None:
+            return _with_curve(bench, name, cell, meshed, total, [*points, point])
+        if seen.failure not in (PwFailure.RESIDUAL_STRESS, PwFailure.MOMENT_VANISHED) or point is None:
+            return total
+        points.append(point)
+        cell = cell.copy()
+        cell.scale_lattice(next_volume_ang3([(at.volume_ang3, at.pressure_kbar) for at in points], len(cell)))
+        if seen.failure is PwFailure.MOMENT_VANISHED:
+            return replace(total, last_structure=cell)  # the next attempt, without spin, need not repeat this volume
+        refusal = preflight(cell)
+        if refusal is not None:
+            return replace(total, failure=refusal[0], detail=f"under {point.pressure_kbar:.0f} kbar: {refusal[1]}")
+    return replace(total, failure=PwFailure.NSTEP)
+
+
+def _with_curve(
+    bench: Bench, name: str, cell: Structure, settings: PwSettings, found: Seen, points: list[Point]
+) -> Seen:
+    """The relaxation that was found, with the equation of state round it: further SCFs, each in `eos-<k>`.
+
+    A volume that cannot be computed is left out, and without enough of them the relaxation stands without a curve.
+    """
+    centre, failed = cell.volume, list[float]()
+    near = [at for at in in_window(points, centre) if at.mesh == settings.k_mesh]
+    while (volume := next_volume(near, centre, len(cell), failed)) is not None:
+        other = cell.copy()
+        other.scale_lattice(volume)
+        seen = look(bench, f"{name}/eos-{len(near) + len(failed) + 1}", other, settings, "scf")
+        found = replace(found, cpu_s=found.cpu_s + seen.cpu_s, wall_s=found.wall_s + seen.wall_s)
+        point = _point(other, seen, settings) if seen.failure in (None, PwFailure.RESIDUAL_STRESS) else None
+        if point is None:
+            failed.append(volume)
+        else:
+            near.append(point)
+    try:
+        equation = fit(near, len(cell))
+    except PoorFit as error:
+        return replace(found, detail=f"{found.detail}; no equation of state: {error}")
+    what = f"B {equation.bulk_modulus_gpa:.1f} GPa from {equation.points} volumes"
+    return replace(found, equation=equation, detail=f"{found.detail}; {what}, rms {equation.rms_mev_per_atom:.3f} meV")
+
+
+def _mesh(cell: Structure, settings: PwSettings, points: list[Point]) -> Mesh | None:
+    """The k mesh of this cell, or that of the last volume after a small step.
+
+    Where the mesh changes with the volume the pressure jumps, and a zero between its two branches is never found.
+    """
+    if settings.gamma_only or settings.k_mesh is not None:
+        return settings.k_mesh
+    if points and abs(cell.volume / points[-1].volume_ang3 - 1) < _SMALL_STEP:
+        return points[-1].mesh
+    return k_mesh(cell, settings.kspacing_inv_ang)
+
+
+def _as_on_the_mesh_of(point: Point, earlier: list[Point]) -> list[Point]:
+    """Earlier points but the last, which is of the same volume on another mesh: pressures differ by as much as theirs do."""
+    offset = point.pressure_kbar - earlier[-1].pressure_kbar
+    return [replace(at, pressure_kbar=at.pressure_kbar + offset) for at in earlier[:-1]]
+
+
+def _point(cell: Structure, seen: Seen, settings: PwSettings) -> Point | None:
+    last = None if seen.output is None else seen.output.last
+    if last is None or last.pressure_kbar is None:
+        return None
+    return Point(cell.volume, last.free_energy_ev, last.pressure_kbar, settings.k_mesh)
