@@ -12,11 +12,13 @@ from dft.preflight import preflight
 from dft.pw_input import k_mesh
 from dft.seen import Bench, Seen, look
 from dft.settings import PwSettings
-from dft.volume import next_volume_ang3
+from dft.volume import Settled, next_volume_ang3, through_the_noise
 
 Mesh = tuple[int, int, int]
 _SMALL_STEP = 0.03
 """Of the volume: the k mesh stays what it was."""
+CLOSE = 1e-3
+"""Of the volume, 0.03 % of the edge: how well it must be known, and met, where the pressure jumps by more than its threshold."""
 
 
 def along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSettings) -> Seen:
@@ -58,14 +60,37 @@ def along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSetti
         if seen.failure not in (PwFailure.RESIDUAL_STRESS, PwFailure.MOMENT_VANISHED) or point is None:
             return total
         points.append(point)
+        settled = _through_the_noise(points, settings)
+        if settled is not None and _is_there(settled, point) and seen.failure is PwFailure.RESIDUAL_STRESS:
+            found = replace(total, failure=None, detail=_as_good_as_the_noise(settled, point))
+            return found if settings.method != "eos" else _with_curve(bench, name, cell, meshed, found, points)
         cell = cell.copy()
-        cell.scale_lattice(next_volume_ang3([(at.volume_ang3, at.pressure_kbar) for at in points], len(cell)))
+        pressures = [(at.volume_ang3, at.pressure_kbar) for at in points]
+        cell.scale_lattice(settled.volume_ang3 if settled is not None else next_volume_ang3(pressures, len(cell)))
         if seen.failure is PwFailure.MOMENT_VANISHED:
             return replace(total, last_structure=cell)  # the next attempt, without spin, need not repeat this volume
         refusal = preflight(cell)
         if refusal is not None:
             return replace(total, failure=refusal[0], detail=f"under {point.pressure_kbar:.0f} kbar: {refusal[1]}")
     return replace(total, failure=PwFailure.NSTEP)
+
+
+def _through_the_noise(points: list[Point], settings: PwSettings) -> Settled | None:
+    """Where the jumps of the pressure are larger than its threshold, which can then be met by chance alone."""
+    of_this_mesh = [(at.volume_ang3, at.pressure_kbar) for at in points if at.mesh == points[-1].mesh]
+    settled = through_the_noise(of_this_mesh)
+    return settled if settled is not None and settled.noise_kbar > settings.press_conv_thr_kbar else None
+
+
+def _is_there(settled: Settled, point: Point) -> bool:
+    return settled.error <= CLOSE and abs(point.volume_ang3 / settled.volume_ang3 - 1) <= CLOSE
+
+
+def _as_good_as_the_noise(settled: Settled, point: Point) -> str:
+    return (
+        f"converged; P {point.pressure_kbar:.2f} kbar, no larger than its jumps of {settled.noise_kbar:.1f} kbar from volume "
+        f"to volume: the mean of them has none here, to {100 * settled.error / 3:.3f} % of the edge"
+    )
 
 
 def _with_curve(

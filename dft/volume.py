@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pymatgen.core.structure import Structure
@@ -22,6 +23,9 @@ the elements' own volumes give 4 % in the median and know nothing of ions or gas
 B_PRIME = 4.5
 """Pressure derivative of the bulk modulus; 3.5 to 5.5 for nearly all solids. Murnaghan (1944): with it, P is linear in
 V**-B_PRIME, so that two points give the third nearly exactly."""
+_NEAR = 0.01  # of ln V: jumps are told from the curve
+_FAR = 0.12  # of ln V: the bulk modulus is as good as constant
+_ENOUGH = 4  # volumes that an error can be taken from
 _FLAT_ANG3 = 1e-3
 _LARGEST = 0.18  # of ln V, in one step
 
@@ -76,3 +80,39 @@ def _murnaghan_slope(points: Sequence[tuple[float, float]]) -> float | None:
 def _guessed_bulk_modulus_kbar(volume_per_atom_ang3: float) -> float:
     """110 Mbar angstrom^6 / v^2: within a factor of 2.5 for Li, Na, Al, LiF, NaCl, MgO, LiMgF3 and diamond."""
     return min(1.1e5 / volume_per_atom_ang3**2, 4000.0)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where the pressure vanishes by all volumes near there, each with an error of its own."""
+
+    volume_ang3: float
+    error: float  # standard error of the volume, as a share of it
+    noise_kbar: float  # standard deviation of one pressure from the common curve
+
+
+def through_the_noise(points: Sequence[tuple[float, float]]) -> Settled | None:
+    """The mean of what each volume near the last one says of the place where the pressure vanishes.
+
+    At a fixed cutoff the plane waves change in steps with the volume, and the pressure of a transition metal jumps by some
+    kbar from one volume to the next: two of them give no direction, but many give a mean. The slope is that of all volumes.
+
+    Args:
+        points: (volume of the cell in cubic angstrom, pressure in kbar) in order of computation, on one k mesh.
+
+    Returns:
+        None with less than four volumes within 1 % of the last one, or where the pressure does not fall with the volume.
+    """
+    if not points:
+        return None
+    log_volume, pressure = np.log([at[0] for at in points]), np.array([at[1] for at in points])
+    away = np.abs(log_volume - log_volume[-1])
+    near, usable = away < _NEAR, away < _FAR
+    if near.sum() < _ENOUGH:
+        return None
+    bulk_modulus = -np.polyfit(log_volume[usable], pressure[usable], 1)[0]
+    if bulk_modulus <= 0:
+        return None
+    zeros = log_volume[near] + pressure[near] / bulk_modulus
+    spread = float(zeros.std(ddof=1))
+    return Settled(math.exp(zeros.mean()), spread / math.sqrt(len(zeros)), spread * float(bulk_modulus))

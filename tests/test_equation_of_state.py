@@ -153,6 +153,27 @@ def test_the_mesh_at_the_end_is_that_of_the_crystal_that_was_found(tmp_path, a_a
     assert found.a_ang == pytest.approx(4.06, abs=0.01)
 
 
+class Jumping(Birch):
+    """As Birch, with a pressure that jumps by some kbar from volume to volume; the same volume always has the same one."""
+
+    def __call__(self, input_text, folder, command="pw.x", timeout_s=None):
+        volume = abs(np.linalg.det(cell_of(input_text)))
+        self.launches.append(folder.name)
+        jump = np.random.default_rng(round(1e6 * volume)).normal(0, 3.0)
+        return replay(folder, scf_text(input_text, -100.0, 1700 * (self.v0_ang3 / volume - 1) + jump))
+
+
+@pytest.mark.parametrize("a_ang", [3.95, 4.03, 4.1, 4.2])
+def test_where_the_pressure_jumps_the_mean_of_some_volumes_is_found(tmp_path, a_ang):
+    run = Jumping(4.06**3 / 4)
+    found = go(run, tmp_path, a_ang, preset("test").model_copy(update={"press_conv_thr_kbar": 0.2}))
+    assert isinstance(found, Relaxed)
+    assert found.a_ang == pytest.approx(4.06, rel=1e-3)
+    assert len(run.launches) <= 14
+    if abs(found.pressure_kbar) > 0.2:
+        assert "jumps of" in found.attempts[-1].detail
+
+
 def test_without_its_curve_a_relaxation_still_stands(tmp_path):
     found = go(Birch(4.06**3 / 4, fails_below=0.98 * 4.06**3 / 4), tmp_path, 4.1)
     assert isinstance(found, Relaxed) and found.equation is None

@@ -1,8 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 
-from dft.volume import next_volume_ang3
+from dft.volume import next_volume_ang3, through_the_noise
 
 
 def murnaghan(volume, v0, b_kbar, b_prime):
@@ -37,3 +38,24 @@ def test_past_the_spinodal_the_secant_is_not_trusted():
     # The pressure of a torn-apart crystal rises towards zero with its volume: shrink nevertheless.
     points = [(60.0, -30.0), (58.0, -32.0)]
     assert next_volume_ang3(points, 2) < 58.0
+
+
+def noisy(v0, noise_kbar, seed):
+    """Volumes within 0.5 % of v0, and two far from it, of a metal of 170 GPa whose pressure jumps."""
+    rng = np.random.default_rng(seed)
+    volumes = v0 * np.array([0.96, 1.045, 0.997, 1.002, 0.999, 1.004, 1.0])
+    return [(v, murnaghan(v, v0, 1700, 4.3) + rng.normal(0, noise_kbar)) for v in volumes]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_pressures_that_jump_give_the_volume_with_its_error(seed):
+    settled = through_the_noise(noisy(24.0, 3.0, seed))
+    assert abs(settled.volume_ang3 / 24.0 - 1) < 4 * settled.error
+    assert 0 < settled.error < 2e-3
+    assert 0.5 < settled.noise_kbar < 8.0
+
+
+def test_few_volumes_or_a_pressure_that_rises_settle_nothing():
+    assert through_the_noise([]) is None
+    assert through_the_noise(noisy(24.0, 3.0, 0)[:5]) is None
+    assert through_the_noise([(v, -p) for v, p in noisy(24.0, 0.1, 0)]) is None
