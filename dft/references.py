@@ -60,6 +60,7 @@ def reference_settings(element: str, settings: PwSettings) -> PwSettings:
     # Moments are guessed for compounds; an element starts as it is known.
     changes |= {"starting_magnetization": 0.5, "starting_moments": {}}
     changes["method"] = "auto" if settings.method == "eos" else settings.method
+    changes["kspacing_metals_inv_ang"] = None
     changes["kspacing_inv_ang"] = min(settings.kspacing_inv_ang, 0.30 if element in _NONMETALS else 0.20)
     if element in FIXED:
         changes["vary"] = "nothing"

@@ -40,7 +40,7 @@ class PwSettings(BaseModel):
     ecutrho_ry: Positive | None = None
     kspacing_inv_ang: Annotated[float, Field(ge=0.05, le=2.0)] = 0.45  # distance of k points, with the factor 2 pi
     kspacing_metals_inv_ang: Annotated[float, Field(ge=0.05, le=2.0)] | None = None
-    """The most between k points for compounds without any anion (dft.metals); None: as for all others."""
+    """The most between k points for crystals without any anion (dft.metals); None: as for all others."""
     smearing: Literal["gaussian", "methfessel-paxton", "marzari-vanderbilt", "fermi-dirac"] = "gaussian"
     degauss_ry: Positive = 0.02
     conv_thr_ry_per_atom: Positive = 1e-8

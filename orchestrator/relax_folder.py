@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from orchestrator.crystal_file import RelaxInputError
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
+log = logging.getLogger(__name__)
 LOCK, IDENTITY = "relax.lock", "relax.json"
 
 
@@ -41,22 +43,29 @@ def claimed(folder: Path, file: Path, structure: Structure) -> Iterator[None]:
             f"{folder} cannot be written ({error.strerror or error}): make it writable, or choose another --folder"
         ) from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(handle):
             other = os.read(handle, 40).decode(errors="replace").strip() or "unknown"
             raise RelaxInputError(
                 f"{folder} is in use by another `crystalloop relax` (process {other}): wait for it, or choose another "
                 "--folder and --out"
-            ) from None
-        except OSError:  # a file system without locks: nothing can be held
-            pass
+            )
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         _identify(folder, file, structure)
         yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """False where another process holds it; on a file system without locks nobody can."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        log.warning("the folder cannot be locked (%s): start one command at a time there", error.strerror or error)
+    return True
 
 
 def _identify(folder: Path, file: Path, structure: Structure) -> None:

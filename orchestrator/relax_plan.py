@@ -137,7 +137,7 @@ def _notes(cell: Structure, settings: PwSettings) -> list[str]:
     if spacing > METAL_INV_ANG and not set(cell.symbol_set) & ANIONS and settings.k_mesh is None:
         notes.append(
             f"k points {spacing:g}/angstrom apart are coarse for a metal: edges and energy are rough (hcp Mg with preset "
-            "test ends at 3.06 and 5.65 angstrom, measured are 3.21 and 5.21); preset paper has them closer"
+            "test ends at 3.06 and 5.65 angstrom, measured are 3.21 and 5.21); presets fast and paper have them closer"
         )
     sets = starts(cell, settings)
     if len(sets) > 1:

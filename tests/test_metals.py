@@ -1,4 +1,4 @@
-"""Compounds of metals get the k points of metals; salts, elements and coarse presets do not."""
+"""Metals get the k points of metals; salts, references and coarse presets do not."""
 
 import pytest
 from pw_fakes import cubic, fake_table, rock_salt
@@ -17,6 +17,7 @@ def test_a_compound_of_metals_gets_the_k_points_of_its_references():
     dense = for_crystal(CAMG, FAST)
     assert dense.kspacing_inv_ang == reference_settings("Ca", FAST).kspacing_inv_ang == 0.20
     assert for_crystal(CAMG, dense) == dense
+    assert for_crystal(reference_structure("Mg"), FAST).kspacing_inv_ang == 0.20  # an element that somebody relaxes
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ def test_a_compound_of_metals_gets_the_k_points_of_its_references():
         (reference_structure("Si"), reference_settings("Si", FAST)),
         (CAMG, cheap_settings(FAST.model_copy(update={"cheap_first": True}))),
     ],
-    ids=["a salt", "a coarse preset", "denser than asked", "an element", "the cheap rung"],
+    ids=["a salt", "a coarse preset", "denser than asked", "a reference", "the cheap rung"],
 )
 def test_all_others_keep_theirs(structure, settings):
     assert for_crystal(structure, settings).kspacing_inv_ang == settings.kspacing_inv_ang
