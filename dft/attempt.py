@@ -81,8 +81,9 @@ def make_attempt(
         seen = replace(seen, detail=f"{seen.detail}; all of max_cpu_hours {settings.max_cpu_hours:g} is spent")
         following = None
     elif seen.failure is not None and following is None and (seen.output is not None or attempt > 1):
-        # A crystal that is refused at once has its next move in the refusal.
-        seen = replace(seen, detail=f"{seen.detail}; given up after attempt {attempt}: {seen.failure.cure}")
+        # A crystal that is refused, at once or on the way, has its next move in the refusal.
+        move = "" if seen.failure.cure in seen.detail else f": {seen.failure.cure}"
+        seen = replace(seen, detail=f"{seen.detail}; given up after attempt {attempt}{move}")
     report = AttemptReport(
         number=number,
         started_at=started_at,
