@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised when a change of this package changes what pw.x computes; part of every calculation key."""
 
 _PHYSICS = (
