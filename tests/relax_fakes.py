@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from database_fixture import NOON
+from database_fixture import NOON, new_candidate
 
 from dft.failures import PwFailure
+from dft.firetask import WorkContext
 from dft.pw_run import PwRun
 from dft.relax import AttemptReport, GaveUp, Relaxed
 
@@ -86,3 +87,22 @@ def launches(runs: Path) -> list[str]:
     """Ids of the candidates launched, in order."""
     path = runs / "launches"
     return path.read_text().split() if path.exists() else []
+
+
+def context_of(store, tmp_path):
+    """Builds the context of a worker whose pw.x ends at once."""
+    (tmp_path / "gate").touch()
+
+    def build(answer="relaxed", **changes):
+        fields = {"store": store, "table": None, "runs": tmp_path, "worker": "worker-1", "ttl_s": 600.0}
+        fields |= {"relax": FakeRelax(answer), "run": fake_run, "now": lambda: NOON}
+        return WorkContext(**(fields | changes))
+
+    return build
+
+
+def queued(store, number=0, **changes):
+    candidate = new_candidate(number, **changes)
+    store.add_candidates([candidate])
+    store.queue([candidate.id], NOON)
+    return candidate.id
