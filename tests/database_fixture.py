@@ -14,6 +14,7 @@ import pytest
 from db.connection import connect
 from db.mongo import MongoStore
 from db.records import CampaignRecord, CampaignState, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
+from dft.settings import CODE_VERSION
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ROCKSALT = CrystalDoc(
@@ -106,5 +107,6 @@ def new_relaxation(**changes) -> Relaxation:
         "wall_s": 8.4,
         "pw_version": "6.7",
         "pseudos": {"Li": "0" * 32, "F": "1" * 32},
+        "code_version": CODE_VERSION,
     }
     return Relaxation.model_validate({**fields, **changes})
