@@ -23,19 +23,19 @@ from dft_report import report
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from dft.cells import conventional_cell, primitive_cell
-from dft.corrections import correct
-from dft.cost import estimate_cpu_s
-from dft.failures import diagnose
-from dft.magnetism import for_crystal
-from dft.pseudos import PseudoTable
-from dft.pw_input import pw_input_text
-from dft.pw_output import parse_pw_output
-from dft.pw_run import run_pw
-from dft.references import reference_settings, reference_structure
-from dft.relax import Relaxed, relax
-from dft.replay import Replay
-from dft.settings import PwSettings, preset
+from crystalloop.dft.cells import conventional_cell, primitive_cell
+from crystalloop.dft.corrections import correct
+from crystalloop.dft.cost import estimate_cpu_s
+from crystalloop.dft.failures import diagnose
+from crystalloop.dft.magnetism import for_crystal
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.pw_input import pw_input_text
+from crystalloop.dft.pw_output import parse_pw_output
+from crystalloop.dft.pw_run import run_pw
+from crystalloop.dft.references import reference_settings, reference_structure
+from crystalloop.dft.relax import Relaxed, relax
+from crystalloop.dft.replay import Replay
+from crystalloop.dft.settings import PwSettings, preset
 
 TABLE = Path(__file__).with_name("dft_compounds.yaml")
 START = 1.02

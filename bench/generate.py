@@ -29,20 +29,20 @@ from measure import environment, peak_rss_mb, spending
 from numpy.typing import NDArray
 from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
-from models.cgcnn import CGCNN, predict_properties, predicted_by
-from models.checkpoint import load
-from models.critic import Critic
-from models.crystal import Crystal
-from models.draws import Base, Draws, draw_around, draw_between, draw_random
-from models.elements import atomic_number, covalent_radii_ang
-from models.generate import GenerateConfig, Proposal, propose
-from models.properties import PROPERTIES
-from models.prototypes import Prototype, decorate, decorations, match_prototype, plausible_oxidation
-from models.unet import UNet
-from models.vae import DensityVAE
-from models.voxels import VoxelConfig
-from orchestrator.train import fit_networks
-from orchestrator.train_job import TrainJob, TrainOutcome, TrainResources
+from crystalloop.models.cgcnn import CGCNN, predict_properties, predicted_by
+from crystalloop.models.checkpoint import load
+from crystalloop.models.critic import Critic
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.draws import Base, Draws, draw_around, draw_between, draw_random
+from crystalloop.models.elements import atomic_number, covalent_radii_ang
+from crystalloop.models.generate import GenerateConfig, Proposal, propose
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.prototypes import Prototype, decorate, decorations, match_prototype, plausible_oxidation
+from crystalloop.models.unet import UNet
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.voxels import VoxelConfig
+from crystalloop.orchestrator.train import fit_networks
+from crystalloop.orchestrator.train_job import TrainJob, TrainOutcome, TrainResources
 
 PROTOTYPES = (
     Prototype.ROCKSALT,

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batches import canonical_origin, draw_maps
-from models.critic import Critic
-from models.crystal import Crystal
-from models.draws import draw_random
-from models.generate import GenerateConfig
-from models.metrics import (
+from crystalloop.models.batches import canonical_origin, draw_maps
+from crystalloop.models.critic import Critic
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.draws import draw_random
+from crystalloop.models.generate import GenerateConfig
+from crystalloop.models.metrics import (
     VoxelTally,
     cell_errors_ang,
     is_valid_paper,
@@ -22,11 +22,17 @@ from models.metrics import (
     tally_voxels,
     volume_window_ang3,
 )
-from models.round_trip import _raw as read_raw
-from models.site_metrics import SpeciesTally, same_contents, site_error_ang, site_error_shifted_ang, tally_species
-from models.unet import UNet, segment
-from models.vae import DensityVAE
-from models.voxels import VoxelConfig, voxelize_batch
+from crystalloop.models.round_trip import _raw as read_raw
+from crystalloop.models.site_metrics import (
+    SpeciesTally,
+    same_contents,
+    site_error_ang,
+    site_error_shifted_ang,
+    tally_species,
+)
+from crystalloop.models.unet import UNet, segment
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.voxels import VoxelConfig, voxelize_batch
 
 MATCH = 0.3
 """Largest mean displacement of a match over the cube root of the volume per atom, as pymatgen's `stol`."""

@@ -28,15 +28,15 @@ import numpy as np
 from measure import environment, peak_rss_mb
 from numpy.typing import NDArray
 
-from models.crystal import Crystal
-from models.properties import E_F, PROPERTIES
-from models.voxels import VoxelConfig
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.properties import E_F, PROPERTIES
+from crystalloop.models.voxels import VoxelConfig
 
 if TYPE_CHECKING:
     from device_batches import DeviceData
 
-    from models.vae import DensityVAE
-    from models.vae_config import VAEConfig
+    from crystalloop.models.vae import DensityVAE
+    from crystalloop.models.vae_config import VAEConfig
 
 UNET_SHARE = 0.45  # of the training's time, while the UNet has steps left
 EVALUATION_SHARE = 0.15
@@ -78,9 +78,9 @@ def train_unet(args: argparse.Namespace, crystals: Sequence[Crystal], digest: st
     from jax_engine import fit
     from work import layers_work
 
-    from models.batches import Share, unet_batches
-    from models.checkpoint import save
-    from models.unet import UNet, UNetConfig
+    from crystalloop.models.batches import Share, unet_batches
+    from crystalloop.models.checkpoint import save
+    from crystalloop.models.unet import UNet, UNetConfig
 
     voxels = voxels_of(args)
     config = replace(UNetConfig.preset(args.preset, args.n), **overrides(args, "unet"))
@@ -103,15 +103,15 @@ def train_vae(
     digest: str,
     seconds: float,
 ) -> dict[str, Any]:
-    """Frame, steps, prior and head, as `orchestrator.fit_vae`; the UNet is not tuned on decoded maps here."""
+    """Frame, steps, prior and head, as `crystalloop.orchestrator.fit_vae`; the UNet is not tuned on decoded maps here."""
     from device_batches import check, head_data, vae_data
     from jax_engine import fit
     from work import layers_work
 
-    from models.batches import Share, canonical_origin, draw_maps, vae_batches
-    from models.checkpoint import load, save
-    from models.unet import UNet
-    from models.vae import DensityVAE
+    from crystalloop.models.batches import Share, canonical_origin, draw_maps, vae_batches
+    from crystalloop.models.checkpoint import load, save
+    from crystalloop.models.unet import UNet
+    from crystalloop.models.vae import DensityVAE
 
     voxels, unet = voxels_of(args), load(args.out / "unet", UNet, n=args.n)
     vae = DensityVAE(vae_config(args, crystals, labels))
@@ -159,7 +159,7 @@ def posteriors(
     vae: DensityVAE, standing: Sequence[Crystal], e_f_ev: NDArray[np.float64], voxels: VoxelConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Mean, log variance and the head's facts [c, latent] of crystals in their canonical origin, a few maps at a time."""
-    from models.batches import draw_maps
+    from crystalloop.models.batches import draw_maps
 
     parts = []
     for start in range(0, len(standing), 64):
@@ -172,9 +172,9 @@ def posteriors(
 
 def vae_config(args: argparse.Namespace, crystals: Sequence[Crystal], labels: NDArray[np.float64]) -> VAEConfig:
     """The preset with what the training set decides: edge, deciles, scale of the properties."""
-    from models.cgcnn import standardise
-    from models.deciles import decile_edges
-    from models.vae_config import VAEConfig
+    from crystalloop.models.cgcnn import standardise
+    from crystalloop.models.deciles import decile_edges
+    from crystalloop.models.vae_config import VAEConfig
 
     lengths = np.array([crystal.lengths_ang for crystal in crystals])
     mean, scale, counts = standardise(labels)
@@ -194,10 +194,10 @@ def evaluate(
 ) -> dict[str, Any]:
     from gpu_evaluate import random_draws, reconstruction
 
-    from models.checkpoint import load
-    from models.generate import GenerateConfig
-    from models.unet import UNet
-    from models.vae import DensityVAE
+    from crystalloop.models.checkpoint import load
+    from crystalloop.models.generate import GenerateConfig
+    from crystalloop.models.unet import UNet
+    from crystalloop.models.vae import DensityVAE
 
     vae, unet = load(args.out / "vae", DensityVAE, n=args.n), load(args.out / "unet", UNet, n=args.n)
     config = GenerateConfig(voxels=voxels_of(args))

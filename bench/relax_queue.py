@@ -26,15 +26,15 @@ from pymatgen.core.structure import Structure
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from db.connection import CLIENT_OPTIONS
-from db.mongo import MongoStore
-from db.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
-from db.server import ensure_server
-from dft.firetask import RelaxTask, WorkContext, working
-from dft.pseudos import PseudoTable
-from dft.relax import AttemptReport, Relaxed
-from dft.relax_queue import RelaxQueue, open_launchpad
-from dft.worker import launch_next, work
+from crystalloop.db.connection import CLIENT_OPTIONS
+from crystalloop.db.mongo import MongoStore
+from crystalloop.db.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
+from crystalloop.db.server import ensure_server
+from crystalloop.dft.firetask import RelaxTask, WorkContext, working
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.relax import AttemptReport, Relaxed
+from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.dft.worker import launch_next, work
 
 DATABASE = "bench_queue"
 NO_PSEUDOS = PseudoTable(Path(), {})

@@ -26,19 +26,19 @@ import numpy as np
 from measure import environment, peak_rss_mb
 from voxelize import decorated
 
-from models.batches import Batch, Share, unet_batches, vae_batches
-from models.blocks import count_weights
-from models.cgcnn import CGCNN, CGCNNConfig
-from models.crystal import Crystal
-from models.deciles import decile_edges
-from models.graph_batches import cgcnn_batches
-from models.properties import PROPERTIES
-from models.unet import UNet, UNetConfig
-from models.vae import DensityVAE
-from models.vae_config import VAEConfig
-from models.voxels import VoxelConfig
-from orchestrator.train import TensorFlowEngine
-from orchestrator.train_job import BATCH, LEARNING_RATE, NETWORKS
+from crystalloop.models.batches import Batch, Share, unet_batches, vae_batches
+from crystalloop.models.blocks import count_weights
+from crystalloop.models.cgcnn import CGCNN, CGCNNConfig
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.deciles import decile_edges
+from crystalloop.models.graph_batches import cgcnn_batches
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.unet import UNet, UNetConfig
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.vae_config import VAEConfig
+from crystalloop.models.voxels import VoxelConfig
+from crystalloop.orchestrator.train import TensorFlowEngine
+from crystalloop.orchestrator.train_job import BATCH, LEARNING_RATE, NETWORKS
 
 CRYSTALS = 64
 TRACED = 2  # steps

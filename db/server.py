@@ -25,9 +25,9 @@ from urllib.parse import quote, unquote, urlsplit
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
-from db.connection import Document, connect
-from db.embedded import folder as embedded
-from db.probe import probe
+from crystalloop.db.connection import Document, connect
+from crystalloop.db.embedded import folder as embedded
+from crystalloop.db.probe import probe
 
 URI_DELAYS_S = (0.5, 1.0, 2.0)  # with 2 s to select a server each time: about 10 s in all
 START_S = 120.0
@@ -197,7 +197,17 @@ def _running_embedded(folder: Path) -> Server | None:
 
 def _start_embedded(folder: Path, idle_s: float) -> Server:
     data = folder / "embedded"
-    command = [sys.executable, "-P", "-m", "db.embedded", "--folder", str(data), "--idle", str(idle_s), "--detach"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "crystalloop.db.embedded",
+        "--folder",
+        str(data),
+        "--idle",
+        str(idle_s),
+        "--detach",
+    ]
     deadline = time.monotonic() + STOP_S
     while (outcome := _run(command, folder)).returncode != 0:
         if "is served by process" not in outcome.stderr or time.monotonic() > deadline:

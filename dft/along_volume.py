@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from pymatgen.core.structure import Structure
 
-from dft.equation_of_state import Point, PoorFit, fit, in_window, next_volume
-from dft.failures import PwFailure
-from dft.preflight import preflight
-from dft.pw_input import k_mesh
-from dft.seen import Bench, Seen, look
-from dft.settings import PwSettings
-from dft.volume import Settled, next_volume_ang3, through_the_noise
+from crystalloop.dft.equation_of_state import Point, PoorFit, fit, in_window, next_volume
+from crystalloop.dft.failures import PwFailure
+from crystalloop.dft.preflight import preflight
+from crystalloop.dft.pw_input import k_mesh
+from crystalloop.dft.seen import Bench, Seen, look
+from crystalloop.dft.settings import PwSettings
+from crystalloop.dft.volume import Settled, next_volume_ang3, through_the_noise
 
 Mesh = tuple[int, int, int]
 _SMALL_STEP = 0.03
@@ -31,7 +31,7 @@ def along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSetti
         settings: with method eos, the curve round the volume is computed too.
 
     Raises:
-        MachineFault: as `dft.seen.look`.
+        MachineFault: as `crystalloop.dft.seen.look`.
     """
     points: list[Point] = []
     total = Seen(PwFailure.NSTEP, "the pressure did not come down")

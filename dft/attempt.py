@@ -1,4 +1,4 @@
-"""One attempt: pw.x launched once, or once per volume, and judged. What follows from it is decided in `dft.relax`."""
+"""One attempt: pw.x launched once, or once per volume, and judged. What follows from it is decided in `crystalloop.dft.relax`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from datetime import datetime
 
 from pymatgen.core.structure import Structure
 
-from dft.along_volume import along_the_volume
-from dft.cells import only_volume_is_free, primitive_cell
-from dft.corrections import correct, describe_change
-from dft.equation_of_state import EquationOfState
-from dft.failures import PwFailure
-from dft.memory import too_large
-from dft.preflight import preflight
-from dft.pw_output import PwOutput
-from dft.restart import in_fresh_cell
-from dft.seen import Bench, MachineFault, Seen, look
-from dft.settings import PwSettings
+from crystalloop.dft.along_volume import along_the_volume
+from crystalloop.dft.cells import only_volume_is_free, primitive_cell
+from crystalloop.dft.corrections import correct, describe_change
+from crystalloop.dft.equation_of_state import EquationOfState
+from crystalloop.dft.failures import PwFailure
+from crystalloop.dft.memory import too_large
+from crystalloop.dft.preflight import preflight
+from crystalloop.dft.pw_output import PwOutput
+from crystalloop.dft.restart import in_fresh_cell
+from crystalloop.dft.seen import Bench, MachineFault, Seen, look
+from crystalloop.dft.settings import PwSettings
 
 
 @dataclass(frozen=True)

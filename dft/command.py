@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
-from dft.pseudos import PwEnvironmentError
-from dft.pw_run import PwRun, require_pw, run_pw
+from crystalloop.dft.pseudos import PwEnvironmentError
+from crystalloop.dft.pw_run import PwRun, require_pw, run_pw
 
 PLACEHOLDERS = ("folder", "pseudos")
 """What {...} may name: the folder of the launch and that of the pseudopotentials, as absolute paths."""

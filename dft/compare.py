@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
-from dft.cells import conventional_cell, spacegroup_number
+from crystalloop.dft.cells import conventional_cell, spacegroup_number
 
 NEAREST_SHELL = 1.15
 """A neighbour within this factor of a site's shortest distance is bonded to it: the first shell of B1, B2, B3,

@@ -1,4 +1,4 @@
-"""What cures a failure of pw.x: one correction per row of `dft.failures`, with its physics. Pure.
+"""What cures a failure of pw.x: one correction per row of `crystalloop.dft.failures`, with its physics. Pure.
 
 A correction changes how the answer is reached, not what is asked: `PwSettings.physics()` stays, but for a tighter SCF and
 for spin, where each says why its answer is the same.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dft.failures import Action, PwFailure
-from dft.settings import PwSettings
+from crystalloop.dft.failures import Action, PwFailure
+from crystalloop.dft.settings import PwSettings
 
 
 def correct(failure: PwFailure, settings: PwSettings, attempt: int) -> PwSettings | None:

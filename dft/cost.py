@@ -7,12 +7,12 @@ import math
 import spglib
 from pymatgen.core.structure import Structure
 
-from dft.cells import only_volume_is_free, primitive_cell
-from dft.magnetism import for_crystal
-from dft.pseudos import PseudoTable
-from dft.pw_input import cutoffs_ry, k_mesh
-from dft.rungs import cheap_settings
-from dft.settings import PwSettings
+from crystalloop.dft.cells import only_volume_is_free, primitive_cell
+from crystalloop.dft.magnetism import for_crystal
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.pw_input import cutoffs_ry, k_mesh
+from crystalloop.dft.rungs import cheap_settings
+from crystalloop.dft.settings import PwSettings
 
 BOHR_ANG = 0.529177210903
 SECONDS_PER_WAVE = 3.3e-5

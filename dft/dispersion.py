@@ -1,11 +1,11 @@
-"""Grimme's D2 dispersion: for which elements it can be asked. What it adds to an energy is read in `dft.pw_output`."""
+"""Grimme's D2 dispersion: for which elements it can be asked. What it adds to an energy is read in `crystalloop.dft.pw_output`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dft.pseudos import LANTHANIDES
-from dft.pw_input import InputError
+from crystalloop.dft.pseudos import LANTHANIDES
+from crystalloop.dft.pw_input import InputError
 
 LAST_WITH_D2 = 86
 """Radon: pw.x 6.7 has no C6 beyond it and stops with `init_london (1)` (seen with Fr, Ra, Th and U)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,18 +23,18 @@ from typing import TYPE_CHECKING, Any
 
 from fireworks.core.firework import FiretaskBase, FWAction
 
-from db.records import Attempt, Candidate, CandidateState, Lease
-from db.store import Store, StoreUnavailable
-from dft.command import fill_command
-from dft.pseudos import PseudoTable, PwEnvironmentError
-from dft.pw_input import with_time_limit
-from dft.pw_run import Progress, PwRun, run_pw
-from dft.relax import AttemptReport, GaveUp, Relaxed, relax, resume_point
-from dft.replay import Replay, was_cut_off
-from dft.restart import drop_scratch, in_fresh_cell, stopped_cleanly
-from dft.settings import PwSettings
-from dft.stopping import StopKindly
-from dft.stored_result import StoredResult, attempt_of
+from crystalloop.db.records import Attempt, Candidate, CandidateState, Lease
+from crystalloop.db.store import Store, StoreUnavailable
+from crystalloop.dft.command import fill_command
+from crystalloop.dft.pseudos import PseudoTable, PwEnvironmentError
+from crystalloop.dft.pw_input import with_time_limit
+from crystalloop.dft.pw_run import Progress, PwRun, run_pw
+from crystalloop.dft.relax import AttemptReport, GaveUp, Relaxed, relax, resume_point
+from crystalloop.dft.replay import Replay, was_cut_off
+from crystalloop.dft.restart import drop_scratch, in_fresh_cell, stopped_cleanly
+from crystalloop.dft.settings import PwSettings
+from crystalloop.dft.stopping import StopKindly
+from crystalloop.dft.stored_result import StoredResult, attempt_of
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -75,12 +76,12 @@ class WorkContext:
     Args:
         runs: folder of all runs; each candidate has a subfolder of its id.
         worker: a name that tells people which process on which host.
-        pw_command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; see dft.command.
+        pw_command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; see crystalloop.dft.command.
         ttl_s: seconds without a sign of life after which the lease ends.
-        stop: set when the worker is to end; a running pw.x is asked to stop within about a second, see dft.stopping.
+        stop: set when the worker is to end; a running pw.x is asked to stop within about a second, see crystalloop.dft.stopping.
         ends_at: when the worker's slot ends, on the clock of time.monotonic; pw.x gets no more time than that.
         report: told how each claimed candidate ended, with a sentence.
-        run: launches pw.x; takes `on_progress` besides what dft.relax gives it.
+        run: launches pw.x; takes `on_progress` besides what crystalloop.dft.relax gives it.
     """
 
     store: Store
@@ -106,6 +107,9 @@ class WorkContext:
         return not self.stop.is_set() and self.left_s >= LEAST_LEFT_S
 
 
+STORED_MODULE = "dft.firetask"
+"""The module that queued fireworks name, of old databases and new ones alike, wherever this file stands."""
+sys.modules.setdefault(STORED_MODULE, sys.modules[__name__])  # FireWorks imports what a stored task names
 _context: ContextVar[WorkContext] = ContextVar("work context")
 
 
@@ -122,7 +126,7 @@ def working(context: WorkContext) -> Iterator[None]:
 class RelaxTask(FiretaskBase):  # type: ignore[misc]  # FireWorks is untyped
     """Relax the candidate that the spec names; always completes, the outcome stands in the store."""
 
-    _fw_name = "{{dft.firetask.RelaxTask}}"
+    _fw_name = f"{{{{{STORED_MODULE}.RelaxTask}}}}"
 
     def run_task(self, fw_spec: Mapping[str, Any]) -> FWAction:
         """See FireWorks. Needs `working(context)` around it."""

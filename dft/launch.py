@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from dft.pw_input import restarting, time_limit
-from dft.pw_run import INPUT, PwRun
-from dft.restart import before_the_stop, drop_scratch, goes_on, hand_on, in_fresh_cell, stopped_cleanly
-from dft.settings import PwSettings
+from crystalloop.dft.pw_input import restarting, time_limit
+from crystalloop.dft.pw_run import INPUT, PwRun
+from crystalloop.dft.restart import before_the_stop, drop_scratch, goes_on, hand_on, in_fresh_cell, stopped_cleanly
+from crystalloop.dft.settings import PwSettings
 
 _KILL_AFTER = 1.25
 """Of max_seconds, and a minute: pw.x ends by itself at max_seconds unless it hangs."""

@@ -1,4 +1,4 @@
-"""Which crystals start spin-polarised, and from which moments. Pure; what a run ended with is in `dft.pw_output`."""
+"""Which crystals start spin-polarised, and from which moments. Pure; what a run ended with is in `crystalloop.dft.pw_output`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from pymatgen.core.structure import Structure
 
-from dft.metals import with_metallic_k_points
-from dft.settings import PwSettings
+from crystalloop.dft.metals import with_metallic_k_points
+from crystalloop.dft.settings import PwSettings
 
 STARTING_MOMENTS_BOHR = {
     "V": 3.0, "Cr": 4.0, "Mn": 5.0, "Fe": 4.0, "Co": 3.0, "Ni": 2.0,
@@ -21,7 +21,7 @@ comes down to the true one, from one that is too small it may fall into the unpo
 def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
     """The settings that this crystal is computed with: polarised where `magnetic` is auto and an element calls for it.
 
-    Before that, the k points of a metal where it is one (`dft.metals`).
+    Before that, the k points of a metal where it is one (`crystalloop.dft.metals`).
     A ferromagnetic start: a moment that the crystal does not have vanishes within the first SCF, and the relaxation goes
     on without spin. An antiferromagnet needs starting moments of both signs on request, and a cell that holds them.
     Applied twice, the same comes out.

@@ -7,13 +7,13 @@ from pathlib import Path
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
-from dft.cells import primitive_cell
-from dft.cost import bands_of, irreducible_points, plane_waves
-from dft.failures import PwFailure
-from dft.magnetism import for_crystal
-from dft.pseudos import PseudoTable
-from dft.pw_input import InputError, cutoffs_ry, species_of
-from dft.settings import PwSettings
+from crystalloop.dft.cells import primitive_cell
+from crystalloop.dft.cost import bands_of, irreducible_points, plane_waves
+from crystalloop.dft.failures import PwFailure
+from crystalloop.dft.magnetism import for_crystal
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.pw_input import InputError, cutoffs_ry, species_of
+from crystalloop.dft.settings import PwSettings
 
 BASE_MB = 60.0
 """Of the program and its libraries."""
@@ -33,7 +33,7 @@ def estimate_memory_mb(structure: Structure, settings: PwSettings, table: Pseudo
     """Resident memory of one rank, all k points in one pool, as disk_io = 'low' keeps their wave functions.
 
     Raises:
-        MissingPseudo, InputError: as `dft.pw_input.cutoffs_ry`.
+        MissingPseudo, InputError: as `crystalloop.dft.pw_input.cutoffs_ry`.
     """
     settings = for_crystal(structure, settings)
     cell = primitive_cell(structure) if settings.vary == "cell" else structure

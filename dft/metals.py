@@ -1,10 +1,10 @@
-"""Which crystals are taken for metals, and the k points that these need. Pure; spin is in `dft.magnetism`."""
+"""Which crystals are taken for metals, and the k points that these need. Pure; spin is in `crystalloop.dft.magnetism`."""
 
 from __future__ import annotations
 
 from pymatgen.core.structure import Structure
 
-from dft.settings import PwSettings
+from crystalloop.dft.settings import PwSettings
 
 ANIONS = frozenset(["H", "C", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I", "At"])
 """Elements whose compounds mostly have a gap, or have few states at the Fermi level."""
@@ -15,7 +15,7 @@ def with_metallic_k_points(structure: Structure, settings: PwSettings) -> PwSett
 
     With a Fermi surface the energy converges slowly and back and forth: at 0.45/angstrom B2 CaMg is 43 meV/atom above
     0.16, LiMg moves by 50 between 4 and 6 points per edge, and AlNi's pressure by 2.5 kbar from 5 to 11. LiH is within 0.1
-    meV/atom. Elemental references have k points of their own (`dft.references`). Applied twice, the same comes out.
+    meV/atom. Elemental references have k points of their own (`crystalloop.dft.references`). Applied twice, the same comes out.
 
     Args:
         structure: ordered.

@@ -1,4 +1,4 @@
-"""What a relaxation comes to, believed or given up, and the lowest of several. How it is reached is in `dft.relax`."""
+"""What a relaxation comes to, believed or given up, and the lowest of several. How it is reached is in `crystalloop.dft.relax`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from pymatgen.core.structure import Structure
 
-from dft.attempt import AttemptReport, Tried
-from dft.cells import conventional_cell, spacegroup_number
-from dft.compare import compare
-from dft.equation_of_state import EquationOfState
-from dft.failures import PwFailure
-from dft.rungs import Rung
+from crystalloop.dft.attempt import AttemptReport, Tried
+from crystalloop.dft.cells import conventional_cell, spacegroup_number
+from crystalloop.dft.compare import compare
+from crystalloop.dft.equation_of_state import EquationOfState
+from crystalloop.dft.failures import PwFailure
+from crystalloop.dft.rungs import Rung
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pymatgen.core.structure import Structure
 
-from dft.failures import PwFailure
-from dft.pseudos import ACTINIDES
+from crystalloop.dft.failures import PwFailure
+from crystalloop.dft.pseudos import ACTINIDES
 
 CLOSEST = 0.5
 """Of the sum of covalent radii. pw.x computes atoms 0.002 angstrom apart without a word."""

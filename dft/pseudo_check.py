@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dft.ground_states import supported_elements
-from dft.pseudos import ACTINIDES, LANTHANIDES, CorruptPseudo, PseudoTable
-from dft.upf import NotUpf, UpfHeader, read_upf_header
+from crystalloop.dft.ground_states import supported_elements
+from crystalloop.dft.pseudos import ACTINIDES, LANTHANIDES, CorruptPseudo, PseudoTable
+from crystalloop.dft.upf import NotUpf, UpfHeader, read_upf_header
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
-from dft.pseudos import PseudoTable, PwEnvironmentError
-from dft.settings import PwSettings
+from crystalloop.dft.pseudos import PseudoTable, PwEnvironmentError
+from crystalloop.dft.settings import PwSettings
 
 PREFIX = "pw"
 OUTDIR = "out"

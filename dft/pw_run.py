@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dft.pseudos import PwEnvironmentError
-from dft.pw_input import OUTDIR, PREFIX
-from dft.restart import CONTINUED, drop_scratch, has_scratch, stopped_cleanly
-from dft.stopping import STOP_GRACE_S, StopKindly, ended_when_asked, group_ended, has_ended, withdraw
+from crystalloop.dft.pseudos import PwEnvironmentError
+from crystalloop.dft.pw_input import OUTDIR, PREFIX
+from crystalloop.dft.restart import CONTINUED, drop_scratch, has_scratch, stopped_cleanly
+from crystalloop.dft.stopping import STOP_GRACE_S, StopKindly, ended_when_asked, group_ended, has_ended, withdraw
 
 INPUT, STDOUT, STDERR, XML = "pw.in", "pw.out", "pw.err", "pw.xml"
 MIN_FREE_MB = 200
@@ -55,7 +55,7 @@ class PwRun:
     wall_s: float
     timed_out: bool
     folder: Path
-    continued: int = 0  # times that it stopped for time and went on; see dft.launch
+    continued: int = 0  # times that it stopped for time and went on; see crystalloop.dft.launch
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 import numpy as np
 from pymatgen.core.structure import Structure
 
-from dft.cells import primitive_cell, spacegroup_number
-from dft.ground_states import FIXED, MAGNETIC, MOLECULES, NoReference, ground_state, supported_elements
-from dft.magnetism import for_crystal
-from dft.pseudos import PseudoTable
-from dft.settings import CODE_VERSION, PwSettings
+from crystalloop.dft.cells import primitive_cell, spacegroup_number
+from crystalloop.dft.ground_states import FIXED, MAGNETIC, MOLECULES, NoReference, ground_state, supported_elements
+from crystalloop.dft.magnetism import for_crystal
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.settings import CODE_VERSION, PwSettings
 
 __all__ = [
     "NoReference",

@@ -1,6 +1,6 @@
 """relax(): one crystal from preflight to an answer that is believed, through as many launches of pw.x as it takes.
 
-The catalogue of failures is `dft.failures`; processes and files are `dft.pw_run`.
+The catalogue of failures is `crystalloop.dft.failures`; processes and files are `crystalloop.dft.pw_run`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pathlib import Path
 
 from pymatgen.core.structure import Structure
 
-from dft.attempt import AttemptReport, make_attempt
-from dft.compare import Comparison, compare
-from dft.failures import PwFailure
-from dft.launch import Launch
-from dft.magnetism import for_crystal, starts
-from dft.outcome import GaveUp, Relaxed, SpinState, lowest, relaxed
-from dft.preflight import preflight, unfit_elements
-from dft.pseudos import PseudoTable
-from dft.pw_output import parse_pw_output
-from dft.pw_run import STDOUT, run_pw
-from dft.rungs import ACCURATE, CHEAP, Rung, cheap_settings, rejection
-from dft.seen import Bench
-from dft.settings import PwSettings
-from dft.volume import scaled_by_radii
+from crystalloop.dft.attempt import AttemptReport, make_attempt
+from crystalloop.dft.compare import Comparison, compare
+from crystalloop.dft.failures import PwFailure
+from crystalloop.dft.launch import Launch
+from crystalloop.dft.magnetism import for_crystal, starts
+from crystalloop.dft.outcome import GaveUp, Relaxed, SpinState, lowest, relaxed
+from crystalloop.dft.preflight import preflight, unfit_elements
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.pw_output import parse_pw_output
+from crystalloop.dft.pw_run import STDOUT, run_pw
+from crystalloop.dft.rungs import ACCURATE, CHEAP, Rung, cheap_settings, rejection
+from crystalloop.dft.seen import Bench
+from crystalloop.dft.settings import PwSettings
+from crystalloop.dft.volume import scaled_by_radii
 
 __all__ = [
     "AttemptReport",

@@ -17,10 +17,10 @@ from typing import Any
 from fireworks.core.firework import Firework, Workflow
 from fireworks.core.launchpad import LaunchPad
 
-from db.connection import CLIENT_OPTIONS, Document, Retry, insert_new, server_name
-from db.records import Candidate, CandidateState
-from db.store import Store, StoreUnavailable
-from dft.firetask import RelaxTask
+from crystalloop.db.connection import CLIENT_OPTIONS, Document, Retry, insert_new, server_name
+from crystalloop.db.records import Candidate, CandidateState
+from crystalloop.db.store import Store, StoreUnavailable
+from crystalloop.dft.firetask import RelaxTask
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dft.pw_input import without_time_limit
-from dft.pw_run import INPUT, STDERR, STDOUT, XML, PwRun
+from crystalloop.dft.pw_input import without_time_limit
+from crystalloop.dft.pw_run import INPUT, STDERR, STDOUT, XML, PwRun
 
 COMPLETE = "launch.json"
 """Written last: a launch without it was cut off, from outside or by its time limit."""

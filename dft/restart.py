@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from dft.pw_input import OUTDIR
+from crystalloop.dft.pw_input import OUTDIR
 
 CONTINUED = "continued"
 """A file in the folder of a launch: another one has gone on from its scratch, which is no more."""

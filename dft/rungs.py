@@ -1,14 +1,14 @@
-"""The cheap rung before the accurate one: its settings, and what it rejects. Pure; the rungs are climbed in `dft.relax`."""
+"""The cheap rung before the accurate one: its settings, and what it rejects. Pure; the rungs are climbed in `crystalloop.dft.relax`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dft.settings import PwSettings, preset
+from crystalloop.dft.settings import PwSettings, preset
 
 if TYPE_CHECKING:
-    from dft.compare import Comparison
+    from crystalloop.dft.compare import Comparison
 
 CHEAP, ACCURATE = "cheap", "accurate"
 

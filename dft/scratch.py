@@ -16,11 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dft.pseudos import PwEnvironmentError
-from dft.pw_input import OUTDIR, PREFIX
-from dft.pw_run import XML, PwRun
-from dft.restart import has_scratch, stopped_cleanly
-from dft.stopping import withdraw
+from crystalloop.dft.pseudos import PwEnvironmentError
+from crystalloop.dft.pw_input import OUTDIR, PREFIX
+from crystalloop.dft.pw_run import XML, PwRun
+from crystalloop.dft.restart import has_scratch, stopped_cleanly
+from crystalloop.dft.stopping import withdraw
 
 
 class NoScratch(PwEnvironmentError):

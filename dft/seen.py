@@ -1,4 +1,4 @@
-"""One launch of pw.x, judged: what was seen of the crystal, or of the machine. What follows is decided in `dft.attempt`."""
+"""One launch of pw.x, judged: what was seen of the crystal, or of the machine. What follows is decided in `crystalloop.dft.attempt`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Literal
 
 from pymatgen.core.structure import Structure
 
-from dft.equation_of_state import EquationOfState
-from dft.failures import MACHINES_FAULT, PwFailure, diagnose
-from dft.launch import Launch, launch
-from dft.pseudos import PseudoTable, PwEnvironmentError
-from dft.pw_input import InputError, pw_input_text
-from dft.pw_output import PwOutput, parse_pw_output
-from dft.pw_run import PwRun
-from dft.replay import forget
-from dft.settings import PwSettings
+from crystalloop.dft.equation_of_state import EquationOfState
+from crystalloop.dft.failures import MACHINES_FAULT, PwFailure, diagnose
+from crystalloop.dft.launch import Launch, launch
+from crystalloop.dft.pseudos import PseudoTable, PwEnvironmentError
+from crystalloop.dft.pw_input import InputError, pw_input_text
+from crystalloop.dft.pw_output import PwOutput, parse_pw_output
+from crystalloop.dft.pw_run import PwRun
+from crystalloop.dft.replay import forget
+from crystalloop.dft.settings import PwSettings
 
 
 class MachineFault(PwEnvironmentError):
@@ -88,7 +88,7 @@ def look(
 
 
 def _launched(bench: Bench, text: str, name: str, settings: PwSettings) -> PwRun:
-    """As `dft.launch.launch`; a file that cannot be written is the machine's fault, whichever it is."""
+    """As `crystalloop.dft.launch.launch`; a file that cannot be written is the machine's fault, whichever it is."""
     try:
         return launch(bench.run, text, bench.folder / name, bench.command, settings)
     except OSError as error:

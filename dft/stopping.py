@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dft.pw_input import OUTDIR, PREFIX
+from crystalloop.dft.pw_input import OUTDIR, PREFIX
 
 STOP_GRACE_S = 20.0
 """pw.x looks for the file after each SCF iteration and each k point of it: seconds for small cells. Slurm kills 30 s

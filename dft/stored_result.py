@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from db.records import Attempt, Candidate, CrystalDoc, Record, Relaxation, RungRecord
-from dft.relax import AttemptReport, GaveUp, Relaxed
-from dft.settings import CODE_VERSION
+from crystalloop.db.records import Attempt, Candidate, CrystalDoc, Record, Relaxation, RungRecord
+from crystalloop.dft.relax import AttemptReport, GaveUp, Relaxed
+from crystalloop.dft.settings import CODE_VERSION
 
 RESULT = "result.json"
 
@@ -24,7 +24,7 @@ class StoredResult(Record):
 
     @classmethod
     def of(cls, key: str, answer: Relaxed | GaveUp, attempts: tuple[Attempt, ...]) -> Self:
-        """The answer of dft.relax."""
+        """The answer of crystalloop.dft.relax."""
         if isinstance(answer, GaveUp):
             return cls(key=key, attempts=attempts, reason=answer.reason)
         return cls(key=key, attempts=attempts, relaxation=_relaxation(answer))

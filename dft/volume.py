@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core.structure import Structure
 
-from dft.preflight import closest_pair
+from crystalloop.dft.preflight import closest_pair
 
 CONTACT = 0.94
 """Distance of the closest atoms over the sum of their covalent radii. With it the edges of 721 stable cubic compounds

@@ -1,4 +1,4 @@
-"""The worker process: takes fireworks of its campaign and of the references, one after another. `python -m dft.worker`.
+"""The worker process: takes fireworks of its campaign and of the references, one after another. `python -m crystalloop.dft.worker`.
 
 It does not use FireWorks' rapidfire: that sleeps a minute when idle. Whoever can write to the queue's database could
 name any Python class in a firework, so a worker only loads those that look exactly like ours.
@@ -28,16 +28,16 @@ from fireworks.core.launchpad import LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket
 from pymongo.errors import PyMongoError
 
-from db.mongo import MongoStore
-from db.records import REFERENCES
-from db.store import StoreUnavailable
-from dft.command import check_command
-from dft.firetask import LEAST_LEFT_S, Outcome, RelaxTask, WorkContext, working
-from dft.pseudos import PseudoTable, PwEnvironmentError
-from dft.pw_run import run_pw
-from dft.relax import relax
-from dft.relax_queue import open_launchpad
-from dft.scratch import on_scratch, require_scratch
+from crystalloop.db.mongo import MongoStore
+from crystalloop.db.records import REFERENCES
+from crystalloop.db.store import StoreUnavailable
+from crystalloop.dft.command import check_command
+from crystalloop.dft.firetask import LEAST_LEFT_S, Outcome, RelaxTask, WorkContext, working
+from crystalloop.dft.pseudos import PseudoTable, PwEnvironmentError
+from crystalloop.dft.pw_run import run_pw
+from crystalloop.dft.relax import relax
+from crystalloop.dft.relax_queue import open_launchpad
+from crystalloop.dft.scratch import on_scratch, require_scratch
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +226,9 @@ def _own_folder(runs: Path, name: str) -> Path:
 
 
 def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m dft.worker", description="Relax queued candidates with pw.x.")
+    parser = argparse.ArgumentParser(
+        prog="python -m crystalloop.dft.worker", description="Relax queued candidates with pw.x."
+    )
     uri = os.environ.get(URI_VARIABLE)  # rather than on the command line, which other users can read
     parser.add_argument("--uri", default=uri, required=uri is None, help=f"of the database server; else {URI_VARIABLE}")
     parser.add_argument("--database", required=True, help="its queue is <database>_fireworks on the same server")

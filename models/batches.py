@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.channels import CLASSES, Floats, to_channels
-from models.crystal import Crystal
-from models.deciles import decile_one_hot
-from models.elements import covalent_radii_ang
-from models.frame import SPREAD
-from models.properties import E_F, PROPERTIES
-from models.unet import UNetConfig, voxel_weights
-from models.vae import DensityVAE
-from models.vae_config import VAEConfig
-from models.voxels import VoxelConfig, code_batch, coordinates, density_batch, lattices_of, voxelize_batch
+from crystalloop.models.channels import CLASSES, Floats, to_channels
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.deciles import decile_one_hot
+from crystalloop.models.elements import covalent_radii_ang
+from crystalloop.models.frame import SPREAD
+from crystalloop.models.properties import E_F, PROPERTIES
+from crystalloop.models.unet import UNetConfig, voxel_weights
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.vae_config import VAEConfig
+from crystalloop.models.voxels import VoxelConfig, code_batch, coordinates, density_batch, lattices_of, voxelize_batch
 
 Batch = dict[str, NDArray[np.generic]]
 MapsOf = Callable[[NDArray[np.intp]], Floats]

@@ -19,13 +19,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from models.blocks import Tensor
-from models.calibration import NORMAL_90
-from models.channels import Floats
-from models.crystal import Crystal
-from models.graph import CrystalGraph, build_graphs, join_graphs
-from models.graph_network import GraphNetwork
-from models.properties import PROPERTIES
+from crystalloop.models.blocks import Tensor
+from crystalloop.models.calibration import NORMAL_90
+from crystalloop.models.channels import Floats
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.graph import CrystalGraph, build_graphs, join_graphs
+from crystalloop.models.graph_network import GraphNetwork
+from crystalloop.models.properties import PROPERTIES
 
 ENERGIES = ("formation_energy_per_atom", "energy_per_atom")
 LOGARITHMIC = ("refractive_index",)

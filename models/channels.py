@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.element_code import CODES
+from crystalloop.models.element_code import CODES
 
 REFERENCE_DENSITY = 0.03
 """e/angstrom^3 below which the compression is nearly linear, under most of what lies between the atoms of a dense crystal."""

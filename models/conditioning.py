@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.channels import Floats
-from models.critic import Critic, touches
-from models.crystal import Crystal
-from models.properties import E_F, PROPERTIES
-from models.site_metrics import anonymous_counts, reduced_counts
-from models.vae import DensityVAE
+from crystalloop.models.channels import Floats
+from crystalloop.models.critic import Critic, touches
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.properties import E_F, PROPERTIES
+from crystalloop.models.site_metrics import anonymous_counts, reduced_counts
+from crystalloop.models.vae import DensityVAE
 
 POOL = 64
 """Latents that each draw chooses from: a property that one in twenty crystals has is met by 96 % of the pools."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.batches import canonical_origin, draw_maps
-from models.channels import Floats
-from models.crystal import Crystal, InvalidCrystal
-from models.metrics import STRICT_CONTACT, contact_ratio
-from models.peaks import PeakConfig, crystal_from_codes
-from models.reconstruct import ReconstructionError
-from models.vae import DensityVAE
-from models.voxels import VoxelConfig
+from crystalloop.models.batches import canonical_origin, draw_maps
+from crystalloop.models.channels import Floats
+from crystalloop.models.crystal import Crystal, InvalidCrystal
+from crystalloop.models.metrics import STRICT_CONTACT, contact_ratio
+from crystalloop.models.peaks import PeakConfig, crystal_from_codes
+from crystalloop.models.reconstruct import ReconstructionError
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.voxels import VoxelConfig
 
 PropertiesOf = Callable[[Sequence[Crystal]], Floats]
 """The eight properties of crystals in their units, NaN where there is none: [b, 8]."""

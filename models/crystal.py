@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.elements import symbol_of, symbols
+from crystalloop.models.elements import symbol_of, symbols
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

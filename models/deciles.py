@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.channels import Floats
+from crystalloop.models.channels import Floats
 
 DECILES = 10
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.voxel_kernels import periodic_gaussians
-from models.voxels import VoxelConfig, widths_and_radii_ang
+from crystalloop.models.voxel_kernels import periodic_gaussians
+from crystalloop.models.voxels import VoxelConfig, widths_and_radii_ang
 
 Doubles = NDArray[np.float64]
 _SLOPE_STEP_ANG = 0.02  # central difference of a Gaussian at least 0.3 angstrom wide: error below 0.1 %

@@ -9,15 +9,15 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batches import canonical_origin, draw_maps
-from models.channels import Floats
-from models.conditioning import POOL, WIDE_POOL, Range, Wish, decile_range, near_energy, wanted_latents
-from models.critic import Critic
-from models.crystal import Crystal
-from models.deciles import DECILES
-from models.site_metrics import anonymous_counts
-from models.vae import DensityVAE
-from models.voxels import VoxelConfig
+from crystalloop.models.batches import canonical_origin, draw_maps
+from crystalloop.models.channels import Floats
+from crystalloop.models.conditioning import POOL, WIDE_POOL, Range, Wish, decile_range, near_energy, wanted_latents
+from crystalloop.models.critic import Critic
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.deciles import DECILES
+from crystalloop.models.site_metrics import anonymous_counts
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.voxels import VoxelConfig
 
 
 class Kind(StrEnum):

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from models.elements import symbols
+from crystalloop.models.elements import symbols
 
 PERIODS = (206.0, 28.4, 7.95, 3.695)
 """Wavelengths, in places of the Mendeleev order, of the code's sines and cosines. The first is half a turn over all

@@ -8,9 +8,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from models.blocks import Tensor
-from models.channels import CHANNELS, COORDINATE_SCALE_ANG, Floats
-from models.element_code import CODES, element_codes, nearest_elements
+from crystalloop.models.blocks import Tensor
+from crystalloop.models.channels import CHANNELS, COORDINATE_SCALE_ANG, Floats
+from crystalloop.models.element_code import CODES, element_codes, nearest_elements
 
 DENSITY_SHARE = 0.3
 """Weight of the compressed density beside the codes: its peaks are several units high, the codes' one."""

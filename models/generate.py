@@ -9,22 +9,22 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.channels import Floats, expand
-from models.critic import rescaled
-from models.crystal import Crystal, InvalidCrystal
-from models.draws import Draws, Kind
-from models.peaks import PeakConfig, crystal_from_codes
-from models.reconstruct import (
+from crystalloop.models.channels import Floats, expand
+from crystalloop.models.critic import rescaled
+from crystalloop.models.crystal import Crystal, InvalidCrystal
+from crystalloop.models.draws import Draws, Kind
+from crystalloop.models.peaks import PeakConfig, crystal_from_codes
+from crystalloop.models.reconstruct import (
     ReconstructConfig,
     ReconstructionError,
     SpeciesFrom,
     structure_from_map,
 )
-from models.segmentation import SegmentConfig
-from models.symmetry import symmetrise
-from models.unet import Segmentation, UNet, segment
-from models.vae import Decoded, DensityVAE
-from models.voxels import VoxelConfig
+from crystalloop.models.segmentation import SegmentConfig
+from crystalloop.models.symmetry import symmetrise
+from crystalloop.models.unet import Segmentation, UNet, segment
+from crystalloop.models.vae import Decoded, DensityVAE
+from crystalloop.models.voxels import VoxelConfig
 
 
 @dataclass(frozen=True)

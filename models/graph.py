@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.channels import CLASSES
-from models.crystal import Crystal
-from models.elements import UnknownElement, symbol_of
+from crystalloop.models.channels import CLASSES
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.elements import UnknownElement, symbol_of
 
 SHELL_ANG = 0.1
 """Neighbours no farther beyond the last one that counts do so too: a shell of equal distances is never cut."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batches import Batch, Share, row_batches
-from models.cgcnn import CGCNN, Stage, heads_of, to_working
-from models.channels import Floats
-from models.graph import CrystalGraph, join_graphs
+from crystalloop.models.batches import Batch, Share, row_batches
+from crystalloop.models.cgcnn import CGCNN, Stage, heads_of, to_working
+from crystalloop.models.channels import Floats
+from crystalloop.models.graph import CrystalGraph, join_graphs
 
 MOST_BALANCE = 8.0
 """Rare labels weigh more than frequent ones, but at most this much."""

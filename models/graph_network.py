@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from models.blocks import Tensor
-from models.channels import CLASSES, Floats
-from models.elements import covalent_radii_ang, ionic_radii_ang
+from crystalloop.models.blocks import Tensor
+from crystalloop.models.channels import CLASSES, Floats
+from crystalloop.models.elements import covalent_radii_ang, ionic_radii_ang
 
 NEAREST_ANG = 1.0
 TYPICAL_NEIGHBOURS = 12.0

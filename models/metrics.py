@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from models.crystal import Crystal
-from models.elements import covalent_radii_ang
-from models.site_metrics import periodic_distances_ang
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.elements import covalent_radii_ang
+from crystalloop.models.site_metrics import periodic_distances_ang
 
 PAPER_CONTACT_ANG = 0.5
 """Shortest distance of the paper's validity (Court et al. 2020)."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.cluster import hierarchy
 
-from models.crystal import Crystal
-from models.element_code import element_codes
-from models.reconstruct import ReconstructionError, ReconstructionFailure
-from models.voxels import VoxelConfig
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.element_code import element_codes
+from crystalloop.models.reconstruct import ReconstructionError, ReconstructionFailure
+from crystalloop.models.voxels import VoxelConfig
 
 Doubles = NDArray[np.float64]
 _PATCH = np.array(list(product((-1, 0, 1), repeat=3)))  # the voxels about a peak, [27, 3]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.elements import atomic_number
-from models.radii import balanced_oxidation, ionic_radii_of, mean_radius_ang
+from crystalloop.models.elements import atomic_number
+from crystalloop.models.radii import balanced_oxidation, ionic_radii_of, mean_radius_ang
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -192,7 +192,7 @@ def match_prototype(structure: Structure, symprec: float = 0.1) -> Prototype | N
     Returns:
         The prototype, or None (an inverse Heusler, for example, is none of the six).
     """
-    from models.crystal import conventional
+    from crystalloop.models.crystal import conventional
 
     if not structure.is_ordered or not 2 <= len(structure.composition) <= 3:
         return None

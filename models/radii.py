@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.elements import atomic_number, covalent_radii_ang
+from crystalloop.models.elements import atomic_number, covalent_radii_ang
 
 _COVALENT_TO_METALLIC = 1.1  # typical ratio of the two radii, for elements without a metallic radius
 # Where that ratio is far off: the radius that the training split of the shared cubic crystals asks for (median).

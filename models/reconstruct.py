@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crystal import Crystal, are_orthogonal
-from models.density_fit import DensityFit
-from models.segmentation import Labels, SegmentConfig, segment_atoms
-from models.voxels import VoxelConfig
+from crystalloop.models.crystal import Crystal, are_orthogonal
+from crystalloop.models.density_fit import DensityFit
+from crystalloop.models.segmentation import Labels, SegmentConfig, segment_atoms
+from crystalloop.models.voxels import VoxelConfig
 
 KINDS = 119
 """Length of a vote: background and 118 elements."""

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batches import canonical_origin, draw_maps
-from models.channels import COORDINATE_SCALE_ANG, Floats, expand
-from models.critic import Critic
-from models.crystal import Crystal, InvalidCrystal
-from models.deciles import DECILES
-from models.draws import Draws, Kind, draw_under_each
-from models.generate import GenerateConfig, Proposal, propose, read_crystal
-from models.metrics import VoxelTally, tally_voxels
-from models.reconstruct import ReconstructionError
-from models.symmetry import symmetrise
-from models.unet import Segmentation, UNet, segment
-from models.vae import Decoded, DensityVAE
-from models.voxels import VoxelConfig, lattice_from_coordinates, voxelize_batch
+from crystalloop.models.batches import canonical_origin, draw_maps
+from crystalloop.models.channels import COORDINATE_SCALE_ANG, Floats, expand
+from crystalloop.models.critic import Critic
+from crystalloop.models.crystal import Crystal, InvalidCrystal
+from crystalloop.models.deciles import DECILES
+from crystalloop.models.draws import Draws, Kind, draw_under_each
+from crystalloop.models.generate import GenerateConfig, Proposal, propose, read_crystal
+from crystalloop.models.metrics import VoxelTally, tally_voxels
+from crystalloop.models.reconstruct import ReconstructionError
+from crystalloop.models.symmetry import symmetrise
+from crystalloop.models.unet import Segmentation, UNet, segment
+from crystalloop.models.vae import Decoded, DensityVAE
+from crystalloop.models.voxels import VoxelConfig, lattice_from_coordinates, voxelize_batch
 
 Species = NDArray[np.int16]
 

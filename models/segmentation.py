@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 from skimage.segmentation import watershed
 
-from models.elements import covalent_radii_ang, ionic_radii_ang
+from crystalloop.models.elements import covalent_radii_ang, ionic_radii_ang
 
 Labels = NDArray[np.int32]
 _SHALLOW = 0.7  # against the depth of the marker beside it; equal atoms are equally deep

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from models.crystal import Crystal
+from crystalloop.models.crystal import Crystal
 
 UNMATCHED_ANG = 1.0
 """What an atom without a partner costs in the strict site error (science.md, row 12)."""

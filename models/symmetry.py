@@ -1,4 +1,4 @@
-"""The idealised conventional cell of a crystal as read, found by spglib. Cells that pw.x gets are made in `dft.cells`."""
+"""The idealised conventional cell of a crystal as read, found by spglib. Cells that pw.x gets are made in `crystalloop.dft.cells`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crystal import Crystal
+from crystalloop.models.crystal import Crystal
 
 _PARTS = 8
 """Sites of rock salts, perovskites, Heuslers and their kin lie on eighths of the edges."""

@@ -11,11 +11,11 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from models.blocks import Norm, Tensor, conv_block, down, fold, periodic_conv, unfold, up
-from models.channels import CHANNELS, CLASSES, COORDINATE_SCALE_ANG, Floats
-from models.element_code import CODES, element_codes
-from models.elements import ionic_radii_ang
-from models.voxels import VoxelConfig
+from crystalloop.models.blocks import Norm, Tensor, conv_block, down, fold, periodic_conv, unfold, up
+from crystalloop.models.channels import CHANNELS, CLASSES, COORDINATE_SCALE_ANG, Floats
+from crystalloop.models.element_code import CODES, element_codes
+from crystalloop.models.elements import ionic_radii_ang
+from crystalloop.models.voxels import VoxelConfig
 
 LEAST_OCCUPANCY = 0.2
 """Voxels that are less likely an atom's are background in the species map. At 16^3 every third voxel of an atom lies on

@@ -11,14 +11,14 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from models.blocks import Tensor
-from models.channels import COORDINATE_SCALE_ANG, Floats
-from models.deciles import decile_one_hot
-from models.frame import SPREAD, Sight, flatten, principal_frame
-from models.prior import Mixture, fit_mixture, standard_normal
-from models.unet import UNet
-from models.vae_config import VAEConfig
-from models.vae_networks import build_decoder, build_encoder, build_head, build_mixture_table
+from crystalloop.models.blocks import Tensor
+from crystalloop.models.channels import COORDINATE_SCALE_ANG, Floats
+from crystalloop.models.deciles import decile_one_hot
+from crystalloop.models.frame import SPREAD, Sight, flatten, principal_frame
+from crystalloop.models.prior import Mixture, fit_mixture, standard_normal
+from crystalloop.models.unet import UNet
+from crystalloop.models.vae_config import VAEConfig
+from crystalloop.models.vae_networks import build_decoder, build_encoder, build_head, build_mixture_table
 
 
 @dataclass(frozen=True)

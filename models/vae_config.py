@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from models.blocks import Norm
-from models.deciles import DECILES
-from models.frame import FrameShape
-from models.properties import PROPERTIES
+from crystalloop.models.blocks import Norm
+from crystalloop.models.deciles import DECILES
+from crystalloop.models.frame import FrameShape
+from crystalloop.models.properties import PROPERTIES
 
 
 @dataclass(frozen=True)

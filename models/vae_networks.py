@@ -6,14 +6,14 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from models.blocks import Tensor, conv_block, down, fold, periodic_conv, strided_conv, unfold, up
-from models.channels import CHANNELS, CLASSES, COORDINATE_SCALE_ANG, fractional_grid
-from models.deciles import DECILES
-from models.element_code import CODES
-from models.frame import flatten, lattice_rows, unflatten
-from models.prior import standard_normal
-from models.properties import PROPERTIES
-from models.vae_config import VAEConfig
+from crystalloop.models.blocks import Tensor, conv_block, down, fold, periodic_conv, strided_conv, unfold, up
+from crystalloop.models.channels import CHANNELS, CLASSES, COORDINATE_SCALE_ANG, fractional_grid
+from crystalloop.models.deciles import DECILES
+from crystalloop.models.element_code import CODES
+from crystalloop.models.frame import flatten, lattice_rows, unflatten
+from crystalloop.models.prior import standard_normal
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.vae_config import VAEConfig
 
 
 def build_encoder(config: VAEConfig) -> keras.Model:

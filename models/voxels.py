@@ -10,10 +10,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crystal import Crystal, are_orthogonal
-from models.element_code import CODES, element_codes
-from models.elements import ionic_radii_ang, symbol_of
-from models.voxel_kernels import (
+from crystalloop.models.crystal import Crystal, are_orthogonal
+from crystalloop.models.element_code import CODES, element_codes
+from crystalloop.models.elements import ionic_radii_ang, symbol_of
+from crystalloop.models.voxel_kernels import (
     Atoms,
     Floats,
     Ints,

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from orchestrator.config import Campaign, ConfigError, read_campaign
+from crystalloop.orchestrator.config import Campaign, ConfigError, read_campaign
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -37,7 +37,7 @@ class Exit(IntEnum):
 @contextmanager
 def sentences() -> Iterator[None]:
     """Turn every error a user can cause into a sentence on stderr and an exit code."""
-    from orchestrator.errors import code_and_sentence
+    from crystalloop.orchestrator.errors import code_and_sentence
 
     try:
         yield
@@ -90,8 +90,8 @@ def plan(file: File, as_json: AsJson = False) -> None:
     Example: crystalloop plan campaigns/first.yaml
     """
     with sentences():
-        from orchestrator.planning import make_plan
-        from orchestrator.terminal import show_plan
+        from crystalloop.orchestrator.planning import make_plan
+        from crystalloop.orchestrator.terminal import show_plan
 
         made = make_plan(read_campaign(file))
         _print_json(made) if as_json else show_plan(out, made)
@@ -108,8 +108,8 @@ def run(
     Example: crystalloop run campaigns/first.yaml
     """
     with sentences():
-        from orchestrator.compose import run_campaign
-        from orchestrator.terminal import Progress, show_summary
+        from crystalloop.orchestrator.compose import run_campaign
+        from crystalloop.orchestrator.terminal import Progress, show_summary
 
         campaign = read_campaign(file)
         with Progress(err if as_json else out, quiet=quiet) as progress:
@@ -132,9 +132,9 @@ def status(
     Example: crystalloop status campaigns/first.yaml --watch
     """
     with sentences():
-        from orchestrator.session import open_store
-        from orchestrator.status import campaign_status
-        from orchestrator.terminal import show_status, watch_status
+        from crystalloop.orchestrator.session import open_store
+        from crystalloop.orchestrator.status import campaign_status
+        from crystalloop.orchestrator.terminal import show_status, watch_status
 
         campaign = read_campaign(file)
         with open_store(campaign) as store:
@@ -156,11 +156,11 @@ def results(
     Example: crystalloop results campaigns/first.yaml --where "e_f < -1.5" --json
     """
     with sentences():
-        from db.query import parse_query
-        from orchestrator.hulls import refresh_hull
-        from orchestrator.results import result_rows
-        from orchestrator.session import open_store
-        from orchestrator.terminal import show_results
+        from crystalloop.db.query import parse_query
+        from crystalloop.orchestrator.hulls import refresh_hull
+        from crystalloop.orchestrator.results import result_rows
+        from crystalloop.orchestrator.session import open_store
+        from crystalloop.orchestrator.terminal import show_results
 
         campaign = read_campaign(file)
         condition = {"campaign": campaign.name, **(parse_query(where) if where else {})}
@@ -181,9 +181,9 @@ def trace(
     Example: crystalloop trace first-2-MgO-1a2b3c4d
     """
     with sentences():
-        from orchestrator.results import trace_chain
-        from orchestrator.session import open_store
-        from orchestrator.trace_text import trace_lines
+        from crystalloop.orchestrator.results import trace_chain
+        from crystalloop.orchestrator.session import open_store
+        from crystalloop.orchestrator.trace_text import trace_lines
 
         with open_store(_read(file)) as store:
             chain = trace_chain(store, candidate)
@@ -201,7 +201,7 @@ def stop(file: File) -> None:
     Example: crystalloop stop campaigns/first.yaml
     """
     with sentences():
-        from orchestrator.session import open_store, request_stop
+        from crystalloop.orchestrator.session import open_store, request_stop
 
         campaign = read_campaign(file)
         with open_store(campaign) as store:
@@ -231,8 +231,8 @@ def worker(
     Example: crystalloop worker campaigns/first.yaml --slots 4
     """
     with sentences():
-        from orchestrator.compose import run_workers
-        from orchestrator.machine import Machine
+        from crystalloop.orchestrator.compose import run_workers
+        from crystalloop.orchestrator.machine import Machine
 
         machine = Machine(pw_command, pseudos, scratch, idle_exit, slot_seconds)
         run_workers(read_campaign(file), slots, lambda line: out.print(line, markup=False), machine)
@@ -253,7 +253,7 @@ Folder = Annotated[
 
 
 def _pseudo_folder(folder: Path | None) -> Path:
-    from orchestrator.config import default_pseudos
+    from crystalloop.orchestrator.config import default_pseudos
 
     return folder or default_pseudos()
 
@@ -267,4 +267,4 @@ def main() -> None:
         raise SystemExit(Exit.USAGE) from None
 
 
-from orchestrator import cli_evaluate, cli_hull, cli_networks, cli_pseudos, cli_relax  # noqa: E402, F401  (they register)
+from crystalloop.orchestrator import cli_evaluate, cli_hull, cli_networks, cli_pseudos, cli_relax  # noqa: E402, F401  (they register)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from orchestrator.cli import AsJson, _escape, _print_json, app, err, out, sentences
+from crystalloop.orchestrator.cli import AsJson, _escape, _print_json, app, err, out, sentences
 
 
 @app.command()
@@ -36,16 +36,16 @@ def evaluate(
     Example: crystalloop evaluate runs/nets --data crystals.jsonl.gz --html evaluation.html
     """
     with sentences():
-        from orchestrator.evaluate import evaluate as measure
-        from orchestrator.evaluate_inputs import Settings
-        from orchestrator.evaluation_terminal import show_evaluation
+        from crystalloop.orchestrator.evaluate import evaluate as measure
+        from crystalloop.orchestrator.evaluate_inputs import Settings
+        from crystalloop.orchestrator.evaluation_terminal import show_evaluation
 
         settings = Settings(folder, tuple(data), tuple(properties or ()), split, limit, seed, bad_rows)
         found = measure(settings, lambda text: err.print(f"[dim]{_escape(text)}[/]"))
         if html is not None:
             from datetime import datetime
 
-            from orchestrator.evaluation_page import write_page
+            from crystalloop.orchestrator.evaluation_page import write_page
 
             err.print(f"[dim]page: {_escape(str(write_page(found, html, datetime.now().astimezone())))}[/]")
         _print_json(found.as_json()) if as_json else show_evaluation(out, found)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from orchestrator.cli import AsJson, File, _escape, _print_json, app, err, out, sentences
+from crystalloop.orchestrator.cli import AsJson, File, _escape, _print_json, app, err, out, sentences
 
 
 @app.command()
@@ -32,9 +32,9 @@ def hull(
     Example: crystalloop hull campaigns/first.yaml --import references.jsonl
     """
     with sentences():
-        from orchestrator.config import read_campaign
-        from orchestrator.hull_command import hull_lines, look
-        from orchestrator.session import open_store
+        from crystalloop.orchestrator.config import read_campaign
+        from crystalloop.orchestrator.hull_command import hull_lines, look
+        from crystalloop.orchestrator.session import open_store
 
         campaign = read_campaign(file)
         with open_store(campaign) as store:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from orchestrator.cli import AsJson, Exit, _escape, _print_json, _pseudo_folder, app, err, out, sentences
+from crystalloop.orchestrator.cli import AsJson, Exit, _escape, _print_json, _pseudo_folder, app, err, out, sentences
 
 
 @app.command()
@@ -53,11 +53,11 @@ def relax(
     Example: crystalloop relax NaCl.cif --method eos
     """
     with sentences():
-        from dft.command import pw_version
-        from dft.relax import Relaxed
-        from orchestrator import relax_command as command
-        from orchestrator import relax_result as result
-        from orchestrator.crystal_file import read_crystal
+        from crystalloop.dft.command import pw_version
+        from crystalloop.dft.relax import Relaxed
+        from crystalloop.orchestrator import relax_command as command
+        from crystalloop.orchestrator import relax_result as result
+        from crystalloop.orchestrator.crystal_file import read_crystal
 
         cif = target or Path(f"{file.stem}-relaxed.cif")
         request = command.RelaxRequest(

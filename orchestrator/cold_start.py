@@ -8,12 +8,20 @@ from functools import cache
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 
-from models.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
-from orchestrator.acquisition import spread
-from orchestrator.compounds import parse_compound
-from orchestrator.config import Campaign
-from orchestrator.parts import Proposed
-from orchestrator.screen import Draft, KnownStructures, is_new, run_funnel, unique, valid_distances, wanted_formula
+from crystalloop.models.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
+from crystalloop.orchestrator.acquisition import spread
+from crystalloop.orchestrator.compounds import parse_compound
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.parts import Proposed
+from crystalloop.orchestrator.screen import (
+    Draft,
+    KnownStructures,
+    is_new,
+    run_funnel,
+    unique,
+    valid_distances,
+    wanted_formula,
+)
 
 BALANCED = 0.03
 IONIC = 0.01

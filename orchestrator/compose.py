@@ -12,30 +12,30 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from db.mongo import MongoStore
-from db.records import CampaignRecord, CampaignState, Span
-from db.server import Server
-from dft.command import check_command, pw_version
-from dft.dispersion import lanthanide_note
-from dft.pseudos import PseudoTable
-from dft.relax_queue import RelaxQueue, open_launchpad
-from orchestrator.cold_start import decorated_pool
-from orchestrator.config import Campaign
-from orchestrator.data_files import KnownCrystal
-from orchestrator.dft_settings import dft_settings
-from orchestrator.energies import Energies
-from orchestrator.loop import Loop
-from orchestrator.machine import Machine
-from orchestrator.parts import Parts, Tell
-from orchestrator.planning import check_dft, check_networks, known_crystals
-from orchestrator.policy import Finish
-from orchestrator.proposer import CandidateProposer
-from orchestrator.report import write_report
-from orchestrator.runtime import RayRuntime
-from orchestrator.session import database, now, only_runner, open_store
-from orchestrator.status import campaign_status, summary_lines
-from orchestrator.trainer import NetworkTrainer
-from orchestrator.workers import LocalWorkers, python_module
+from crystalloop.db.mongo import MongoStore
+from crystalloop.db.records import CampaignRecord, CampaignState, Span
+from crystalloop.db.server import Server
+from crystalloop.dft.command import check_command, pw_version
+from crystalloop.dft.dispersion import lanthanide_note
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.orchestrator.cold_start import decorated_pool
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.data_files import KnownCrystal
+from crystalloop.orchestrator.dft_settings import dft_settings
+from crystalloop.orchestrator.energies import Energies
+from crystalloop.orchestrator.loop import Loop
+from crystalloop.orchestrator.machine import Machine
+from crystalloop.orchestrator.parts import Parts, Tell
+from crystalloop.orchestrator.planning import check_dft, check_networks, known_crystals
+from crystalloop.orchestrator.policy import Finish
+from crystalloop.orchestrator.proposer import CandidateProposer
+from crystalloop.orchestrator.report import write_report
+from crystalloop.orchestrator.runtime import RayRuntime
+from crystalloop.orchestrator.session import database, now, only_runner, open_store
+from crystalloop.orchestrator.status import campaign_status, summary_lines
+from crystalloop.orchestrator.trainer import NetworkTrainer
+from crystalloop.orchestrator.workers import LocalWorkers, python_module
 
 log = logging.getLogger(__name__)
 HERE = Machine()
@@ -45,7 +45,7 @@ def run_campaign(campaign: Campaign, tell: Tell) -> dict[str, Any]:
     """Run or resume a campaign to its end, and write its report.
 
     Raises:
-        Every error that `orchestrator.errors` knows; whatever was computed before stays.
+        Every error that `crystalloop.orchestrator.errors` knows; whatever was computed before stays.
     """
     folder = campaign.run_folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def build(
     tell: Tell,
 ) -> Loop:
     """Put the loop together."""
-    from orchestrator.train import fit_networks
+    from crystalloop.orchestrator.train import fit_networks
 
     queue = RelaxQueue(store, open_launchpad(server.uri, campaign.database.name))
     queue.prepare()
@@ -122,7 +122,7 @@ def local_workers(campaign: Campaign, server: Server, slots: int, machine: Machi
     """Worker processes of this machine for a campaign."""
     # The URI may hold a password: it travels in the environment, which other users cannot read.
     return LocalWorkers(
-        python_module("dft.worker", *machine.worker_options(campaign)),
+        python_module("crystalloop.dft.worker", *machine.worker_options(campaign)),
         slots,
         campaign.run_folder / "logs",
         {"CRYSTALLOOP_MONGODB_URI": server.uri},

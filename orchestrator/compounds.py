@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.elements import atomic_numbers
-from models.prototypes import Prototype, decorate, multiplicities, roles
+from crystalloop.models.elements import atomic_numbers
+from crystalloop.models.prototypes import Prototype, decorate, multiplicities, roles
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

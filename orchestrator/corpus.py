@@ -12,11 +12,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crystal import Crystal
-from models.properties import PROPERTIES
-from orchestrator.corpus_rows import SPLITS, CorpusRow, misfits, row_of, row_of_known
-from orchestrator.data_files import BOUNDS, COLUMNS, ROW_ERRORS, DataError, KnownCrystal, rows_of, sentence_of
-from orchestrator.train_job import label_array
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.orchestrator.corpus_rows import SPLITS, CorpusRow, misfits, row_of, row_of_known
+from crystalloop.orchestrator.data_files import (
+    BOUNDS,
+    COLUMNS,
+    ROW_ERRORS,
+    DataError,
+    KnownCrystal,
+    rows_of,
+    sentence_of,
+)
+from crystalloop.orchestrator.train_job import label_array
 
 BadRows = Literal["stop", "skip"]
 Cell = Literal["cubic", "orthorhombic"]
@@ -34,7 +42,7 @@ class Corpus:
         ids: as in the files, [c].
         formulas: reduced formulas, as pymatgen writes them.
         crystals: cells as in the files.
-        labels: [c, 8] in the order and units of models.properties.PROPERTIES, NaN where missing.
+        labels: [c, 8] in the order and units of crystalloop.models.properties.PROPERTIES, NaN where missing.
         split: "train", "val" or "test" of each, [c]; one for all crystals of a reduced formula.
         groups: the files' `class` (or `prototype`), "" where there is none.
         left_out: a sentence for every kind of row that was left out.

@@ -7,9 +7,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from models.crystal import Crystal
-from orchestrator.corpus import Corpus
-from orchestrator.data_files import DataError
+from crystalloop.models.crystal import Crystal
+from crystalloop.orchestrator.corpus import Corpus
+from crystalloop.orchestrator.data_files import DataError
 
 NAME = "crystals.npz"
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crystal import Crystal
-from models.elements import atomic_numbers, symbols
-from orchestrator.data_files import COLUMNS, KnownCrystal, crystal_of_row, labels_of, plain
-from orchestrator.formulas import reduced_formula
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.elements import atomic_numbers, symbols
+from crystalloop.orchestrator.data_files import COLUMNS, KnownCrystal, crystal_of_row, labels_of, plain
+from crystalloop.orchestrator.formulas import reduced_formula
 
 CONTACT_ANG = 0.5
 """Atoms closer than this overlap: the paper's validity bound."""
@@ -32,7 +32,7 @@ class CorpusRow:
         id: as in the file, or the place where there is none.
         where: file name and line.
         formula: reduced formula, as pymatgen writes it.
-        labels: property -> value in the units of models.properties.
+        labels: property -> value in the units of crystalloop.models.properties.
         split: train, val, test, or "" where the row has none.
         group: the row's `class`, else its `prototype`, else "".
         duplicate: the row says that it is not the `primary` one of its compound.

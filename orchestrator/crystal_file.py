@@ -209,7 +209,7 @@ def _refuse_disorder(file: Path, structure: Structure) -> None:
 def _refuse_unknown(file: Path, structure: Structure) -> None:
     from pymatgen.core.periodic_table import DummySpecies
 
-    from dft.pseudos import ACTINIDES
+    from crystalloop.dft.pseudos import ACTINIDES
 
     if len(structure) == 0:
         raise RelaxInputError(f"{file} holds no atoms; give one crystal: {FORMATS}")

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from models.elements import atomic_numbers
-from models.properties import TABLE, Property
+from crystalloop.models.elements import atomic_numbers
+from crystalloop.models.properties import TABLE, Property
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -46,7 +46,7 @@ class KnownCrystal:
 
     Attributes:
         where: file name and line (or CIF name), for messages.
-        labels: property name -> value, in the units of models.properties.
+        labels: property name -> value, in the units of crystalloop.models.properties.
     """
 
     id: str

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from db.records import Candidate, CandidateState
-from orchestrator.data_files import KnownCrystal
-from orchestrator.screen import Draft, KnownStructures
+from crystalloop.db.records import Candidate, CandidateState
+from crystalloop.orchestrator.data_files import KnownCrystal
+from crystalloop.orchestrator.screen import Draft, KnownStructures
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from dft.rungs import cheap_settings
-from dft.settings import PwSettings, preset
-from orchestrator.config import Campaign, ConfigError
+from crystalloop.dft.rungs import cheap_settings
+from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.orchestrator.config import Campaign, ConfigError
 
 
 def dft_settings(campaign: Campaign) -> PwSettings:

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from db.records import REFERENCES, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
-from dft.pseudos import PseudoTable
-from dft.references import (
+from crystalloop.db.records import REFERENCES, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.references import (
     calculation_key,
     formation_energy_ev_per_atom,
     reference_settings,
     reference_structure,
     release,
 )
-from dft.settings import PwSettings
-from orchestrator.screen import Draft
+from crystalloop.dft.settings import PwSettings
+from crystalloop.orchestrator.screen import Draft
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.properties import PROPERTIES
-from orchestrator.corpus import Corpus, read_corpus
-from orchestrator.corpus_rows import SPLITS
-from orchestrator.evaluate_definitions import Row, in_order
-from orchestrator.evaluate_drawn import EnergyOf, KnownCrystals, drawn_from
-from orchestrator.evaluate_generation import decile_rows, funnel_rows, sample_rows, speed_rows
-from orchestrator.evaluate_inputs import (
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.orchestrator.corpus import Corpus, read_corpus
+from crystalloop.orchestrator.corpus_rows import SPLITS
+from crystalloop.orchestrator.evaluate_definitions import Row, in_order
+from crystalloop.orchestrator.evaluate_drawn import EnergyOf, KnownCrystals, drawn_from
+from crystalloop.orchestrator.evaluate_generation import decile_rows, funnel_rows, sample_rows, speed_rows
+from crystalloop.orchestrator.evaluate_inputs import (
     E_F,
     EvaluateError,
     HeldOut,
@@ -29,17 +29,17 @@ from orchestrator.evaluate_inputs import (
     load_networks,
     some_of,
 )
-from orchestrator.evaluate_properties import Predicted, predict, property_rows
-from orchestrator.evaluate_reconstruction import Judged, failures_of, judge, reconstruction_rows
+from crystalloop.orchestrator.evaluate_properties import Predicted, predict, property_rows
+from crystalloop.orchestrator.evaluate_reconstruction import Judged, failures_of, judge, reconstruction_rows
 
 if TYPE_CHECKING:
-    from models.cgcnn import CGCNN
-    from models.critic import Critic, PropertiesOf
-    from models.draws import Draws
-    from models.generate import Proposal
-    from models.round_trip import RoundTrip
-    from models.unet import UNet
-    from models.vae import DensityVAE
+    from crystalloop.models.cgcnn import CGCNN
+    from crystalloop.models.critic import Critic, PropertiesOf
+    from crystalloop.models.draws import Draws
+    from crystalloop.models.generate import Proposal
+    from crystalloop.models.round_trip import RoundTrip
+    from crystalloop.models.unet import UNet
+    from crystalloop.models.vae import DensityVAE
 
 log = logging.getLogger(__name__)
 SAMPLES, DRAWS_PER_BASE, NOISES = 1000, 1000, 100
@@ -132,7 +132,7 @@ def _maps_rows(
     networks: Networks, held: HeldOut, settings: Settings, found: dict[str, Any], say: Callable[[str], None]
 ) -> list[Row]:
     """Reconstruction and generation, or the UNet alone."""
-    from models.round_trip import config_for, round_trip, voxels_of_true_maps
+    from crystalloop.models.round_trip import config_for, round_trip, voxels_of_true_maps
 
     vae, unet, part = networks.vae, networks.unet, held.part
     assert unet is not None
@@ -164,9 +164,9 @@ def _generation(
     say: Callable[[str], None],
 ) -> list[Row]:
     """Rows of new crystals: prior samples, deciles, the funnel, speed."""
-    from models.critic import Critic
-    from models.draws import draw_random
-    from models.round_trip import config_for, decile_edges_of, made_from, same_noise
+    from crystalloop.models.critic import Critic
+    from crystalloop.models.draws import draw_random
+    from crystalloop.models.round_trip import config_for, decile_edges_of, made_from, same_noise
 
     config, known = config_for(vae), KnownCrystals(held.train.crystals)
     energy = _energy_of(cgcnn)
@@ -202,8 +202,8 @@ def _funnel(
     settings: Settings,
     say: Callable[[str], None],
 ) -> list[Row]:
-    from models.draws import draw_around
-    from models.round_trip import config_for, made_from
+    from crystalloop.models.draws import draw_around
+    from crystalloop.models.round_trip import config_for, made_from
 
     bases = bases_of(held.part, settings.seed)
     if not bases:
@@ -224,7 +224,7 @@ def _energy_of(cgcnn: CGCNN | None) -> EnergyOf | None:
     """
     if cgcnn is None or not cgcnn.config.labels[E_F]:
         return None
-    from models.cgcnn import predicted_by
+    from crystalloop.models.cgcnn import predicted_by
 
     says = predicted_by(cgcnn, slice(1, None) if cgcnn.config.members > 1 else slice(None))
     return lambda crystals: says(crystals)[:, E_F].astype(np.float64)
@@ -234,7 +234,7 @@ def _proposes(cgcnn: CGCNN | None) -> PropertiesOf | None:
     """What the draws are chosen by: one member of the ensemble, which has no say in the judgement."""
     if cgcnn is None:
         return None
-    from models.cgcnn import predicted_by
+    from crystalloop.models.cgcnn import predicted_by
 
     return predicted_by(cgcnn, slice(0, 1))
 

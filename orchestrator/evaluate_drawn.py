@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crystal import Crystal
-from models.metrics import is_valid_paper, is_valid_strict, volume_window_ang3
-from models.site_metrics import reduced_counts
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.metrics import is_valid_paper, is_valid_strict, volume_window_ang3
+from crystalloop.models.site_metrics import reduced_counts
 
 if TYPE_CHECKING:
-    from models.generate import Proposal
+    from crystalloop.models.generate import Proposal
 
 EnergyOf = Callable[[Sequence[Crystal]], NDArray[np.float64]]
 """Predicted formation energy of crystals, eV/atom, [b]."""

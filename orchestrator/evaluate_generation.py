@@ -1,4 +1,4 @@
-"""Rows of the evaluation about new crystals: validity, the funnel of Table 2, conditions, speed. Drawing is `models.generate`'s."""
+"""Rows of the evaluation about new crystals: validity, the funnel of Table 2, conditions, speed. Drawing is `crystalloop.models.generate`'s."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.conditioning import NEAR_BASE
-from models.crystal import Crystal
-from models.metrics import decile_of, deciles_obeyed, mean, share, spearman
-from models.site_metrics import anonymous_counts, reduced_counts
-from orchestrator.evaluate_definitions import FUNNEL_STAGES, NAN, Row
-from orchestrator.evaluate_drawn import Drawn, EnergyOf, KnownCrystals, distinct_structures
+from crystalloop.models.conditioning import NEAR_BASE
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.metrics import decile_of, deciles_obeyed, mean, share, spearman
+from crystalloop.models.site_metrics import anonymous_counts, reduced_counts
+from crystalloop.orchestrator.evaluate_definitions import FUNNEL_STAGES, NAN, Row
+from crystalloop.orchestrator.evaluate_drawn import Drawn, EnergyOf, KnownCrystals, distinct_structures
 
 if TYPE_CHECKING:
-    from models.draws import Base, Draws
-    from models.generate import Proposal
+    from crystalloop.models.draws import Base, Draws
+    from crystalloop.models.generate import Proposal
 
 DECILES = 10
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.properties import PROPERTIES
-from orchestrator.corpus import BadRows, Corpus
-from orchestrator.quiet import quiet_keras
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.orchestrator.corpus import BadRows, Corpus
+from crystalloop.orchestrator.quiet import quiet_keras
 
 if TYPE_CHECKING:
-    from models.cgcnn import CGCNN
-    from models.draws import Base
-    from models.unet import UNet
-    from models.vae import DensityVAE
+    from crystalloop.models.cgcnn import CGCNN
+    from crystalloop.models.draws import Base
+    from crystalloop.models.unet import UNet
+    from crystalloop.models.vae import DensityVAE
 
 E_F = PROPERTIES.index("formation_energy_per_atom")
 BASES = 12
@@ -95,10 +95,10 @@ def load_networks(folder: Path) -> tuple[Networks, tuple[str, ...]]:
     if not here:
         raise EvaluateError(f"{folder} holds none of vae, unet, cgcnn; give the folder that `crystalloop train` wrote")
     quiet_keras()
-    from models.cgcnn import CGCNN
-    from models.checkpoint import load
-    from models.unet import UNet
-    from models.vae import DensityVAE
+    from crystalloop.models.cgcnn import CGCNN
+    from crystalloop.models.checkpoint import load
+    from crystalloop.models.unet import UNet
+    from crystalloop.models.vae import DensityVAE
 
     vae = load(folder / "vae", DensityVAE) if "vae" in here else None
     unet = load(folder / "unet", UNet, n=None if vae is None else vae.config.n) if "unet" in here else None
@@ -162,7 +162,7 @@ def in_turn(part: Corpus, rows: NDArray[np.intp], count: int, seed: int) -> list
 
 def bases_of(part: Corpus, seed: int) -> list[Base]:
     """Held-out compounds with a negative formation energy to draw around, every group in turn."""
-    from models.draws import Base
+    from crystalloop.models.draws import Base
 
     e_f = part.labels[:, E_F]
     rows = in_turn(part, np.flatnonzero(e_f < 0), BASES, seed)

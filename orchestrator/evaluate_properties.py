@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crystal import Crystal
-from models.metrics import coverage, mean_absolute_error, share
-from models.properties import PROPERTIES
-from orchestrator.evaluate_definitions import Row
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.metrics import coverage, mean_absolute_error, share
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.orchestrator.evaluate_definitions import Row
 
 if TYPE_CHECKING:
-    from models.cgcnn import CGCNN
+    from crystalloop.models.cgcnn import CGCNN
 
 Reals = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Predicted:
 
 def predict(model: CGCNN, crystals: Sequence[Crystal]) -> Predicted:
     """The eight properties with their intervals."""
-    from models.cgcnn import predict_with_intervals
+    from crystalloop.models.cgcnn import predict_with_intervals
 
     found = predict_with_intervals(model, crystals)
     tables = [

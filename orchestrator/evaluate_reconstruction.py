@@ -1,4 +1,4 @@
-"""Rows of the evaluation about held-out crystals sent through VAE and UNet and back. The networks run in `models.round_trip`."""
+"""Rows of the evaluation about held-out crystals sent through VAE and UNet and back. The networks run in `crystalloop.models.round_trip`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.channels import Floats
-from models.crystal import Crystal
-from models.metrics import VoxelTally, cell_errors_ang, mean, share
-from models.site_metrics import (
+from crystalloop.models.channels import Floats
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.metrics import VoxelTally, cell_errors_ang, mean, share
+from crystalloop.models.site_metrics import (
     SpeciesTally,
     emd_ang,
     same_composition,
@@ -22,10 +22,10 @@ from models.site_metrics import (
     site_error_shifted_ang,
     tally_species,
 )
-from orchestrator.evaluate_definitions import NAN, Row
+from crystalloop.orchestrator.evaluate_definitions import NAN, Row
 
 if TYPE_CHECKING:
-    from models.round_trip import MapErrors, RoundTrip
+    from crystalloop.models.round_trip import MapErrors, RoundTrip
 
 LTOL, STOL, ANGLE_TOL = 0.3, 0.5, 10.0
 """Of pymatgen's StructureMatcher, as in the CDVAE paper (Xie et al. 2021)."""
@@ -199,7 +199,7 @@ def _matches(judged: Sequence[Judged], read: Sequence[Judged]) -> list[Row]:
 
 
 def _active_units(judged: Sequence[Judged]) -> Row:
-    from models.vae import active_units
+    from crystalloop.models.vae import active_units
 
     active = float(
         active_units(np.array([one.latent for one in judged]), np.array([one.log_variance for one in judged]))

@@ -13,17 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from models.elements import symbol_of
-from models.metrics import mean_absolute_error
-from models.properties import PROPERTIES
-from orchestrator.evaluate_definitions import definitions
-from orchestrator.evaluate_properties import Predicted
-from orchestrator.evaluation_strips import STEPS, Strip
-from orchestrator.evaluation_terminal import unit_text
-from orchestrator.figures import MARKERS, Theme, _style
+from crystalloop.models.elements import symbol_of
+from crystalloop.models.metrics import mean_absolute_error
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.orchestrator.evaluate_definitions import definitions
+from crystalloop.orchestrator.evaluate_properties import Predicted
+from crystalloop.orchestrator.evaluation_strips import STEPS, Strip
+from crystalloop.orchestrator.evaluation_terminal import unit_text
+from crystalloop.orchestrator.figures import MARKERS, Theme, _style
 
 if TYPE_CHECKING:
-    from models.round_trip import RoundTrip
+    from crystalloop.models.round_trip import RoundTrip
 
 Reals = NDArray[np.float64]
 WIDTH = 6.4  # inches; readable at a phone's width

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.channels import Floats
-from models.site_metrics import reduced_counts
-from orchestrator.corpus import Corpus
-from orchestrator.evaluate_inputs import E_F
-from orchestrator.evaluate_reconstruction import Judged
+from crystalloop.models.channels import Floats
+from crystalloop.models.site_metrics import reduced_counts
+from crystalloop.orchestrator.corpus import Corpus
+from crystalloop.orchestrator.evaluate_inputs import E_F
+from crystalloop.orchestrator.evaluate_reconstruction import Judged
 
 if TYPE_CHECKING:
-    from models.generate import Proposal
-    from models.unet import UNet
-    from models.vae import DensityVAE
+    from crystalloop.models.generate import Proposal
+    from crystalloop.models.unet import UNet
+    from crystalloop.models.vae import DensityVAE
 
 STEPS, STRIPS, LOOKED_AT = 7, 3, 150
 
@@ -73,8 +73,8 @@ def _differ(held: Corpus, i: int, j: int) -> int | None:
 
 
 def _strip(vae: DensityVAE, unet: UNet, held: Corpus, judged: Sequence[Judged], i: int, j: int) -> Strip:
-    from models.draws import Draws, Kind
-    from models.round_trip import config_for, made_from
+    from crystalloop.models.draws import Draws, Kind
+    from crystalloop.models.round_trip import config_for, made_from
 
     along = np.linspace(0.0, 1.0, STEPS, dtype=np.float32)[:, None]
     latent = (1 - along) * judged[i].latent + along * judged[j].latent

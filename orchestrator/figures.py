@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from orchestrator.accounting import Account
-from orchestrator.rounds import RoundResult, merged_order
+from crystalloop.orchestrator.accounting import Account
+from crystalloop.orchestrator.rounds import RoundResult, merged_order
 
 DPI = 150
 WIDTH = 6.4  # inches

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from models.batches import unet_batches
-from models.checkpoint import read_card
-from models.unet import UNet, UNetConfig
-from orchestrator.fit_cgcnn import fit_cgcnn
-from orchestrator.fit_vae import fit_vae
-from orchestrator.fitting import (
+from crystalloop.models.batches import unet_batches
+from crystalloop.models.checkpoint import read_card
+from crystalloop.models.unet import UNet, UNetConfig
+from crystalloop.orchestrator.fit_cgcnn import fit_cgcnn
+from crystalloop.orchestrator.fit_vae import fit_vae
+from crystalloop.orchestrator.fitting import (
     Engine,
     as_card_tells,
     batch_of,
@@ -22,7 +22,7 @@ from orchestrator.fitting import (
     rate_of,
     save_fitted,
 )
-from orchestrator.train_job import UNTUNED, FittedNetwork, NetworkName, TrainJob
+from crystalloop.orchestrator.train_job import UNTUNED, FittedNetwork, NetworkName, TrainJob
 
 
 def fit_unet(job: TrainJob, engine: Engine) -> FittedNetwork:

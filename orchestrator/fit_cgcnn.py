@@ -10,13 +10,13 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import calibrate
-from models.cgcnn import CGCNN, CGCNNConfig, Stage, heads_of, standardise, to_units, to_working
-from models.graph import CrystalGraph
-from models.graph_batches import MANY_LABELS, cgcnn_batches, member_weights
-from models.properties import PROPERTIES, TABLE
-from orchestrator.fitting import Engine, batch_of, config_fields, rate_of, save_fitted
-from orchestrator.train_job import EPOCHS, STEPS, FittedNetwork, TrainError, TrainJob
+from crystalloop.models.calibration import calibrate
+from crystalloop.models.cgcnn import CGCNN, CGCNNConfig, Stage, heads_of, standardise, to_units, to_working
+from crystalloop.models.graph import CrystalGraph
+from crystalloop.models.graph_batches import MANY_LABELS, cgcnn_batches, member_weights
+from crystalloop.models.properties import PROPERTIES, TABLE
+from crystalloop.orchestrator.fitting import Engine, batch_of, config_fields, rate_of, save_fitted
+from crystalloop.orchestrator.train_job import EPOCHS, STEPS, FittedNetwork, TrainError, TrainJob
 
 MOST_VISITS = 600_000
 """Most times that a stage looks at a crystal unless steps are asked for: a quarter of an hour on one core."""

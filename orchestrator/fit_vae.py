@@ -11,19 +11,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batches import canonical_origin, decoded_maps, draw_maps, head_batches, unet_batches, vae_batches
-from models.cgcnn import standardise
-from models.channels import Floats
-from models.checkpoint import load, read_card, save
-from models.crystal import Crystal
-from models.deciles import decile_edges
-from models.frame import MOST_CRYSTALS
-from models.properties import E_F, PROPERTIES
-from models.unet import UNet
-from models.vae import DensityVAE
-from models.vae_config import VAEConfig
-from orchestrator.fitting import Engine, batch_of, config_fields, from_parent, rate_of, save_fitted
-from orchestrator.train_job import HEAD_BATCH, UNTUNED, FittedNetwork, TrainJob
+from crystalloop.models.batches import (
+    canonical_origin,
+    decoded_maps,
+    draw_maps,
+    head_batches,
+    unet_batches,
+    vae_batches,
+)
+from crystalloop.models.cgcnn import standardise
+from crystalloop.models.channels import Floats
+from crystalloop.models.checkpoint import load, read_card, save
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.deciles import decile_edges
+from crystalloop.models.frame import MOST_CRYSTALS
+from crystalloop.models.properties import E_F, PROPERTIES
+from crystalloop.models.unet import UNet
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.vae_config import VAEConfig
+from crystalloop.orchestrator.fitting import Engine, batch_of, config_fields, from_parent, rate_of, save_fitted
+from crystalloop.orchestrator.train_job import HEAD_BATCH, UNTUNED, FittedNetwork, TrainJob
 
 MOST_FOR_PRIOR = 10_000
 HEAD_PASSES, HEAD_MOST_STEPS, HEAD_RATE = 100, 8_000, 2e-3

@@ -9,9 +9,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from models.batches import Batch, Share
-from models.checkpoint import Card, Network, load, save
-from orchestrator.train_job import BATCH, LEARNING_RATE, FittedNetwork, NetworkName, TrainError, TrainJob
+from crystalloop.models.batches import Batch, Share
+from crystalloop.models.checkpoint import Card, Network, load, save
+from crystalloop.orchestrator.train_job import BATCH, LEARNING_RATE, FittedNetwork, NetworkName, TrainError, TrainJob
 
 Loss = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 FROM_DATA = {

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.crystal import Crystal, conventional
-from models.properties import PROPERTIES
-from models.prototypes import Prototype, match_prototype, multiplicities
-from orchestrator.compounds import parse_compound
-from orchestrator.corpus import Corpus
-from orchestrator.data_files import read_crystals
-from orchestrator.distinct import DistinctCrystals
+from crystalloop.models.crystal import Crystal, conventional
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.prototypes import Prototype, match_prototype, multiplicities
+from crystalloop.orchestrator.compounds import parse_compound
+from crystalloop.orchestrator.corpus import Corpus
+from crystalloop.orchestrator.data_files import read_crystals
+from crystalloop.orchestrator.distinct import DistinctCrystals
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from models.draws import Base
+    from crystalloop.models.draws import Base
 
 _E_F = PROPERTIES.index("formation_energy_per_atom")
 
@@ -66,7 +66,7 @@ def read_base(text: str, known: KnownCrystals, *, cubic: bool) -> Base:
         CompoundError: none of these, or a cell that networks of cubic cells cannot draw.
         DataError: a CIF file that cannot be read.
     """
-    from models.draws import Base
+    from crystalloop.models.draws import Base
 
     if text.endswith(".cif") or Path(text).is_file():
         crystal, e_f = _from_cif(Path(text)), None

@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from models.elements import atomic_number
-from models.properties import PROPERTIES
-from models.voxels import VoxelConfig
-from orchestrator.corpus_file import NAME, load_corpus
-from orchestrator.distinct import DistinctCrystals
-from orchestrator.generate_bases import KnownCrystals, read_base
-from orchestrator.generated import Generated, Made, row_of
-from orchestrator.screen import has_valid_distances
-from orchestrator.target_text import Wanted
+from crystalloop.models.elements import atomic_number
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.voxels import VoxelConfig
+from crystalloop.orchestrator.corpus_file import NAME, load_corpus
+from crystalloop.orchestrator.distinct import DistinctCrystals
+from crystalloop.orchestrator.generate_bases import KnownCrystals, read_base
+from crystalloop.orchestrator.generated import Generated, Made, row_of
+from crystalloop.orchestrator.screen import has_valid_distances
+from crystalloop.orchestrator.target_text import Wanted
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from models.cgcnn import CGCNN
-    from models.crystal import Crystal
-    from models.draws import Base, Draws
-    from models.generate import Proposal
-    from models.unet import UNet
-    from models.vae import DensityVAE
+    from crystalloop.models.cgcnn import CGCNN
+    from crystalloop.models.crystal import Crystal
+    from crystalloop.models.draws import Base, Draws
+    from crystalloop.models.generate import Proposal
+    from crystalloop.models.unet import UNet
+    from crystalloop.models.vae import DensityVAE
 
 Mode = Literal["random", "around", "between"]
 E_F = "formation_energy_per_atom"
@@ -123,7 +123,7 @@ def generate(request: GenerateRequest, tell: Tell) -> Generated:
 
     Raises:
         GenerateError: no such folder, a compound too few, a target without a CGCNN.
-        CompoundError, CheckpointError, DataError: see read_base, models.checkpoint.load, load_corpus.
+        CompoundError, CheckpointError, DataError: see read_base, crystalloop.models.checkpoint.load, load_corpus.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No Pauling electronegativity")  # pymatgen's, of noble gases
@@ -155,10 +155,10 @@ def load_networks(request: GenerateRequest) -> Networks:
         GenerateError: no such folder, or predictions are wanted without a CGCNN.
         CheckpointError: a network is missing, damaged, or of another grid than the VAE.
     """
-    from models.cgcnn import CGCNN
-    from models.checkpoint import load
-    from models.unet import UNet
-    from models.vae import DensityVAE
+    from crystalloop.models.cgcnn import CGCNN
+    from crystalloop.models.checkpoint import load
+    from crystalloop.models.unet import UNet
+    from crystalloop.models.vae import DensityVAE
 
     if not request.models.is_dir():
         raise GenerateError(f"{request.models}: no such folder; train networks with `crystalloop train --out FOLDER`")
@@ -183,11 +183,11 @@ def draw(
     request: GenerateRequest, networks: Networks, bases: Sequence[Base], rng: np.random.Generator, count: int
 ) -> Draws:
     """Latents and their conditions. The one place that knows how a target conditions the VAE."""
-    from models.cgcnn import predicted_by
-    from models.conditioning import Range
-    from models.critic import Critic
-    from models.deciles import DECILES
-    from models.draws import draw_around, draw_between, draw_random
+    from crystalloop.models.cgcnn import predicted_by
+    from crystalloop.models.conditioning import Range
+    from crystalloop.models.critic import Critic
+    from crystalloop.models.deciles import DECILES
+    from crystalloop.models.draws import draw_around, draw_between, draw_random
 
     vae, voxels = networks.vae, networks.voxels
     ranges = [Range(one.property, one.low, one.high) for one in request.wanted]
@@ -226,7 +226,7 @@ def _bases(request: GenerateRequest, networks: Networks, known: KnownCrystals) -
 
 
 def _one_batch(request: GenerateRequest, networks: Networks, draws: Draws, funnel: _Funnel) -> list[Made]:
-    from models.generate import GenerateConfig, propose
+    from crystalloop.models.generate import GenerateConfig, propose
 
     proposals = propose(networks.vae, networks.unet, draws, GenerateConfig(voxels=networks.voxels), request.allowed)
     funnel.counts["generated"] += len(draws)
@@ -252,7 +252,7 @@ def _predict(
     cgcnn: CGCNN | None, crystals: Sequence[Crystal]
 ) -> tuple[list[dict[str, float | None]], list[float | None]]:
     """Property -> value of each crystal, and sigma of the formation energy in eV/atom; None where unknown."""
-    from models.cgcnn import predict_properties
+    from crystalloop.models.cgcnn import predict_properties
 
     if cgcnn is None or not crystals:
         return [dict.fromkeys(PROPERTIES) for _ in crystals], [None] * len(crystals)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from orchestrator.generate_command import E_F
-from orchestrator.generated import Generated
-from orchestrator.terminal import WIDE, show_rows
+from crystalloop.orchestrator.generate_command import E_F
+from crystalloop.orchestrator.generated import Generated
+from crystalloop.orchestrator.terminal import WIDE, show_rows
 
 
 def show_generated(console: Console, generated: Generated) -> None:

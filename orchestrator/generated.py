@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.prototypes import match_prototype
-from orchestrator.screen import contact_ratio
+from crystalloop.models.prototypes import match_prototype
+from crystalloop.orchestrator.screen import contact_ratio
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from models.generate import Proposal
+    from crystalloop.models.generate import Proposal
 
 
 @dataclass(frozen=True)

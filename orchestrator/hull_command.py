@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from db.mongo import MongoStore
-from dft.command import pw_version
-from dft.pseudos import PseudoTable
-from dft.references import energy_scheme, release
-from orchestrator.config import Campaign
-from orchestrator.dft_settings import dft_settings
-from orchestrator.hull_file import read_reference_set, write_reference_set
-from orchestrator.hulls import CampaignHull, exported, refresh_hull, system_rows
-from orchestrator.session import now
+from crystalloop.db.mongo import MongoStore
+from crystalloop.dft.command import pw_version
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.references import energy_scheme, release
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.dft_settings import dft_settings
+from crystalloop.orchestrator.hull_file import read_reference_set, write_reference_set
+from crystalloop.orchestrator.hulls import CampaignHull, exported, refresh_hull, system_rows
+from crystalloop.orchestrator.session import now
 
 
 def look(

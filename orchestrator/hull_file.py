@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from db.records import ReferenceEnergy
-from models.elements import atomic_numbers
-from orchestrator.data_files import ROW_ERRORS, DataError, rows_of, sentence_of
+from crystalloop.db.records import ReferenceEnergy
+from crystalloop.models.elements import atomic_numbers
+from crystalloop.orchestrator.data_files import ROW_ERRORS, DataError, rows_of, sentence_of
 
 FORMATS = (".jsonl", ".jsonl.gz", ".csv")
 SAME_ELEMENT_EV = 0.02

@@ -1,7 +1,7 @@
 """A campaign's crystals on the convex hulls of its scheme: which energies of the database belong there, and the outcome.
 
 Energies of other campaigns of the database count where settings, pseudopotentials and release of pw.x are the same;
-elemental references are those that formation energies are made with. The hull itself is in dft.hull.
+elemental references are those that formation energies are made with. The hull itself is in crystalloop.dft.hull.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from db.mongo import MongoStore
-from db.records import Candidate, CandidateState, Relaxation
-from dft.hull import AboveHull, HullEntry, energies_above_hull
-from dft.pseudos import PseudoTable, PwEnvironmentError
-from dft.references import energy_scheme, reference_settings, release, same_scheme
-from dft.settings import CODE_VERSION, PwSettings
-from orchestrator.config import Campaign
-from orchestrator.dft_settings import dft_settings
-from orchestrator.formulas import reduced_formula
+from crystalloop.db.mongo import MongoStore
+from crystalloop.db.records import Candidate, CandidateState, Relaxation
+from crystalloop.dft.hull import AboveHull, HullEntry, energies_above_hull
+from crystalloop.dft.pseudos import PseudoTable, PwEnvironmentError
+from crystalloop.dft.references import energy_scheme, reference_settings, release, same_scheme
+from crystalloop.dft.settings import CODE_VERSION, PwSettings
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.dft_settings import dft_settings
+from crystalloop.orchestrator.formulas import reduced_formula
 
 
 @dataclass(frozen=True)

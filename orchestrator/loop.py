@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from db.records import (
+from crystalloop.db.records import (
     REFERENCES,
     CampaignState,
     Candidate,
@@ -16,11 +16,11 @@ from db.records import (
     Round,
     Span,
 )
-from orchestrator.config import Campaign
-from orchestrator.data_files import KnownCrystal
-from orchestrator.dataset import E_F, TrainingSet, build_training_set, is_labelled
-from orchestrator.parts import Parts, Proposed
-from orchestrator.policy import (
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.data_files import KnownCrystal
+from crystalloop.orchestrator.dataset import E_F, TrainingSet, build_training_set, is_labelled
+from crystalloop.orchestrator.parts import Parts, Proposed
+from crystalloop.orchestrator.policy import (
     Action,
     CloseRound,
     Finish,
@@ -34,7 +34,7 @@ from orchestrator.policy import (
     affordable,
     decide,
 )
-from orchestrator.screen import Draft, KnownStructures
+from crystalloop.orchestrator.screen import Draft, KnownStructures
 
 log = logging.getLogger(__name__)
 POLL_S = 1.0

@@ -8,13 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from db.records import Candidate, ModelVersion, NetworkRecord
-from db.store import Store
-from orchestrator.dataset import TrainingSet
-from orchestrator.screen import Draft, KnownStructures
+from crystalloop.db.records import Candidate, ModelVersion, NetworkRecord
+from crystalloop.db.store import Store
+from crystalloop.orchestrator.dataset import TrainingSet
+from crystalloop.orchestrator.screen import Draft, KnownStructures
 
 if TYPE_CHECKING:
-    from orchestrator.energies import Energies
+    from crystalloop.orchestrator.energies import Energies
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dft.cost import estimate_cpu_s
-from dft.dispersion import lanthanide_note, require_d2
-from dft.pseudos import PseudoTable
-from dft.pw_input import cutoffs_ry
-from dft.references import reference_settings, reference_structure
-from dft.settings import PwSettings
-from orchestrator.cold_start import choose_decorated, decorated_pool
-from orchestrator.config import Campaign, ConfigError
-from orchestrator.data_files import KnownCrystal, read_crystals
-from orchestrator.dataset import E_F
-from orchestrator.dft_settings import dft_settings
-from orchestrator.quiet import quiet_keras
-from orchestrator.screen import Draft, KnownStructures
+from crystalloop.dft.cost import estimate_cpu_s
+from crystalloop.dft.dispersion import lanthanide_note, require_d2
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.pw_input import cutoffs_ry
+from crystalloop.dft.references import reference_settings, reference_structure
+from crystalloop.dft.settings import PwSettings
+from crystalloop.orchestrator.cold_start import choose_decorated, decorated_pool
+from crystalloop.orchestrator.config import Campaign, ConfigError
+from crystalloop.orchestrator.data_files import KnownCrystal, read_crystals
+from crystalloop.orchestrator.dataset import E_F
+from crystalloop.orchestrator.dft_settings import dft_settings
+from crystalloop.orchestrator.quiet import quiet_keras
+from crystalloop.orchestrator.screen import Draft, KnownStructures
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -62,7 +62,7 @@ def check_networks(campaign: Campaign) -> None:
 def _config_type(name: str) -> type[Any]:
     """The configuration class of a network; importing it starts Keras, so only where something is overridden."""
     quiet_keras()
-    module = import_module(f"models.{name}")
+    module = import_module(f"crystalloop.models.{name}")
     config: type[Any] = getattr(module, {"unet": "UNetConfig", "vae": "VAEConfig", "cgcnn": "CGCNNConfig"}[name])
     return config
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from db.records import ModelVersion, OriginKind
-from models.crystal import Crystal
-from models.elements import atomic_numbers
-from models.prototypes import match_prototype
-from orchestrator.acquisition import choose
-from orchestrator.actors import Request
-from orchestrator.cold_start import anonymous_formulas, choose_decorated, decorated_pool
-from orchestrator.config import Campaign
-from orchestrator.dataset import Example, TrainingSet
-from orchestrator.parts import Proposed
-from orchestrator.runtime import RayRuntime
-from orchestrator.screen import (
+from crystalloop.db.records import ModelVersion, OriginKind
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.elements import atomic_numbers
+from crystalloop.models.prototypes import match_prototype
+from crystalloop.orchestrator.acquisition import choose
+from crystalloop.orchestrator.actors import Request
+from crystalloop.orchestrator.cold_start import anonymous_formulas, choose_decorated, decorated_pool
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.dataset import Example, TrainingSet
+from crystalloop.orchestrator.parts import Proposed
+from crystalloop.orchestrator.runtime import RayRuntime
+from crystalloop.orchestrator.screen import (
     Draft,
     Filter,
     KnownStructures,
@@ -32,11 +32,11 @@ from orchestrator.screen import (
     wanted_formula,
 )
 
-if TYPE_CHECKING:  # importing models.generate starts Keras, which waits until pw.x is at work
+if TYPE_CHECKING:  # importing crystalloop.models.generate starts Keras, which waits until pw.x is at work
     from pymatgen.core.structure import Structure
 
-    from models.draws import Base
-    from models.generate import Proposal, Proposals
+    from crystalloop.models.draws import Base
+    from crystalloop.models.generate import Proposal, Proposals
 
 BASES = 24
 """Base compounds of a round: half of them the best known, half not computed yet and predicted best."""
@@ -187,7 +187,7 @@ def _prototype(structure: Structure) -> str | None:
 
 
 def _base(example: Example) -> Base:
-    from models.draws import Base
+    from crystalloop.models.draws import Base
 
     structure = example.structure
     prototype = _prototype(structure)

@@ -1,4 +1,4 @@
-"""`crystalloop relax`: one crystal of a file through dft.relax, without a campaign or a database. Prints nothing."""
+"""`crystalloop relax`: one crystal of a file through crystalloop.dft.relax, without a campaign or a database. Prints nothing."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from dft.pw_input import OUTDIR
-from dft.pw_run import PwRun, run_pw
-from orchestrator.crystal_file import RelaxInputError
+from crystalloop.dft.pw_input import OUTDIR
+from crystalloop.dft.pw_run import PwRun, run_pw
+from crystalloop.orchestrator.crystal_file import RelaxInputError
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from dft.attempt import AttemptReport
-    from dft.launch import Launch
-    from dft.pseudos import PseudoTable
-    from dft.relax import GaveUp, Relaxed
-    from dft.settings import PwSettings
-    from orchestrator.relax_plan import Plan
-    from orchestrator.relax_watch import Step
+    from crystalloop.dft.attempt import AttemptReport
+    from crystalloop.dft.launch import Launch
+    from crystalloop.dft.pseudos import PseudoTable
+    from crystalloop.dft.relax import GaveUp, Relaxed
+    from crystalloop.dft.settings import PwSettings
+    from crystalloop.orchestrator.relax_plan import Plan
+    from crystalloop.orchestrator.relax_watch import Step
 
 MOST_BOHR = 20.0
 
@@ -59,7 +59,7 @@ def settings_of(request: RelaxRequest) -> PwSettings:
     Raises:
         RelaxInputError: there is no such preset, or a value is out of bounds.
     """
-    from dft.settings import PwSettings, preset
+    from crystalloop.dft.settings import PwSettings, preset
 
     changes: dict[str, Any] = {
         "method": request.method,
@@ -94,7 +94,7 @@ def relax_crystal(
         request: what and how.
         listener: hears of the plan, of each SCF and of each attempt.
         run: launches pw.x.
-        probe: asks the command for the version of pw.x before the first launch, as `dft.command.pw_version`.
+        probe: asks the command for the version of pw.x before the first launch, as `crystalloop.dft.command.pw_version`.
 
     Raises:
         RelaxInputError: a setting cannot be used, or the folder is another's.
@@ -102,13 +102,13 @@ def relax_crystal(
     """
     settings = settings_of(request)
     _refuse_moments(request, structure)
-    from dft.command import check_command, fill_command
-    from dft.pseudos import PseudoTable
-    from dft.relax import relax, resume_point, starting_cell
-    from dft.replay import Replay, was_cut_off
-    from dft.restart import drop_scratch
-    from orchestrator.relax_folder import claimed
-    from orchestrator.relax_watch import Watch
+    from crystalloop.dft.command import check_command, fill_command
+    from crystalloop.dft.pseudos import PseudoTable
+    from crystalloop.dft.relax import relax, resume_point, starting_cell
+    from crystalloop.dft.replay import Replay, was_cut_off
+    from crystalloop.dft.restart import drop_scratch
+    from crystalloop.orchestrator.relax_folder import claimed
+    from crystalloop.orchestrator.relax_watch import Watch
 
     table, folder = PseudoTable.load(request.pseudos), request.folder
     table.check(site.specie.symbol for site in structure)
@@ -153,10 +153,10 @@ def _refusal(
     listener: Listener,
 ) -> GaveUp | None:
     """Why no pw.x is started for this crystal; the plan is told where one can be made."""
-    from dft.memory import too_large
-    from dft.preflight import preflight
-    from dft.relax import GaveUp
-    from orchestrator.relax_plan import make_plan
+    from crystalloop.dft.memory import too_large
+    from crystalloop.dft.preflight import preflight
+    from crystalloop.dft.relax import GaveUp
+    from crystalloop.orchestrator.relax_plan import make_plan
 
     refusal = preflight(start)
     if refusal is None:
@@ -200,7 +200,7 @@ def moments_of(texts: Sequence[str]) -> tuple[dict[str, float], ...]:
 
 
 def _tell_of_earlier(folder: Path, start: Structure | None, listener: Listener) -> None:
-    from dft.replay import COMPLETE
+    from crystalloop.dft.replay import COMPLETE
 
     finished = sum(1 for _ in folder.rglob(COMPLETE))
     if finished:

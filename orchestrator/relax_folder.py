@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dft.pw_run import STDOUT, ScratchNotWritable
-from orchestrator.crystal_file import RelaxInputError
+from crystalloop.dft.pw_run import STDOUT, ScratchNotWritable
+from crystalloop.orchestrator.crystal_file import RelaxInputError
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -102,7 +102,7 @@ def digest_of(structure: Structure) -> str:
 
 def _formula_of_launches(folder: Path) -> str | None:
     """Of the launches of a version that wrote no identity."""
-    from dft.pw_output import parse_pw_output
+    from crystalloop.dft.pw_output import parse_pw_output
 
     for path in sorted(folder.glob(f"attempt-*/**/{STDOUT}")):
         found = parse_pw_output(None, path.read_text(errors="replace"), "", 0).last_structure

@@ -10,14 +10,14 @@ import numpy as np
 from pymatgen.core.structure import Structure
 from pymatgen.symmetry.groups import SpaceGroup
 
-from dft.cells import only_volume_is_free, primitive_cell, spacegroup_number
-from dft.cost import estimate_cpu_s, irreducible_points
-from dft.magnetism import for_crystal, starts
-from dft.memory import available_mb, estimate_memory_mb
-from dft.metals import ANIONS
-from dft.pseudos import LANTHANIDES, PseudoTable
-from dft.pw_input import cutoffs_ry, k_mesh, species_of
-from dft.settings import PwSettings
+from crystalloop.dft.cells import only_volume_is_free, primitive_cell, spacegroup_number
+from crystalloop.dft.cost import estimate_cpu_s, irreducible_points
+from crystalloop.dft.magnetism import for_crystal, starts
+from crystalloop.dft.memory import available_mb, estimate_memory_mb
+from crystalloop.dft.metals import ANIONS
+from crystalloop.dft.pseudos import LANTHANIDES, PseudoTable
+from crystalloop.dft.pw_input import cutoffs_ry, k_mesh, species_of
+from crystalloop.dft.settings import PwSettings
 
 GAP_ANG = 7.0
 """Empty space along an edge beyond which a cell holds a slab, a wire or a molecule; layers of a crystal lie nearer."""
@@ -76,17 +76,17 @@ _METHODS = {
 def make_plan(
     start: Structure, settings: PwSettings, table: PseudoTable, folder: Path, memory_mb: float | None = None
 ) -> Plan:
-    """What `dft.relax.relax` will do.
+    """What `crystalloop.dft.relax.relax` will do.
 
     Args:
-        start: the cell that the first attempt begins with; it has passed `dft.preflight`.
+        start: the cell that the first attempt begins with; it has passed `crystalloop.dft.preflight`.
         settings: as for relax.
         table: pseudopotentials.
         folder: of the launches.
         memory_mb: that a launch may take; None for what the machine has.
 
     Raises:
-        InputError, PwEnvironmentError: as `dft.pw_input.cutoffs_ry`.
+        InputError, PwEnvironmentError: as `crystalloop.dft.pw_input.cutoffs_ry`.
     """
     cell, polarised = primitive_cell(start), for_crystal(start, settings)
     method, why = _method(cell, settings)

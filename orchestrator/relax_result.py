@@ -6,19 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.crystal_file import RelaxInputError
+from crystalloop.orchestrator.crystal_file import RelaxInputError
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from dft.relax import GaveUp, Relaxed
-    from orchestrator.relax_command import RelaxRequest
-    from orchestrator.relax_plan import Plan
+    from crystalloop.dft.relax import GaveUp, Relaxed
+    from crystalloop.orchestrator.relax_command import RelaxRequest
+    from crystalloop.orchestrator.relax_plan import Plan
 
 
 def was_refused(answer: Relaxed | GaveUp) -> bool:
     """Whether the crystal was turned away before any launch: the file is to be mended."""
-    from dft.relax import GaveUp
+    from crystalloop.dft.relax import GaveUp
 
     return isinstance(answer, GaveUp) and not any(attempt.folder for attempt in answer.attempts)
 
@@ -27,7 +27,7 @@ def as_json(
     request: RelaxRequest, generated: Structure, answer: Relaxed | GaveUp, cif: Path | None, plan: Plan | None = None
 ) -> dict[str, Any]:
     """The outcome as plain data, units in the names."""
-    from dft.relax import Relaxed
+    from crystalloop.dft.relax import Relaxed
 
     common: dict[str, Any] = {
         "file": str(request.file),
@@ -102,6 +102,6 @@ def write_cif(answer: Relaxed, path: Path) -> None:
 
 def _lanthanides(structure: Structure) -> list[str]:
     """Elements whose 4f electrons are valence in SSSP: other physics than a frozen 3+ core."""
-    from dft.pseudos import LANTHANIDES
+    from crystalloop.dft.pseudos import LANTHANIDES
 
     return sorted({site.specie.symbol for site in structure} & LANTHANIDES)

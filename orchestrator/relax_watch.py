@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dft.pw_output import PwOutput, parse_pw_output
-from dft.pw_run import STDOUT, Progress, PwRun
+from crystalloop.dft.pw_output import PwOutput, parse_pw_output
+from crystalloop.dft.pw_run import STDOUT, Progress, PwRun
 
 QUIET_S = (30.0, 300.0)
 """Silence after which a running SCF is reported: at first, and at most, doubled in between."""

@@ -15,12 +15,12 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from db.records import REFERENCES, Candidate
-from db.store import Store
-from orchestrator import figures
-from orchestrator.accounting import account
-from orchestrator.config import Campaign
-from orchestrator.report_text import (
+from crystalloop.db.records import REFERENCES, Candidate
+from crystalloop.db.store import Store
+from crystalloop.orchestrator import figures
+from crystalloop.orchestrator.accounting import account
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.report_text import (
     NONE,
     Findings,
     cards,
@@ -32,8 +32,8 @@ from orchestrator.report_text import (
     summary,
     time_parts,
 )
-from orchestrator.results import result_rows, used_references
-from orchestrator.rounds import RoundResult, compared, hit_definition, merged_order, round_results
+from crystalloop.orchestrator.results import result_rows, used_references
+from crystalloop.orchestrator.rounds import RoundResult, compared, hit_definition, merged_order, round_results
 
 
 def write_report(store: Store, campaign: Campaign, folder: Path, now: datetime) -> Path:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
-from db.records import CampaignRecord, Candidate, CandidateState, ModelVersion
-from orchestrator.accounting import Account
-from orchestrator.config import Campaign
-from orchestrator.rounds import (
+from crystalloop.db.records import CampaignRecord, Candidate, CandidateState, ModelVersion
+from crystalloop.orchestrator.accounting import Account
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.rounds import (
     MINUS,
     RoundResult,
     best_candidate,

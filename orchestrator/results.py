@@ -1,6 +1,6 @@
 """Results as plain JSON data: one row per candidate, and the whole chain behind one of them. Pure but for reading the store.
 
-Printing them is the command line's work; the chain as text is in orchestrator.trace_text.
+Printing them is the command line's work; the chain as text is in crystalloop.orchestrator.trace_text.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from db.records import REFERENCES, Candidate, CandidateState, ModelVersion, Relaxation
-from db.store import Store
+from crystalloop.db.records import REFERENCES, Candidate, CandidateState, ModelVersion, Relaxation
+from crystalloop.db.store import Store
 
 Row = dict[str, Any]
 Chain = dict[str, Any]

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from db.records import Candidate, CandidateState, Round
-from models.properties import TABLE
-from orchestrator.config import COMPUTED, Direction, Target
-from orchestrator.dataset import value_of
+from crystalloop.db.records import Candidate, CandidateState, Round
+from crystalloop.models.properties import TABLE
+from crystalloop.orchestrator.config import COMPUTED, Direction, Target
+from crystalloop.orchestrator.dataset import value_of
 
 Item = TypeVar("Item")
 MINUS = "\N{MINUS SIGN}"

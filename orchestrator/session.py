@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from db.mongo import MongoStore
-from db.records import CampaignState
-from db.server import Server, ensure_server
-from orchestrator.config import Campaign, home
+from crystalloop.db.mongo import MongoStore
+from crystalloop.db.records import CampaignState
+from crystalloop.db.server import Server, ensure_server
+from crystalloop.orchestrator.config import Campaign, home
 
 
 class CampaignError(Exception):

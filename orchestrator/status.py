@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from db.records import REFERENCES, CampaignRecord, Candidate
-from db.store import Store
-from orchestrator.accounting import Account, account
-from orchestrator.config import Target
-from orchestrator.rounds import RoundResult, best_candidate, computed_value, hit_definition, round_results
+from crystalloop.db.records import REFERENCES, CampaignRecord, Candidate
+from crystalloop.db.store import Store
+from crystalloop.orchestrator.accounting import Account, account
+from crystalloop.orchestrator.config import Target
+from crystalloop.orchestrator.rounds import RoundResult, best_candidate, computed_value, hit_definition, round_results
 
 
 class UnknownCampaign(Exception):

@@ -17,8 +17,8 @@ from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 
-from db.records import Candidate, CandidateState
-from orchestrator.train import read_progress
+from crystalloop.db.records import Candidate, CandidateState
+from crystalloop.orchestrator.train import read_progress
 
 WIDE = 100
 """Columns of a terminal that holds every column of a table; narrower ones get the main columns."""

@@ -1,10 +1,10 @@
-"""The chain of `orchestrator.results.trace_chain` as indented lines of text. Pure; nothing is asked or printed here."""
+"""The chain of `crystalloop.orchestrator.results.trace_chain` as indented lines of text. Pure; nothing is asked or printed here."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.results import Chain
+from crystalloop.orchestrator.results import Chain
 
 NAMED = 6
 """So many ids or numbers are written out before the rest is only counted."""

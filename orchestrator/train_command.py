@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from models.properties import PROPERTIES
-from models.voxels import VoxelConfig
-from orchestrator.corpus import Corpus
-from orchestrator.corpus_file import NAME, save_corpus
-from orchestrator.train import fit_networks, ray_session, read_progress
-from orchestrator.train_inputs import (
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.voxels import VoxelConfig
+from crystalloop.orchestrator.corpus import Corpus
+from crystalloop.orchestrator.corpus_file import NAME, save_corpus
+from crystalloop.orchestrator.train import fit_networks, ray_session, read_progress
+from crystalloop.orchestrator.train_inputs import (
     Inputs,
     TrainRequest,
     check_folder,
@@ -26,7 +26,7 @@ from orchestrator.train_inputs import (
     read_inputs,
     training_part,
 )
-from orchestrator.train_job import BATCH, HEAD_BATCH, NETWORKS, FittedNetwork, NetworkName, TrainJob
+from crystalloop.orchestrator.train_job import BATCH, HEAD_BATCH, NETWORKS, FittedNetwork, NetworkName, TrainJob
 
 RECORD = "corpus.json"
 PROGRESS = "progress.jsonl"
@@ -188,8 +188,8 @@ def _close(
     request: TrainRequest, inputs: Inputs, jobs: Jobs, record: Record, finished: tuple[NetworkName, ...]
 ) -> Record:
     """Write the record, with the networks of earlier commands that lie in the folder."""
-    from orchestrator.fit import fitted
-    from orchestrator.validation import glance
+    from crystalloop.orchestrator.fit import fitted
+    from crystalloop.orchestrator.validation import glance
 
     path = request.folder / RECORD
     before: Record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

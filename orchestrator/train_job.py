@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.crystal import Crystal
-from models.properties import PROPERTIES
-from models.voxels import VoxelConfig
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.voxels import VoxelConfig
 
 NetworkName = Literal["unet", "vae", "cgcnn"]
 NETWORKS: tuple[NetworkName, ...] = ("unet", "vae", "cgcnn")

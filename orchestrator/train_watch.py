@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from orchestrator.terminal import show_rows
-from orchestrator.train import read_progress
+from crystalloop.orchestrator.terminal import show_rows
+from crystalloop.orchestrator.train import read_progress
 
 PARTS = 4
 """Parts of a loss that fit on a line."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from db.records import ModelVersion, NetworkRecord
-from models.crystal import Crystal, conventional
-from models.voxels import VoxelConfig
-from orchestrator.config import Campaign
-from orchestrator.dataset import TrainingSet
-from orchestrator.parts import Trained
-from orchestrator.train_job import TrainJob, TrainOutcome, TrainResources, label_array
+from crystalloop.db.records import ModelVersion, NetworkRecord
+from crystalloop.models.crystal import Crystal, conventional
+from crystalloop.models.voxels import VoxelConfig
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.dataset import TrainingSet
+from crystalloop.orchestrator.parts import Trained
+from crystalloop.orchestrator.train_job import TrainJob, TrainOutcome, TrainResources, label_array
 
 CUBIC_TOLERANCE = 1e-3
 """Relative; the maps of this version hold cubic conventional cells."""
@@ -25,7 +25,7 @@ class NetworkTrainer:
     Args:
         campaign: sizes, steps, resources, seed.
         folder: gets one folder per model version.
-        fit: orchestrator.train.fit_networks.
+        fit: crystalloop.orchestrator.train.fit_networks.
         before: makes sure that Ray runs.
     """
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.properties import PROPERTIES
-from models.voxels import VoxelConfig
-from orchestrator.corpus import Corpus
-from orchestrator.train_job import NetworkName
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.voxels import VoxelConfig
+from crystalloop.orchestrator.corpus import Corpus
+from crystalloop.orchestrator.train_job import NetworkName
 
 if TYPE_CHECKING:
-    from models.crystal import Crystal
+    from crystalloop.models.crystal import Crystal
 
 MOST_MAPS = 128
 MOST_GRAPHS = 512
@@ -44,10 +44,10 @@ def glance(folder: Path, network: NetworkName, validation: Corpus, voxels: Voxel
 
 
 def _unet(folder: Path, crystals: Sequence[Crystal], voxels: VoxelConfig) -> dict[str, float]:
-    from models.batches import draw_maps
-    from models.checkpoint import load
-    from models.unet import UNet, segment
-    from models.voxels import voxelize_batch
+    from crystalloop.models.batches import draw_maps
+    from crystalloop.models.checkpoint import load
+    from crystalloop.models.unet import UNet, segment
+    from crystalloop.models.voxels import voxelize_batch
 
     truth = voxelize_batch(crystals, voxels).species  # [b, n, n, n]
     found = segment(load(folder, UNet, n=voxels.n), draw_maps(crystals, voxels))
@@ -59,9 +59,9 @@ def _unet(folder: Path, crystals: Sequence[Crystal], voxels: VoxelConfig) -> dic
 
 
 def _vae(folder: Path, corpus: Corpus, voxels: VoxelConfig) -> dict[str, float]:
-    from models.batches import canonical_origin, draw_maps
-    from models.checkpoint import load
-    from models.vae import DensityVAE
+    from crystalloop.models.batches import canonical_origin, draw_maps
+    from crystalloop.models.checkpoint import load
+    from crystalloop.models.vae import DensityVAE
 
     vae = load(folder, DensityVAE, n=voxels.n)
     maps = draw_maps([canonical_origin(crystal) for crystal in corpus.crystals], voxels)
@@ -76,8 +76,8 @@ def _vae(folder: Path, corpus: Corpus, voxels: VoxelConfig) -> dict[str, float]:
 
 
 def _cgcnn(folder: Path, corpus: Corpus) -> dict[str, float]:
-    from models.cgcnn import CGCNN, predict_properties
-    from models.checkpoint import load
+    from crystalloop.models.cgcnn import CGCNN, predict_properties
+    from crystalloop.models.checkpoint import load
 
     values, _ = predict_properties(load(folder, CGCNN), corpus.crystals)
     errors = {name: np.abs(values[name] - corpus.labels[:, i]) for i, name in enumerate(PROPERTIES)}

@@ -1,4 +1,4 @@
-"""The worker processes of this machine: started, replaced when they die, ended. What they do is dft.worker's concern."""
+"""The worker processes of this machine: started, replaced when they die, ended. What they do is the worker's concern."""
 
 from __future__ import annotations
 

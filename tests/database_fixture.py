@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from db.connection import connect
-from db.mongo import MongoStore
-from db.records import CampaignRecord, CampaignState, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
-from dft.settings import CODE_VERSION
+from crystalloop.db.connection import connect
+from crystalloop.db.mongo import MongoStore
+from crystalloop.db.records import CampaignRecord, CampaignState, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
+from crystalloop.dft.settings import CODE_VERSION
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ROCKSALT = CrystalDoc(
@@ -31,7 +31,7 @@ def mongodb_uri():
     if given:
         yield given
         return
-    from db.server import ensure_server
+    from crystalloop.db.server import ensure_server
 
     folder = Path(tempfile.mkdtemp(prefix="cl-db-"))  # short: a Unix socket's path has at most 107 characters
     server = ensure_server(None, folder, idle_s=7200)  # longer than any test that does not use it

@@ -9,14 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from db.connection import connect
-from db.embedded.folder import read_state
+from crystalloop.db.connection import connect
+from crystalloop.db.embedded.folder import read_state
 
 START_S = 30.0
 
 
 class ServerProcess:
-    """`python -m db.embedded` in the foreground, ready when the constructor returns.
+    """`python -m crystalloop.db.embedded` in the foreground, ready when the constructor returns.
 
     Args:
         folder: its data folder.
@@ -26,7 +26,7 @@ class ServerProcess:
 
     def __init__(self, folder: Path, *options: str, max_file_blocks: int | None = None) -> None:
         self.folder = folder
-        command = [sys.executable, "-P", "-m", "db.embedded", "--folder", str(folder), *options]
+        command = [sys.executable, "-P", "-m", "crystalloop.db.embedded", "--folder", str(folder), *options]
         if max_file_blocks is not None:
             command = ["sh", "-c", f'ulimit -f {max_file_blocks}; exec "$@"', "sh", *command]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE)

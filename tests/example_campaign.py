@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from db.records import (
+from crystalloop.db.records import (
     REFERENCES,
     Attempt,
     CampaignRecord,
@@ -20,7 +20,7 @@ from db.records import (
     Round,
     Span,
 )
-from orchestrator.config import Campaign
+from crystalloop.orchestrator.config import Campaign
 
 NAME = "first"
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -29,7 +29,7 @@ ROCKSALT, CSCL = "rocksalt_B1", "CsCl_B2"
 
 
 class MemoryStore:
-    """The readers of db.store.Store over tuples."""
+    """The readers of crystalloop.db.store.Store over tuples."""
 
     def __init__(self, record, candidates=(), rounds=(), versions=()):
         self.record, self.all, self._rounds, self._versions = record, tuple(candidates), tuple(rounds), tuple(versions)

@@ -10,9 +10,9 @@ import numpy as np
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from dft.pseudos import PseudoTable
-from dft.pw_output import BOHR_ANG, KBAR_PER_EV_ANG3, RYDBERG_EV
-from dft.pw_run import PwRun
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.pw_output import BOHR_ANG, KBAR_PER_EV_ANG3, RYDBERG_EV
+from crystalloop.dft.pw_run import PwRun
 
 FIXTURES = Path(__file__).parent / "fixtures" / "pw"
 

@@ -1,8 +1,8 @@
 import pytest
 from example_campaign import NAME, at, attempt, candidate, empty_store, example_store, record, reference
 
-from db.records import Span
-from orchestrator.accounting import account, merge
+from crystalloop.db.records import Span
+from crystalloop.orchestrator.accounting import account, merge
 
 
 def span(what, start, end, busy=None):

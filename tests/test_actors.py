@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from tiny_networks import SAVES_WEIGHTS, VOXELS, e_f_labels, salts, scrambled, tiny_cgcnn, tiny_unet, tiny_vae
 
-from models.checkpoint import CheckpointError, save
-from models.draws import Base, Kind
-from models.properties import PROPERTIES
-from models.voxels import VoxelConfig
-from orchestrator.actors import Generator, Request, Screener
+from crystalloop.models.checkpoint import CheckpointError, save
+from crystalloop.models.draws import Base, Kind
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.voxels import VoxelConfig
+from crystalloop.orchestrator.actors import Generator, Request, Screener
 
 pytestmark = SAVES_WEIGHTS
 BASES = tuple(Base(f"salt {i}", crystal, -2.0) for i, crystal in enumerate(salts()[:3]))

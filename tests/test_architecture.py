@@ -45,9 +45,9 @@ def imported(source: str) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name.removeprefix("crystalloop.").split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(RELATIVE if node.level else str(node.module).split(".")[0])
+            names.add(RELATIVE if node.level else str(node.module).removeprefix("crystalloop.").split(".")[0])
     return names
 
 

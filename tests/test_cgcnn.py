@@ -8,8 +8,8 @@ from cubic_crystals import decorated
 from test_graph import GAS, PRIMITIVE, SALT, supercell
 from tiny_networks import e_f_labels, salts, scrambled, tiny_cgcnn
 
-from models.batches import Share
-from models.cgcnn import (
+from crystalloop.models.batches import Share
+from crystalloop.models.cgcnn import (
     LOGARITHMIC,
     CGCNNConfig,
     predict_properties,
@@ -18,12 +18,12 @@ from models.cgcnn import (
     to_units,
     to_working,
 )
-from models.channels import CLASSES
-from models.graph import CrystalGraph, join_graphs
-from models.graph_batches import cgcnn_batches
-from models.graph_network import element_features
-from models.properties import PROPERTIES
-from models.prototypes import Prototype
+from crystalloop.models.channels import CLASSES
+from crystalloop.models.graph import CrystalGraph, join_graphs
+from crystalloop.models.graph_batches import cgcnn_batches
+from crystalloop.models.graph_network import element_features
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.prototypes import Prototype
 
 GAP = PROPERTIES.index("band_gap")
 

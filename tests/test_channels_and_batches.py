@@ -7,7 +7,7 @@ import pytest
 from cubic_crystals import decorated
 from tiny_networks import VOXELS, e_f_labels, salts, tiny_unet, tiny_vae
 
-from models.batches import (
+from crystalloop.models.batches import (
     Share,
     canonical_origin,
     decoded_maps,
@@ -20,11 +20,11 @@ from models.batches import (
     unet_batches,
     vae_batches,
 )
-from models.channels import CHANNELS, compress, expand, from_channels, to_channels
-from models.crystal import Crystal
-from models.deciles import decile_edges
-from models.prototypes import Prototype
-from models.voxels import code_batch, coordinates, density_batch, lattice_from_coordinates, lattices_of
+from crystalloop.models.channels import CHANNELS, compress, expand, from_channels, to_channels
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.deciles import decile_edges
+from crystalloop.models.prototypes import Prototype
+from crystalloop.models.voxels import code_batch, coordinates, density_batch, lattice_from_coordinates, lattices_of
 
 
 def equal(one: dict, other: dict) -> bool:

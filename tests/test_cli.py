@@ -7,8 +7,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from orchestrator.cli import app
-from orchestrator.errors import CODES
+from crystalloop.orchestrator.cli import app
+from crystalloop.orchestrator.errors import CODES
 
 SMALL = {"name": "t", "elements": ["Li", "F"], "prototypes": ["rocksalt_B1"], "target": {"direction": "minimise"}}
 COMMANDS = [

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from dft.command import PwCommandError, check_command, fill_command, pw_version, require_known_release
-from dft.pw_run import PwNotFound, PwRun
-from dft.scratch import NoScratch, on_scratch, require_scratch
-from orchestrator.cli import app
-from orchestrator.config import read_campaign
-from orchestrator.machine import Machine
+from crystalloop.dft.command import PwCommandError, check_command, fill_command, pw_version, require_known_release
+from crystalloop.dft.pw_run import PwNotFound, PwRun
+from crystalloop.dft.scratch import NoScratch, on_scratch, require_scratch
+from crystalloop.orchestrator.cli import app
+from crystalloop.orchestrator.config import read_campaign
+from crystalloop.orchestrator.machine import Machine
 
 BATCH = Path(__file__).parent.parent / "campaigns" / "batch"
 CLEAN_STOP = "     Maximum CPU time exceeded\n"

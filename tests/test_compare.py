@@ -1,10 +1,10 @@
 import pytest
 from pw_fakes import cubic, rock_salt
 
-from dft.cells import primitive_cell
-from dft.compare import bond_lengths
-from dft.ground_states import ground_state
-from dft.relax import compare
+from crystalloop.dft.cells import primitive_cell
+from crystalloop.dft.compare import bond_lengths
+from crystalloop.dft.ground_states import ground_state
+from crystalloop.dft.relax import compare
 
 
 def test_a_uniform_expansion_changes_bonds_and_edges_alike():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.conditioning import POOL, Range, Wish, wanted_latents
-from models.properties import PROPERTIES
+from crystalloop.models.conditioning import POOL, Range, Wish, wanted_latents
+from crystalloop.models.properties import PROPERTIES
 
 
 class FirstAxis:

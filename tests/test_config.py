@@ -6,9 +6,9 @@ import pytest
 import yaml
 from pymatgen.core.composition import Composition
 
-from orchestrator.compounds import parse_compound
-from orchestrator.config import Campaign, ConfigError, read_campaign
-from orchestrator.dft_settings import dft_settings
+from crystalloop.orchestrator.compounds import parse_compound
+from crystalloop.orchestrator.config import Campaign, ConfigError, read_campaign
+from crystalloop.orchestrator.dft_settings import dft_settings
 
 SMALL = {
     "name": "small",

@@ -7,16 +7,16 @@ import pytest
 from cubic_crystals import decorated
 from tiny_networks import PAIRS
 
-from models.batches import canonical_origin, draw_maps
-from models.conditioning import Range, Wish, wanted_latents
-from models.critic import Critic, rescaled, touches
-from models.crystal import Crystal
-from models.properties import E_F, PROPERTIES
-from models.prototypes import Prototype
-from models.site_metrics import anonymous_counts
-from models.vae import DensityVAE
-from models.vae_config import VAEConfig
-from models.voxels import VoxelConfig
+from crystalloop.models.batches import canonical_origin, draw_maps
+from crystalloop.models.conditioning import Range, Wish, wanted_latents
+from crystalloop.models.critic import Critic, rescaled, touches
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.properties import E_F, PROPERTIES
+from crystalloop.models.prototypes import Prototype
+from crystalloop.models.site_metrics import anonymous_counts
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.vae_config import VAEConfig
+from crystalloop.models.voxels import VoxelConfig
 
 VOXELS = VoxelConfig(n=16)
 SALTS = [canonical_origin(decorated(kind, pair)) for kind in (Prototype.ROCKSALT, Prototype.CSCL) for pair in PAIRS]

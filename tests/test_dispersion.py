@@ -6,16 +6,16 @@ import pytest
 from pw_fakes import fake_table, rock_salt
 from relax_fakes import relaxed
 
-from dft.cells import primitive_cell
-from dft.dispersion import lanthanide_note, require_d2
-from dft.pseudos import PseudoTable
-from dft.pw_input import InputError, pw_input_text
-from dft.pw_output import RYDBERG_EV, parse_pw_output
-from dft.pw_run import run_pw
-from dft.settings import preset
-from dft.stored_result import StoredResult
-from orchestrator.config import Campaign
-from orchestrator.planning import check_dft
+from crystalloop.dft.cells import primitive_cell
+from crystalloop.dft.dispersion import lanthanide_note, require_d2
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.pw_input import InputError, pw_input_text
+from crystalloop.dft.pw_output import RYDBERG_EV, parse_pw_output
+from crystalloop.dft.pw_run import run_pw
+from crystalloop.dft.settings import preset
+from crystalloop.dft.stored_result import StoredResult
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.planning import check_dft
 
 
 @pytest.mark.parametrize("element", ["Fr", "Ra", "Th", "U"])

@@ -19,8 +19,8 @@ import pytest
 from embedded_process import ServerProcess
 from pymongo.errors import AutoReconnect, CursorNotFound, DuplicateKeyError, OperationFailure
 
-from db.connection import connect
-from db.embedded.folder import read_state
+from crystalloop.db.connection import connect
+from crystalloop.db.embedded.folder import read_state
 
 
 def wait_until(true, seconds=20.0):
@@ -188,9 +188,7 @@ def gone(client, cursor):
 
 
 def test_a_detached_server_outlives_the_process_that_started_it(tmp_path):
-    start = (
-        "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-P', '-m', 'db.embedded', *sys.argv[1:]]))"
-    )
+    start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-P', '-m', 'crystalloop.db.embedded', *sys.argv[1:]]))"
     command = [sys.executable, "-c", start, "--folder", str(tmp_path), "--detach"]
     subprocess.run(command, check=True, start_new_session=True, timeout=60)
     state = read_state(tmp_path)

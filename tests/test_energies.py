@@ -4,12 +4,12 @@ import pytest
 from database_fixture import NOON, new_relaxation
 from pw_fakes import fake_table, rock_salt
 
-from db.records import REFERENCES, CandidateState, CrystalDoc
-from dft.cells import primitive_cell
-from dft.references import reference_settings
-from dft.settings import PwSettings, preset
-from orchestrator.energies import Energies
-from orchestrator.screen import Draft
+from crystalloop.db.records import REFERENCES, CandidateState, CrystalDoc
+from crystalloop.dft.cells import primitive_cell
+from crystalloop.dft.references import reference_settings
+from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.orchestrator.energies import Energies
+from crystalloop.orchestrator.screen import Draft
 
 TOTALS = {"Li": -7.0, "F": -20.0}  # eV per atom, D2 left out
 D2 = {"Li": -0.2, "F": -0.1}

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from models.crystal import Crystal
-from models.metrics import VoxelTally
-from models.prototypes import Prototype
-from models.round_trip import MapErrors, RoundTrip
-from orchestrator.evaluate_reconstruction import failures_of, judge, match_rms, reconstruction_rows
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.metrics import VoxelTally
+from crystalloop.models.prototypes import Prototype
+from crystalloop.models.round_trip import MapErrors, RoundTrip
+from crystalloop.orchestrator.evaluate_reconstruction import failures_of, judge, match_rms, reconstruction_rows
 
 SALT = decorated(Prototype.CSCL, ("Na", "Cl"), 4.0)
 NONE = np.zeros((2, 2, 2), np.int16)

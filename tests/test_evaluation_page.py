@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from models.properties import PROPERTIES
-from models.prototypes import Prototype
-from orchestrator import evaluation_figures as figures
-from orchestrator.corpus import Corpus
-from orchestrator.evaluate import Evaluation
-from orchestrator.evaluate_definitions import NAN, Row
-from orchestrator.evaluate_inputs import Networks, Settings, any_element
-from orchestrator.evaluate_properties import Predicted
-from orchestrator.evaluation_page import write_page
-from orchestrator.evaluation_strips import Strip, pairs
-from orchestrator.evaluation_terminal import value_text
-from orchestrator.figures import LIGHT
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.prototypes import Prototype
+from crystalloop.orchestrator import evaluation_figures as figures
+from crystalloop.orchestrator.corpus import Corpus
+from crystalloop.orchestrator.evaluate import Evaluation
+from crystalloop.orchestrator.evaluate_definitions import NAN, Row
+from crystalloop.orchestrator.evaluate_inputs import Networks, Settings, any_element
+from crystalloop.orchestrator.evaluate_properties import Predicted
+from crystalloop.orchestrator.evaluation_page import write_page
+from crystalloop.orchestrator.evaluation_strips import Strip, pairs
+from crystalloop.orchestrator.evaluation_terminal import value_text
+from crystalloop.orchestrator.figures import LIGHT
 
 RNG = np.random.default_rng(2)
 

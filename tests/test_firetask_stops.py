@@ -11,18 +11,18 @@ from dataclasses import replace
 import pytest
 from relax_fakes import FakeRelax, context_of, fake_run, launches, queued
 
-from db.records import CandidateState, CrystalDoc
-from dft.cells import primitive_cell
-from dft.firetask import LEAST_LEFT_S, Outcome, perform
-from dft.ground_states import ground_state
-from dft.pseudos import PseudoTable
-from dft.pw_input import time_limit
-from dft.pw_run import PwRun, run_pw
-from dft.relax import relax
-from dft.replay import was_cut_off
-from dft.restart import has_scratch
-from dft.scratch import on_scratch, require_scratch
-from dft.settings import preset
+from crystalloop.db.records import CandidateState, CrystalDoc
+from crystalloop.dft.cells import primitive_cell
+from crystalloop.dft.firetask import LEAST_LEFT_S, Outcome, perform
+from crystalloop.dft.ground_states import ground_state
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.pw_input import time_limit
+from crystalloop.dft.pw_run import PwRun, run_pw
+from crystalloop.dft.relax import relax
+from crystalloop.dft.replay import was_cut_off
+from crystalloop.dft.restart import has_scratch
+from crystalloop.dft.scratch import on_scratch, require_scratch
+from crystalloop.dft.settings import preset
 
 
 @pytest.fixture

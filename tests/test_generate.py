@@ -11,15 +11,15 @@ import pytest
 from cubic_crystals import decorated
 from tiny_networks import VOXELS, salts, scrambled, tiny_unet, tiny_vae
 
-from models.batches import canonical_origin, draw_maps, elements_present
-from models.channels import CLASSES
-from models.conditioning import Range
-from models.crystal import Crystal
-from models.draws import Base, Draws, Kind, draw_around, draw_between, draw_random, encode_bases
-from models.generate import GenerateConfig, propose
-from models.prototypes import Prototype, match_prototype
-from models.vae import Decoded
-from models.voxels import VoxelConfig, lattices_of, voxelize_batch
+from crystalloop.models.batches import canonical_origin, draw_maps, elements_present
+from crystalloop.models.channels import CLASSES
+from crystalloop.models.conditioning import Range
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.draws import Base, Draws, Kind, draw_around, draw_between, draw_random, encode_bases
+from crystalloop.models.generate import GenerateConfig, propose
+from crystalloop.models.prototypes import Prototype, match_prototype
+from crystalloop.models.vae import Decoded
+from crystalloop.models.voxels import VoxelConfig, lattices_of, voxelize_batch
 
 EDGES = tuple(np.linspace(-3.0, -1.0, 9))
 BASES = [Base(f"salt {i}", crystal, -2.0 if i else None) for i, crystal in enumerate(salts()[:4])]

@@ -14,19 +14,27 @@ from rich.console import Console
 from tiny_networks import SAVES_WEIGHTS, VOXELS, e_f_labels, salts, scrambled, tiny_cgcnn, tiny_unet, tiny_vae
 from typer.testing import CliRunner
 
-from models.batches import canonical_origin, draw_maps
-from models.checkpoint import save
-from models.prototypes import Prototype, decorate, match_prototype
-from orchestrator import generate_command
-from orchestrator.cli import app
-from orchestrator.corpus import read_corpus
-from orchestrator.corpus_file import NAME, save_corpus
-from orchestrator.data_files import read_crystals
-from orchestrator.generate_bases import CompoundError, KnownCrystals, read_base
-from orchestrator.generate_command import E_F, STAGES, GenerateRequest, draw, generate, load_networks, wanted_deciles
-from orchestrator.generate_table import show_generated
-from orchestrator.generated import Generated, Made, as_json, write_crystals
-from orchestrator.target_text import Wanted, parse_target
+from crystalloop.models.batches import canonical_origin, draw_maps
+from crystalloop.models.checkpoint import save
+from crystalloop.models.prototypes import Prototype, decorate, match_prototype
+from crystalloop.orchestrator import generate_command
+from crystalloop.orchestrator.cli import app
+from crystalloop.orchestrator.corpus import read_corpus
+from crystalloop.orchestrator.corpus_file import NAME, save_corpus
+from crystalloop.orchestrator.data_files import read_crystals
+from crystalloop.orchestrator.generate_bases import CompoundError, KnownCrystals, read_base
+from crystalloop.orchestrator.generate_command import (
+    E_F,
+    STAGES,
+    GenerateRequest,
+    draw,
+    generate,
+    load_networks,
+    wanted_deciles,
+)
+from crystalloop.orchestrator.generate_table import show_generated
+from crystalloop.orchestrator.generated import Generated, Made, as_json, write_crystals
+from crystalloop.orchestrator.target_text import Wanted, parse_target
 
 pytestmark = SAVES_WEIGHTS
 EDGES = tuple(np.linspace(-3, -1, 9))

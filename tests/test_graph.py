@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from models.batches import translate
-from models.crystal import Crystal
-from models.elements import UnknownElement
-from models.graph import SHELL_ANG, CrystalGraph, build_graph, build_graphs, join_graphs
-from models.prototypes import Prototype
+from crystalloop.models.batches import translate
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.elements import UnknownElement
+from crystalloop.models.graph import SHELL_ANG, CrystalGraph, build_graph, build_graphs, join_graphs
+from crystalloop.models.prototypes import Prototype
 
 A = 5.64
 SALT = decorated(Prototype.ROCKSALT, ("Na", "Cl"), A)

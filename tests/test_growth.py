@@ -8,9 +8,9 @@ import numpy as np
 from cubic_crystals import decorated_sample
 from tiny_networks import tiny_unet
 
-from models.batches import Share, class_counts, unet_batches
-from models.channels import CLASSES
-from models.voxels import VoxelConfig, voxelize_batch
+from crystalloop.models.batches import Share, class_counts, unet_batches
+from crystalloop.models.channels import CLASSES
+from crystalloop.models.voxels import VoxelConfig, voxelize_batch
 
 VOXELS = VoxelConfig(n=16)
 

@@ -8,23 +8,23 @@ from pw_fakes import cubic
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from db.records import REFERENCES, CampaignRecord, CampaignState, CandidateState
-from dft.command import pw_version
-from dft.pseudos import PseudoTable
-from dft.relax_queue import RelaxQueue, open_launchpad
-from orchestrator.config import Campaign
-from orchestrator.dft_settings import dft_settings
-from orchestrator.energies import Energies
-from orchestrator.hulls import refresh_hull
-from orchestrator.loop import Loop
-from orchestrator.machine import Machine
-from orchestrator.parts import Parts, Proposed
-from orchestrator.policy import Finish
-from orchestrator.results import result_rows, trace_chain
-from orchestrator.screen import Draft
-from orchestrator.session import now
-from orchestrator.trace_text import trace_lines
-from orchestrator.workers import LocalWorkers, python_module
+from crystalloop.db.records import REFERENCES, CampaignRecord, CampaignState, CandidateState
+from crystalloop.dft.command import pw_version
+from crystalloop.dft.pseudos import PseudoTable
+from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.dft_settings import dft_settings
+from crystalloop.orchestrator.energies import Energies
+from crystalloop.orchestrator.hulls import refresh_hull
+from crystalloop.orchestrator.loop import Loop
+from crystalloop.orchestrator.machine import Machine
+from crystalloop.orchestrator.parts import Parts, Proposed
+from crystalloop.orchestrator.policy import Finish
+from crystalloop.orchestrator.results import result_rows, trace_chain
+from crystalloop.orchestrator.screen import Draft
+from crystalloop.orchestrator.session import now
+from crystalloop.orchestrator.trace_text import trace_lines
+from crystalloop.orchestrator.workers import LocalWorkers, python_module
 
 # Too few SCF steps for any crystal, and a spin that lithium does not keep.
 SETTINGS = {"electron_maxstep": 4, "nspin": 2, "kspacing_inv_ang": 1.0, "degauss_ry": 0.03}
@@ -72,7 +72,7 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
     launchpad = open_launchpad(mongodb_uri, campaign.database.name)
     table = PseudoTable.load(campaign.pseudo_folder)
     environment = {"CRYSTALLOOP_MONGODB_URI": mongodb_uri}
-    command = python_module("dft.worker", *Machine().worker_options(campaign))
+    command = python_module("crystalloop.dft.worker", *Machine().worker_options(campaign))
     parts = Parts(
         store=store,
         queue=RelaxQueue(store, launchpad),

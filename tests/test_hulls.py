@@ -8,13 +8,13 @@ import pytest
 from database_fixture import NOON, new_candidate, new_relaxation
 from pw_fakes import fake_table
 
-from db.records import REFERENCES, CandidateState, CrystalDoc
-from dft.references import energy_scheme, reference_settings
-from dft.settings import preset
-from orchestrator.config import Campaign
-from orchestrator.data_files import DataError
-from orchestrator.hull_command import hull_lines, look
-from orchestrator.hulls import refresh_hull
+from crystalloop.db.records import REFERENCES, CandidateState, CrystalDoc
+from crystalloop.dft.references import energy_scheme, reference_settings
+from crystalloop.dft.settings import preset
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.data_files import DataError
+from crystalloop.orchestrator.hull_command import hull_lines, look
+from crystalloop.orchestrator.hulls import refresh_hull
 
 ENERGIES = {"Li": -10.0, "F": -20.0}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.latent_map import MOST_POINTS, neighbour_shares, principal_components, tsne
+from crystalloop.models.latent_map import MOST_POINTS, neighbour_shares, principal_components, tsne
 
 
 def clusters(size=40, dimensions=8):

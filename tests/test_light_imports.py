@@ -17,7 +17,9 @@ LATE = {"gpu_reproduce", "gpu_evaluate", "jax_engine", "device_batches", "arrays
 def source_of(module: str) -> Path | None:
     """File of one of our modules that the script can import."""
     path = (
-        ROOT / (module.replace(".", "/") + ".py") if module.startswith("models.") else ROOT / "bench" / f"{module}.py"
+        ROOT / "src" / (module.replace(".", "/") + ".py")
+        if module.startswith("crystalloop.")
+        else ROOT / "bench" / f"{module}.py"
     )
     return path if path.exists() else None
 
@@ -50,10 +52,10 @@ def foreign(start: str) -> set[str]:
         elif module not in seen:
             seen.add(module)
             queue += imported(ast.parse(path.read_text(encoding="utf-8")), module in LATE)
-    return others - set(sys.stdlib_module_names) - {"__future__", "models"}
+    return others - set(sys.stdlib_module_names) - {"__future__", "crystalloop"}
 
 
-MODELS = sorted(f"models.{path.stem}" for path in (ROOT / "models").glob("*.py") if path.stem != "__init__")
+MODELS = sorted(f"crystalloop.models.{path.stem}" for path in (ROOT / "models").glob("*.py") if path.stem != "__init__")
 
 
 @pytest.mark.parametrize("module", MODELS)

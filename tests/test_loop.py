@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from database_fixture import NOON, new_relaxation
 
-from db.records import (
+from crystalloop.db.records import (
     REFERENCES,
     CampaignRecord,
     CampaignState,
@@ -17,13 +17,13 @@ from db.records import (
     Origin,
     OriginKind,
 )
-from models.prototypes import Prototype, decorate
-from orchestrator.cold_start import choose_decorated, decorated_pool
-from orchestrator.config import Campaign
-from orchestrator.loop import Loop
-from orchestrator.parts import Parts, Proposed, Trained
-from orchestrator.policy import Finish
-from orchestrator.screen import Draft
+from crystalloop.models.prototypes import Prototype, decorate
+from crystalloop.orchestrator.cold_start import choose_decorated, decorated_pool
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.loop import Loop
+from crystalloop.orchestrator.parts import Parts, Proposed, Trained
+from crystalloop.orchestrator.policy import Finish
+from crystalloop.orchestrator.screen import Draft
 
 CAMPAIGN = Campaign.model_validate(
     {

@@ -9,8 +9,8 @@ import pytest
 from cubic_crystals import decorated
 from scipy.stats import spearmanr
 
-from models.crystal import Crystal
-from models.metrics import (
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.metrics import (
     VoxelTally,
     cell_errors_ang,
     contact_ratio,
@@ -27,7 +27,7 @@ from models.metrics import (
     tally_voxels,
     volume_window_ang3,
 )
-from models.prototypes import Prototype
+from crystalloop.models.prototypes import Prototype
 
 SALT = decorated(Prototype.ROCKSALT, ("Na", "Cl"), 5.64)
 NAN = float("nan")
@@ -64,7 +64,7 @@ def test_the_shortest_distance_crosses_the_face():
 
 
 def test_contacts_agree_with_pymatgen():
-    from orchestrator.screen import contact_ratio as by_pymatgen
+    from crystalloop.orchestrator.screen import contact_ratio as by_pymatgen
 
     for kind, elements in ((Prototype.PEROVSKITE, ("Sr", "Ti", "O")), (Prototype.HEUSLER, ("Co", "Mn", "Si"))):
         crystal = decorated(kind, elements, 3.9)

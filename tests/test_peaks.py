@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from models.batches import canonical_origin
-from models.crystal import Crystal
-from models.peaks import PeakConfig, crystal_from_codes
-from models.prototypes import Prototype
-from models.reconstruct import ReconstructionError
-from models.segmentation import minimum_image_ang
-from models.voxels import VoxelConfig, code_batch, voxelize_batch
+from crystalloop.models.batches import canonical_origin
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.peaks import PeakConfig, crystal_from_codes
+from crystalloop.models.prototypes import Prototype
+from crystalloop.models.reconstruct import ReconstructionError
+from crystalloop.models.segmentation import minimum_image_ang
+from crystalloop.models.voxels import VoxelConfig, code_batch, voxelize_batch
 
 VOXELS = VoxelConfig(n=16)
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from orchestrator.policy import (
+from crystalloop.orchestrator.policy import (
     CloseRound,
     Finish,
     Propose,

@@ -5,11 +5,11 @@ import pytest
 from pw_fakes import cell_of, cubic, fake_table, rock_salt
 from pydantic import ValidationError
 
-from dft.cells import only_volume_is_free, primitive_cell
-from dft.ground_states import ground_state
-from dft.pw_input import InputError, k_mesh, pw_input_text
-from dft.references import reference_settings
-from dft.settings import PwSettings, preset
+from crystalloop.dft.cells import only_volume_is_free, primitive_cell
+from crystalloop.dft.ground_states import ground_state
+from crystalloop.dft.pw_input import InputError, k_mesh, pw_input_text
+from crystalloop.dft.references import reference_settings
+from crystalloop.dft.settings import PwSettings, preset
 
 
 def test_rock_salt_is_written_as_its_primitive_cell_with_twelve_digits(tmp_path):

@@ -7,18 +7,18 @@ import pytest
 from cubic_crystals import crystal_of, decorated, decorated_sample, shared_records
 from scipy.optimize import linear_sum_assignment
 
-from models.crystal import Crystal
-from models.prototypes import Prototype, match_prototype
-from models.reconstruct import (
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.prototypes import Prototype, match_prototype
+from crystalloop.models.reconstruct import (
     ReconstructConfig,
     ReconstructionError,
     ReconstructionFailure,
     SpeciesFrom,
     structure_from_map,
 )
-from models.segmentation import minimum_image_ang, periodic_regions
-from models.symmetry import symmetrise
-from models.voxels import VoxelConfig, voxelize
+from crystalloop.models.segmentation import minimum_image_ang, periodic_regions
+from crystalloop.models.symmetry import symmetrise
+from crystalloop.models.voxels import VoxelConfig, voxelize
 
 VOTE, DENSITY, BOTH = (ReconstructConfig(species_from=source) for source in SpeciesFrom)
 

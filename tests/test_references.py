@@ -1,10 +1,10 @@
 import pytest
 from pw_fakes import cubic, fake_table, rock_salt
 
-from dft.cells import primitive_cell
-from dft.ground_states import BOX_ANG, MOLECULES
-from dft.preflight import closest_pair, preflight
-from dft.references import (
+from crystalloop.dft.cells import primitive_cell
+from crystalloop.dft.ground_states import BOX_ANG, MOLECULES
+from crystalloop.dft.preflight import closest_pair, preflight
+from crystalloop.dft.references import (
     NoReference,
     calculation_key,
     energy_scheme,
@@ -15,7 +15,7 @@ from dft.references import (
     same_scheme,
     supported_elements,
 )
-from dft.settings import PwSettings, preset
+from crystalloop.dft.settings import PwSettings, preset
 
 
 @pytest.mark.parametrize("element", sorted(supported_elements()))

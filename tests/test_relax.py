@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from pw_fakes import FIXTURES, Murnaghan, cell_of, fake_table, replay, replay_fixture, rock_salt
 
-from dft.failures import MACHINES_FAULT, PwFailure
-from dft.ground_states import ground_state
-from dft.pseudos import CorruptPseudo, PseudoTable
-from dft.pw_output import RYDBERG_EV, parse_pw_output
-from dft.relax import GaveUp, Relaxed, relax, resume_point
-from dft.replay import Replay
-from dft.seen import MachineFault
-from dft.settings import PwSettings, preset
+from crystalloop.dft.failures import MACHINES_FAULT, PwFailure
+from crystalloop.dft.ground_states import ground_state
+from crystalloop.dft.pseudos import CorruptPseudo, PseudoTable
+from crystalloop.dft.pw_output import RYDBERG_EV, parse_pw_output
+from crystalloop.dft.relax import GaveUp, Relaxed, relax, resume_point
+from crystalloop.dft.replay import Replay
+from crystalloop.dft.seen import MachineFault
+from crystalloop.dft.settings import PwSettings, preset
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TEST = preset("test")

@@ -7,12 +7,12 @@ from pymatgen.core.structure import Structure
 from test_equation_of_state import Birch
 from typer.testing import CliRunner
 
-from dft.failures import PwFailure
-from dft.relax import GaveUp, Relaxed
-from orchestrator.cli import Exit, app
-from orchestrator.crystal_file import RelaxInputError, read_crystal
-from orchestrator.relax_command import Listener, RelaxRequest, moments_of, relax_crystal
-from orchestrator.relax_result import as_json, require_target, write_cif
+from crystalloop.dft.failures import PwFailure
+from crystalloop.dft.relax import GaveUp, Relaxed
+from crystalloop.orchestrator.cli import Exit, app
+from crystalloop.orchestrator.crystal_file import RelaxInputError, read_crystal
+from crystalloop.orchestrator.relax_command import Listener, RelaxRequest, moments_of, relax_crystal
+from crystalloop.orchestrator.relax_result import as_json, require_target, write_cif
 
 CIF = """data_salt
 _cell_length_a {a}

@@ -10,10 +10,10 @@ import pytest
 from database_fixture import new_candidate, new_relaxation
 from relax_fakes import FakeRelax, fake_run, launches
 
-from db.records import REFERENCES, CandidateState
-from dft.firetask import WorkContext, working
-from dft.relax_queue import RelaxQueue, Repairs, open_launchpad
-from dft.worker import is_ours, launch_next
+from crystalloop.db.records import REFERENCES, CandidateState
+from crystalloop.dft.firetask import WorkContext, working
+from crystalloop.dft.relax_queue import RelaxQueue, Repairs, open_launchpad
+from crystalloop.dft.worker import is_ours, launch_next
 
 LATER = timedelta(minutes=2)
 

@@ -14,11 +14,11 @@ from example_campaign import (
     rounds,
 )
 
-from db.records import CandidateState
-from orchestrator import figures
-from orchestrator.report import draw, gather, write_report
-from orchestrator.report_text import NONE, duration, formula_html, number, spacegroup
-from orchestrator.rounds import round_results
+from crystalloop.db.records import CandidateState
+from crystalloop.orchestrator import figures
+from crystalloop.orchestrator.report import draw, gather, write_report
+from crystalloop.orchestrator.report_text import NONE, duration, formula_html, number, spacegroup
+from crystalloop.orchestrator.rounds import round_results
 
 VOID = {"meta", "img", "source", "br"}
 ATTACK = '<script>alert("x")</script>'

@@ -3,8 +3,8 @@ import json
 import pytest
 from example_campaign import candidate, candidates, empty_store, example_store, reference, relaxation
 
-from orchestrator.results import UnknownCandidate, result_rows, trace_chain, used_references
-from orchestrator.trace_text import trace_lines
+from crystalloop.orchestrator.results import UnknownCandidate, result_rows, trace_chain, used_references
+from crystalloop.orchestrator.trace_text import trace_lines
 
 PROMISED = [
     "id",

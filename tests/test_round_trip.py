@@ -10,15 +10,15 @@ import pytest
 from cubic_crystals import decorated
 from tiny_networks import salts, scrambled, tiny_unet, tiny_vae
 
-from models.batches import canonical_origin, draw_maps, elements_present
-from models.channels import CLASSES
-from models.crystal import Crystal
-from models.draws import Draws, Kind, draw_random
-from models.generate import GenerateConfig
-from models.prototypes import Prototype
-from models.round_trip import made_from, round_trip, same_noise, voxels_of_true_maps
-from models.vae import Decoded
-from models.voxels import VoxelConfig, lattices_of, voxelize_batch
+from crystalloop.models.batches import canonical_origin, draw_maps, elements_present
+from crystalloop.models.channels import CLASSES
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.draws import Draws, Kind, draw_random
+from crystalloop.models.generate import GenerateConfig
+from crystalloop.models.prototypes import Prototype
+from crystalloop.models.round_trip import made_from, round_trip, same_noise, voxels_of_true_maps
+from crystalloop.models.vae import Decoded
+from crystalloop.models.voxels import VoxelConfig, lattices_of, voxelize_batch
 
 FINE = VoxelConfig(n=16, width_scale=0.5)
 CONFIG = GenerateConfig(voxels=FINE)

@@ -1,8 +1,8 @@
 import pytest
 from example_campaign import campaign, candidate, candidates, rounds
 
-from orchestrator.config import Target
-from orchestrator.rounds import best_candidate, hit_definition, merged_order, round_results
+from crystalloop.orchestrator.config import Target
+from crystalloop.orchestrator.rounds import best_candidate, hit_definition, merged_order, round_results
 
 
 def results(**target):

@@ -3,16 +3,16 @@ from pw_fakes import fake_table
 from pymatgen.core.structure import Structure
 from test_equation_of_state import NOON, Birch, rock_salt
 
-from db.records import Relaxation
-from dft.cells import primitive_cell
-from dft.compare import Comparison
-from dft.cost import estimate_cpu_s
-from dft.failures import PwFailure
-from dft.relax import GaveUp, Relaxed, relax
-from dft.rungs import CHEAP, Rung, cheap_settings, rejection
-from dft.settings import PwSettings, preset
-from dft.stored_result import StoredResult
-from dft.volume import scaled_by_radii
+from crystalloop.db.records import Relaxation
+from crystalloop.dft.cells import primitive_cell
+from crystalloop.dft.compare import Comparison
+from crystalloop.dft.cost import estimate_cpu_s
+from crystalloop.dft.failures import PwFailure
+from crystalloop.dft.relax import GaveUp, Relaxed, relax
+from crystalloop.dft.rungs import CHEAP, Rung, cheap_settings, rejection
+from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.stored_result import StoredResult
+from crystalloop.dft.volume import scaled_by_radii
 
 TWO = preset("fast").model_copy(update={"cheap_first": True})
 V0 = 4.06**3 / 4

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from models.prototypes import Prototype, decorate
-from orchestrator.acquisition import choose, spread
-from orchestrator.cold_start import choose_decorated, decorated_pool, is_balanced
-from orchestrator.config import Campaign, Target
-from orchestrator.data_files import KnownCrystal
-from orchestrator.dataset import build_training_set
-from orchestrator.screen import (
+from crystalloop.models.prototypes import Prototype, decorate
+from crystalloop.orchestrator.acquisition import choose, spread
+from crystalloop.orchestrator.cold_start import choose_decorated, decorated_pool, is_balanced
+from crystalloop.orchestrator.config import Campaign, Target
+from crystalloop.orchestrator.data_files import KnownCrystal
+from crystalloop.orchestrator.dataset import build_training_set
+from crystalloop.orchestrator.screen import (
     Draft,
     KnownStructures,
     contact_ratio,

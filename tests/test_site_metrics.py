@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from models.crystal import Crystal
-from models.prototypes import Prototype
-from models.site_metrics import (
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.prototypes import Prototype
+from crystalloop.models.site_metrics import (
     SpeciesTally,
     anonymous_counts,
     element_groups,

@@ -6,7 +6,7 @@ from math import inf, log10
 
 import pytest
 
-from orchestrator.target_text import TargetError, Wanted, parse_target
+from crystalloop.orchestrator.target_text import TargetError, Wanted, parse_target
 
 E_F, GAP, K = "formation_energy_per_atom", "band_gap", "log10_bulk_modulus"
 

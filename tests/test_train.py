@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from tiny_networks import OVERRIDES, SAVES_WEIGHTS, VOXELS, e_f_labels, salts, tiny_job
 
-from models.batches import canonical_origin, draw_maps
-from models.cgcnn import CGCNN, predict_properties
-from models.checkpoint import CheckpointError, load, read_card
-from models.properties import PROPERTIES
-from models.unet import UNet, segment
-from models.vae import DensityVAE
-from models.voxels import voxelize_batch
-from orchestrator.train import fit_networks, read_progress
-from orchestrator.train_job import NETWORKS, UNTUNED, TrainError, TrainJob, TrainResources, label_array
+from crystalloop.models.batches import canonical_origin, draw_maps
+from crystalloop.models.cgcnn import CGCNN, predict_properties
+from crystalloop.models.checkpoint import CheckpointError, load, read_card
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.unet import UNet, segment
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.voxels import voxelize_batch
+from crystalloop.orchestrator.train import fit_networks, read_progress
+from crystalloop.orchestrator.train_job import NETWORKS, UNTUNED, TrainError, TrainJob, TrainResources, label_array
 
 pytestmark = SAVES_WEIGHTS
 HERE = TrainResources(num_workers=0)

@@ -14,14 +14,20 @@ from rich.console import Console
 from tiny_networks import SAVES_WEIGHTS, salts
 from typer.testing import CliRunner
 
-from models.checkpoint import read_card
-from orchestrator.cli import app
-from orchestrator.corpus import read_corpus
-from orchestrator.corpus_file import NAME, load_corpus, save_corpus
-from orchestrator.data_files import DataError
-from orchestrator.train_command import RECORD, make_jobs, train_networks
-from orchestrator.train_inputs import TrainInputError, check_folder, parse_epochs, read_inputs, training_part
-from orchestrator.train_watch import describe, show_record
+from crystalloop.models.checkpoint import read_card
+from crystalloop.orchestrator.cli import app
+from crystalloop.orchestrator.corpus import read_corpus
+from crystalloop.orchestrator.corpus_file import NAME, load_corpus, save_corpus
+from crystalloop.orchestrator.data_files import DataError
+from crystalloop.orchestrator.train_command import RECORD, make_jobs, train_networks
+from crystalloop.orchestrator.train_inputs import (
+    TrainInputError,
+    check_folder,
+    parse_epochs,
+    read_inputs,
+    training_part,
+)
+from crystalloop.orchestrator.train_watch import describe, show_record
 
 NETWORKS = ("unet", "vae", "cgcnn")
 

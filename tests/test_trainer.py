@@ -8,11 +8,11 @@ from example_campaign import campaign, version
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from models.properties import PROPERTIES
-from models.prototypes import Prototype, decorate
-from orchestrator.dataset import Example, TrainingSet
-from orchestrator.train_job import FittedNetwork, TrainError, TrainOutcome
-from orchestrator.trainer import NetworkTrainer
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.prototypes import Prototype, decorate
+from crystalloop.orchestrator.dataset import Example, TrainingSet
+from crystalloop.orchestrator.train_job import FittedNetwork, TrainError, TrainOutcome
+from crystalloop.orchestrator.trainer import NetworkTrainer
 
 SALT = decorate(Prototype.ROCKSALT, ("Na", "Cl"), 5.64)
 PEROVSKITE = decorate(Prototype.PEROVSKITE, ("Sr", "Ti", "O"))

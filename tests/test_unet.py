@@ -7,11 +7,11 @@ import pytest
 from keras import ops
 from tiny_networks import VOXELS, N, salts, scrambled, tiny_unet
 
-from models.batches import Share, draw_maps, unet_batches
-from models.blocks import count_weights
-from models.channels import CLASSES
-from models.unet import LEAST_OCCUPANCY, UNetConfig, build_unet, segment, voxel_weights
-from models.voxels import voxelize_batch
+from crystalloop.models.batches import Share, draw_maps, unet_batches
+from crystalloop.models.blocks import count_weights
+from crystalloop.models.channels import CLASSES
+from crystalloop.models.unet import LEAST_OCCUPANCY, UNetConfig, build_unet, segment, voxel_weights
+from crystalloop.models.voxels import voxelize_batch
 
 
 def batch_of(unet, seed: int = 0) -> dict:

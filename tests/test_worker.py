@@ -14,8 +14,8 @@ import pytest
 from database_fixture import new_candidate
 from relax_fakes import launches, until
 
-from db.records import CandidateState
-from dft.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.db.records import CandidateState
+from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad
 
 START_AND_WAIT = """
 import os, subprocess, sys

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from orchestrator.workers import LocalWorkers, WorkersKeepDying
+from crystalloop.orchestrator.workers import LocalWorkers, WorkersKeepDying
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from models.cgcnn import CGCNN, CGCNNConfig
-from models.crystal import Crystal
-from models.properties import PROPERTIES
-from models.prototypes import Prototype
-from models.unet import UNet, UNetConfig
-from models.vae import DensityVAE
-from models.vae_config import VAEConfig
-from models.voxels import VoxelConfig
-from orchestrator.train_job import TrainJob
+from crystalloop.models.cgcnn import CGCNN, CGCNNConfig
+from crystalloop.models.crystal import Crystal
+from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.prototypes import Prototype
+from crystalloop.models.unet import UNet, UNetConfig
+from crystalloop.models.vae import DensityVAE
+from crystalloop.models.vae_config import VAEConfig
+from crystalloop.models.voxels import VoxelConfig
+from crystalloop.orchestrator.train_job import TrainJob
 
 N = 8
 VOXELS = VoxelConfig(n=N)

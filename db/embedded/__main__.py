@@ -1,4 +1,4 @@
-"""`python -m db.embedded --folder DIR`: serve a data folder, in the foreground or detached."""
+"""`python -m crystalloop.db.embedded --folder DIR`: serve a data folder, in the foreground or detached."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from db.embedded import folder as folders
-from db.embedded.engine import CURSOR_TIMEOUT_S
-from db.embedded.service import IDLE_S, serve
-from db.embedded.storage import StorageError
+from crystalloop.db.embedded import folder as folders
+from crystalloop.db.embedded.engine import CURSOR_TIMEOUT_S
+from crystalloop.db.embedded.service import IDLE_S, serve
+from crystalloop.db.embedded.storage import StorageError
 
 log = logging.getLogger(__name__)
 
 
 def main() -> int:
     """Parse the arguments and serve; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m db.embedded", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m crystalloop.db.embedded", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="data folder, made if need be")
     parser.add_argument("--idle", type=float, default=IDLE_S, help="stop after so many seconds unused; 0: never")
     parser.add_argument("--cursor-timeout", type=float, default=CURSOR_TIMEOUT_S, help="seconds that a cursor may rest")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import bson
 from mongomock.filtering import filter_applies
 
-from db.embedded.collection import Collection
-from db.embedded.errors import Code, CommandError
-from db.embedded.index import Index
-from db.embedded.request import Reply, Request
-from db.embedded.values import Document
+from crystalloop.db.embedded.collection import Collection
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.index import Index
+from crystalloop.db.embedded.request import Reply, Request
+from crystalloop.db.embedded.values import Document
 
 OK: Reply = {"ok": 1.0}
 

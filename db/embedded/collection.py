@@ -13,12 +13,12 @@ import bson
 from bson.errors import InvalidDocument
 from bson.objectid import ObjectId
 
-from db.embedded import storage
-from db.embedded.errors import Code, CommandError
-from db.embedded.index import Index
-from db.embedded.journal import Journal
-from db.embedded.matching import equalities, predicate
-from db.embedded.values import MAX_DOCUMENT_BYTES, STORED, Document, canonical
+from crystalloop.db.embedded import storage
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.index import Index
+from crystalloop.db.embedded.journal import Journal
+from crystalloop.db.embedded.matching import equalities, predicate
+from crystalloop.db.embedded.values import MAX_DOCUMENT_BYTES, STORED, Document, canonical
 
 
 @dataclass(frozen=True, slots=True)

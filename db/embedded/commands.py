@@ -9,11 +9,11 @@ from importlib.metadata import version
 
 import mongomock
 
-from db.embedded import catalog, reads, writes
-from db.embedded.engine import Engine
-from db.embedded.errors import Code, CommandError
-from db.embedded.request import Reply, Request
-from db.embedded.values import MAX_DOCUMENT_BYTES, Document
+from crystalloop.db.embedded import catalog, reads, writes
+from crystalloop.db.embedded.engine import Engine
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.request import Reply, Request
+from crystalloop.db.embedded.values import MAX_DOCUMENT_BYTES, Document
 
 log = logging.getLogger(__name__)
 

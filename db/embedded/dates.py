@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.errors import Code, CommandError
 
 
 def date_from_string(options: dict[str, Any], evaluate: Callable[[Any], Any]) -> Any:  # noqa: ANN401

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
-from db.embedded import storage
-from db.embedded.collection import Collection
-from db.embedded.cursors import Cursors
-from db.embedded.errors import Code, CommandError
-from db.embedded.index import Index
-from db.embedded.journal import Journal
-from db.embedded.storage import Storage
+from crystalloop.db.embedded import storage
+from crystalloop.db.embedded.collection import Collection
+from crystalloop.db.embedded.cursors import Cursors
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.index import Index
+from crystalloop.db.embedded.journal import Journal
+from crystalloop.db.embedded.storage import Storage
 
 CURSOR_TIMEOUT_S = 600.0
 

@@ -7,8 +7,8 @@ from itertools import product
 
 from mongomock.filtering import filter_applies
 
-from db.embedded.errors import Code, CommandError
-from db.embedded.values import SCALARS, Document, canonical, path_values
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.values import SCALARS, Document, canonical, path_values
 
 KNOWN_OPTIONS = {"key", "name", "unique", "sparse", "partialFilterExpression", "background", "v"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from db.embedded.storage import Statement
+from crystalloop.db.embedded.storage import Statement
 
 
 class Journal:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mongomock.filtering import filter_applies
 
-from db.embedded.values import SCALARS, Document, canonical, path_values
+from crystalloop.db.embedded.values import SCALARS, Document, canonical, path_values
 
 Predicate = Callable[[Document], bool]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from mongomock import aggregate
 
-from db.embedded.collection import Collection
-from db.embedded.dates import date_from_string
-from db.embedded.errors import Code, CommandError
-from db.embedded.matching import predicate
-from db.embedded.shape import ordered
-from db.embedded.values import Document, canonical, path_values
+from crystalloop.db.embedded.collection import Collection
+from crystalloop.db.embedded.dates import date_from_string
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.matching import predicate
+from crystalloop.db.embedded.shape import ordered
+from crystalloop.db.embedded.values import Document, canonical, path_values
 
 Lookup = Callable[[str], Collection | None]
 Stage = Callable[[list[Document], Any, Lookup], list[Document]]

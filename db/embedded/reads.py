@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from db.embedded.collection import Entry, encoded
-from db.embedded.errors import Code, CommandError
-from db.embedded.pipeline import run_pipeline
-from db.embedded.request import Reply, Request, refuse_others
-from db.embedded.shape import ordered_entries, projected
-from db.embedded.values import Document, canonical, path_values
+from crystalloop.db.embedded.collection import Entry, encoded
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.pipeline import run_pipeline
+from crystalloop.db.embedded.request import Reply, Request, refuse_others
+from crystalloop.db.embedded.shape import ordered_entries, projected
+from crystalloop.db.embedded.values import Document, canonical, path_values
 
 
 def find(request: Request) -> Reply:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from db.embedded.collection import Collection
-from db.embedded.engine import Engine, check_name
-from db.embedded.errors import Code, CommandError
-from db.embedded.values import Document
+from crystalloop.db.embedded.collection import Collection
+from crystalloop.db.embedded.engine import Engine, check_name
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.values import Document
 
 # These change nothing here: there is one server, and every write is durable.
 WITHOUT_EFFECT = {

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from db.embedded import folder as folders
-from db.embedded.commands import answer
-from db.embedded.engine import CURSOR_TIMEOUT_S, Engine
-from db.embedded.storage import Storage
-from db.embedded.wire import ProtocolError, encode_reply, read_message
+from crystalloop.db.embedded import folder as folders
+from crystalloop.db.embedded.commands import answer
+from crystalloop.db.embedded.engine import CURSOR_TIMEOUT_S, Engine
+from crystalloop.db.embedded.storage import Storage
+from crystalloop.db.embedded.wire import ProtocolError, encode_reply, read_message
 
 log = logging.getLogger(__name__)
 

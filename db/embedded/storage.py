@@ -14,8 +14,8 @@ from typing import Any
 
 import bson
 
-from db.embedded.errors import Code, CommandError
-from db.embedded.values import STORED, Document
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.values import STORED, Document
 
 LAYOUT = 1
 """Version of the tables, kept in the file's user_version."""

@@ -7,13 +7,13 @@ from typing import Any
 
 import bson
 
-from db.embedded.collection import Collection, Entry
-from db.embedded.errors import Code, CommandError
-from db.embedded.pipeline import run_pipeline
-from db.embedded.request import Reply, Request, refuse_others
-from db.embedded.shape import first, projected
-from db.embedded.update import is_replacement, seed, updated
-from db.embedded.values import STORED, Document
+from crystalloop.db.embedded.collection import Collection, Entry
+from crystalloop.db.embedded.errors import Code, CommandError
+from crystalloop.db.embedded.pipeline import run_pipeline
+from crystalloop.db.embedded.request import Reply, Request, refuse_others
+from crystalloop.db.embedded.shape import first, projected
+from crystalloop.db.embedded.update import is_replacement, seed, updated
+from crystalloop.db.embedded.values import STORED, Document
 
 
 def insert(request: Request) -> Reply:

@@ -1,0 +1,7 @@
+"""Finds new crystals in a closed loop: networks propose, Quantum ESPRESSO decides, the results retrain the networks.
+
+The four packages stand at the top of the repository and are links here, so that they have one import name:
+`crystalloop.orchestrator`, `crystalloop.models`, `crystalloop.dft`, `crystalloop.db` (docs/decisions/0009).
+"""
+
+__version__ = "0.2.0"
