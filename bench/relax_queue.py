@@ -26,10 +26,10 @@ from pymatgen.core.structure import Structure
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from crystalloop.db.connection import CLIENT_OPTIONS
-from crystalloop.db.mongo import MongoStore
-from crystalloop.db.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
-from crystalloop.db.server import ensure_server
+from crystalloop.db.ledger.connection import CLIENT_OPTIONS
+from crystalloop.db.ledger.mongo import MongoStore
+from crystalloop.db.ledger.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
+from crystalloop.db.serving.server import ensure_server
 from crystalloop.dft.firetask import RelaxTask, WorkContext, working
 from crystalloop.dft.pseudos import PseudoTable
 from crystalloop.dft.relax import AttemptReport, Relaxed

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from fireworks.core.firework import FiretaskBase, FWAction
 
-from crystalloop.db.records import Attempt, Candidate, CandidateState, Lease
-from crystalloop.db.store import Store, StoreUnavailable
+from crystalloop.db.ledger.records import Attempt, Candidate, CandidateState, Lease
+from crystalloop.db.ledger.store import Store, StoreUnavailable
 from crystalloop.dft.command import fill_command
 from crystalloop.dft.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.pw_input import with_time_limit

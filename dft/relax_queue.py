@@ -17,9 +17,9 @@ from typing import Any
 from fireworks.core.firework import Firework, Workflow
 from fireworks.core.launchpad import LaunchPad
 
-from crystalloop.db.connection import CLIENT_OPTIONS, Document, Retry, insert_new, server_name
-from crystalloop.db.records import Candidate, CandidateState
-from crystalloop.db.store import Store, StoreUnavailable
+from crystalloop.db.ledger.connection import CLIENT_OPTIONS, Document, Retry, insert_new, server_name
+from crystalloop.db.ledger.records import Candidate, CandidateState
+from crystalloop.db.ledger.store import Store, StoreUnavailable
 from crystalloop.dft.firetask import RelaxTask
 
 logger = logging.getLogger(__name__)

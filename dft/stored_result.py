@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from crystalloop.db.records import Attempt, Candidate, CrystalDoc, Record, Relaxation, RungRecord
+from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, Record, Relaxation, RungRecord
 from crystalloop.dft.relax import AttemptReport, GaveUp, Relaxed
 from crystalloop.dft.settings import CODE_VERSION
 

@@ -28,9 +28,9 @@ from fireworks.core.launchpad import LaunchPad
 from fireworks.core.rocket_launcher import launch_rocket
 from pymongo.errors import PyMongoError
 
-from crystalloop.db.mongo import MongoStore
-from crystalloop.db.records import REFERENCES
-from crystalloop.db.store import StoreUnavailable
+from crystalloop.db.ledger.mongo import MongoStore
+from crystalloop.db.ledger.records import REFERENCES
+from crystalloop.db.ledger.store import StoreUnavailable
 from crystalloop.dft.command import check_command
 from crystalloop.dft.firetask import LEAST_LEFT_S, Outcome, RelaxTask, WorkContext, working
 from crystalloop.dft.pseudos import PseudoTable, PwEnvironmentError

@@ -14,12 +14,7 @@ from crystalloop.models.critic import rescaled
 from crystalloop.models.crystal import Crystal, InvalidCrystal
 from crystalloop.models.draws import Draws, Kind
 from crystalloop.models.peaks import PeakConfig, crystal_from_codes
-from crystalloop.models.reconstruct import (
-    ReconstructConfig,
-    ReconstructionError,
-    SpeciesFrom,
-    structure_from_map,
-)
+from crystalloop.models.reconstruct import ReconstructConfig, ReconstructionError, SpeciesFrom, structure_from_map
 from crystalloop.models.segmentation import SegmentConfig
 from crystalloop.models.symmetry import symmetrise
 from crystalloop.models.unet import Segmentation, UNet, segment

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from crystalloop.db.records import CampaignRecord, Candidate
+from crystalloop.db.ledger.records import CampaignRecord, Candidate
 
 Interval = tuple[datetime, datetime]
 PAUSE_S = 60.0

@@ -156,7 +156,7 @@ def results(
     Example: crystalloop results campaigns/first.yaml --where "e_f < -1.5" --json
     """
     with sentences():
-        from crystalloop.db.query import parse_query
+        from crystalloop.db.query.language import parse_query
         from crystalloop.orchestrator.hulls import refresh_hull
         from crystalloop.orchestrator.results import result_rows
         from crystalloop.orchestrator.session import open_store

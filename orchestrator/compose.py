@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from crystalloop.db.mongo import MongoStore
-from crystalloop.db.records import CampaignRecord, CampaignState, Span
-from crystalloop.db.server import Server
+from crystalloop.db.ledger.mongo import MongoStore
+from crystalloop.db.ledger.records import CampaignRecord, CampaignState, Span
+from crystalloop.db.serving.server import Server
 from crystalloop.dft.command import check_command, pw_version
 from crystalloop.dft.dispersion import lanthanide_note
 from crystalloop.dft.pseudos import PseudoTable

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crystalloop.db.records import Candidate, CandidateState
+from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.orchestrator.data_files import KnownCrystal
 from crystalloop.orchestrator.screen import Draft, KnownStructures
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from crystalloop.db.records import REFERENCES, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
+from crystalloop.db.ledger.records import REFERENCES, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
 from crystalloop.dft.pseudos import PseudoTable
 from crystalloop.dft.references import (
     calculation_key,

@@ -18,8 +18,8 @@ CODES: dict[str, int] = {
     "crystalloop.orchestrator.results.UnknownCandidate": USAGE,
     "crystalloop.orchestrator.session.CampaignError": USAGE,
     "crystalloop.orchestrator.status.UnknownCampaign": USAGE,
-    "crystalloop.db.query.QueryError": USAGE,
-    "crystalloop.db.store.CampaignMismatch": USAGE,
+    "crystalloop.db.query.language.QueryError": USAGE,
+    "crystalloop.db.ledger.store.CampaignMismatch": USAGE,
     "crystalloop.models.elements.UnknownElement": USAGE,
     "crystalloop.models.prototypes.InvalidDecoration": USAGE,
     "crystalloop.dft.ground_states.NoReference": USAGE,
@@ -30,9 +30,9 @@ CODES: dict[str, int] = {
     "crystalloop.orchestrator.train.TooFewGpus": ENVIRONMENT,
     "crystalloop.orchestrator.train_job.TrainError": FAILED,
     "crystalloop.orchestrator.actors.ActorsKeepDying": FAILED,
-    "crystalloop.db.store.StoreUnavailable": DATABASE,
-    "crystalloop.db.server.DatabaseUnavailable": DATABASE,
-    "crystalloop.db.probe.UnfitDatabase": DATABASE,
+    "crystalloop.db.ledger.store.StoreUnavailable": DATABASE,
+    "crystalloop.db.serving.server.DatabaseUnavailable": DATABASE,
+    "crystalloop.db.serving.probe.UnfitDatabase": DATABASE,
 }
 
 

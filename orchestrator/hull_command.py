@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crystalloop.db.mongo import MongoStore
+from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.dft.command import pw_version
 from crystalloop.dft.pseudos import PseudoTable
 from crystalloop.dft.references import energy_scheme, release

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crystalloop.db.records import ReferenceEnergy
+from crystalloop.db.ledger.records import ReferenceEnergy
 from crystalloop.models.elements import atomic_numbers
 from crystalloop.orchestrator.data_files import ROW_ERRORS, DataError, rows_of, sentence_of
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from crystalloop.db.mongo import MongoStore
-from crystalloop.db.records import Candidate, CandidateState, Relaxation
+from crystalloop.db.ledger.mongo import MongoStore
+from crystalloop.db.ledger.records import Candidate, CandidateState, Relaxation
 from crystalloop.dft.hull import AboveHull, HullEntry, energies_above_hull
 from crystalloop.dft.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.references import energy_scheme, reference_settings, release, same_scheme

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from crystalloop.db.records import (
+from crystalloop.db.ledger.records import (
     REFERENCES,
     CampaignState,
     Candidate,

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from crystalloop.db.records import Candidate, ModelVersion, NetworkRecord
-from crystalloop.db.store import Store
+from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
+from crystalloop.db.ledger.store import Store
 from crystalloop.orchestrator.dataset import TrainingSet
 from crystalloop.orchestrator.screen import Draft, KnownStructures
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crystalloop.db.records import ModelVersion, OriginKind
+from crystalloop.db.ledger.records import ModelVersion, OriginKind
 from crystalloop.models.crystal import Crystal
 from crystalloop.models.elements import atomic_numbers
 from crystalloop.models.prototypes import match_prototype

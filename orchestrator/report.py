@@ -15,8 +15,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from crystalloop.db.records import REFERENCES, Candidate
-from crystalloop.db.store import Store
+from crystalloop.db.ledger.records import REFERENCES, Candidate
+from crystalloop.db.ledger.store import Store
 from crystalloop.orchestrator import figures
 from crystalloop.orchestrator.accounting import account
 from crystalloop.orchestrator.config import Campaign

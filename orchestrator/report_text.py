@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
-from crystalloop.db.records import CampaignRecord, Candidate, CandidateState, ModelVersion
+from crystalloop.db.ledger.records import CampaignRecord, Candidate, CandidateState, ModelVersion
 from crystalloop.orchestrator.accounting import Account
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.rounds import (

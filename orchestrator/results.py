@@ -16,8 +16,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from crystalloop.db.records import REFERENCES, Candidate, CandidateState, ModelVersion, Relaxation
-from crystalloop.db.store import Store
+from crystalloop.db.ledger.records import REFERENCES, Candidate, CandidateState, ModelVersion, Relaxation
+from crystalloop.db.ledger.store import Store
 
 Row = dict[str, Any]
 Chain = dict[str, Any]

@@ -29,7 +29,7 @@ class Draft:
 
     Attributes:
         structure: conventional cell, symmetrised.
-        kind, model_version, bases, latent, condition, seed: where it comes from, as in crystalloop.db.records.Origin.
+        kind, model_version, bases, latent, condition, seed: where it comes from, as in crystalloop.db.ledger.records.Origin.
         confidence: of the reconstruction, 0..1.
         predicted: property -> value, None where the network has nothing to say.
         sigma: standard deviation of the predicted formation energy, eV/atom.

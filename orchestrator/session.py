@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from crystalloop.db.mongo import MongoStore
-from crystalloop.db.records import CampaignState
-from crystalloop.db.server import Server, ensure_server
+from crystalloop.db.ledger.mongo import MongoStore
+from crystalloop.db.ledger.records import CampaignState
+from crystalloop.db.serving.server import Server, ensure_server
 from crystalloop.orchestrator.config import Campaign, home
 
 

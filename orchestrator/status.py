@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from crystalloop.db.records import REFERENCES, CampaignRecord, Candidate
-from crystalloop.db.store import Store
+from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, Candidate
+from crystalloop.db.ledger.store import Store
 from crystalloop.orchestrator.accounting import Account, account
 from crystalloop.orchestrator.config import Target
 from crystalloop.orchestrator.rounds import RoundResult, best_candidate, computed_value, hit_definition, round_results

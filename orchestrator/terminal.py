@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 
-from crystalloop.db.records import Candidate, CandidateState
+from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.orchestrator.train import read_progress
 
 WIDE = 100

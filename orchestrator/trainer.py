@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from crystalloop.db.records import ModelVersion, NetworkRecord
+from crystalloop.db.ledger.records import ModelVersion, NetworkRecord
 from crystalloop.models.crystal import Crystal, conventional
 from crystalloop.models.voxels import VoxelConfig
 from crystalloop.orchestrator.config import Campaign

@@ -11,9 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from crystalloop.db.connection import connect
-from crystalloop.db.mongo import MongoStore
-from crystalloop.db.records import CampaignRecord, CampaignState, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
+from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.mongo import MongoStore
+from crystalloop.db.ledger.records import (
+    CampaignRecord,
+    CampaignState,
+    Candidate,
+    CrystalDoc,
+    Origin,
+    OriginKind,
+    Relaxation,
+)
 from crystalloop.dft.settings import CODE_VERSION
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -31,7 +39,7 @@ def mongodb_uri():
     if given:
         yield given
         return
-    from crystalloop.db.server import ensure_server
+    from crystalloop.db.serving.server import ensure_server
 
     folder = Path(tempfile.mkdtemp(prefix="cl-db-"))  # short: a Unix socket's path has at most 107 characters
     server = ensure_server(None, folder, idle_s=7200)  # longer than any test that does not use it

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from crystalloop.db.connection import connect
 from crystalloop.db.embedded.folder import read_state
+from crystalloop.db.ledger.connection import connect
 
 START_S = 30.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from crystalloop.db.records import (
+from crystalloop.db.ledger.records import (
     REFERENCES,
     Attempt,
     CampaignRecord,
@@ -29,7 +29,7 @@ ROCKSALT, CSCL = "rocksalt_B1", "CsCl_B2"
 
 
 class MemoryStore:
-    """The readers of crystalloop.db.store.Store over tuples."""
+    """The readers of crystalloop.db.ledger.store.Store over tuples."""
 
     def __init__(self, record, candidates=(), rounds=(), versions=()):
         self.record, self.all, self._rounds, self._versions = record, tuple(candidates), tuple(rounds), tuple(versions)

@@ -1,7 +1,7 @@
 import pytest
 from example_campaign import NAME, at, attempt, candidate, empty_store, example_store, record, reference
 
-from crystalloop.db.records import Span
+from crystalloop.db.ledger.records import Span
 from crystalloop.orchestrator.accounting import account, merge
 
 

@@ -17,10 +17,10 @@ QUEUE = {"dft", "db", "fireworks", "pymongo"}
 MAY_IMPORT: dict[str, set[str]] = {
     "models": {"models", "keras"},
     "db": {"db"},
-    "db/connection.py": {"db", "pymongo"},
-    "db/mongo.py": {"db", "pymongo"},
-    "db/probe.py": {"db", "pymongo"},
-    "db/server.py": {"db", "pymongo", "subprocess"},
+    "db/ledger/connection.py": {"db", "pymongo"},
+    "db/ledger/mongo.py": {"db", "pymongo"},
+    "db/serving/probe.py": {"db", "pymongo"},
+    "db/serving/server.py": {"db", "pymongo", "subprocess"},
     "db/embedded": {"db", "mongomock"},
     "dft": {"dft"},
     "dft/pw_run.py": {"dft", "subprocess"},
@@ -77,10 +77,10 @@ def test_imports_follow_the_arrows(file):
         ("models/vae.py", "import ray"),
         ("models/voxels.py", "def f():\n    from db.records import Candidate"),
         ("dft/relax.py", "from models import voxels"),
-        ("db/records.py", "from orchestrator.config import Campaign"),
+        ("db/ledger/records.py", "from orchestrator.config import Campaign"),
         ("orchestrator/loop.py", "import fireworks"),
         ("orchestrator/policy.py", "from db.store import Store"),
-        ("db/store.py", "from . import mongo"),
+        ("db/ledger/store.py", "from . import mongo"),
     ],
 )
 def test_a_planted_forbidden_import_is_found(file, planted):

@@ -19,8 +19,8 @@ import pytest
 from embedded_process import ServerProcess
 from pymongo.errors import AutoReconnect, CursorNotFound, DuplicateKeyError, OperationFailure
 
-from crystalloop.db.connection import connect
 from crystalloop.db.embedded.folder import read_state
+from crystalloop.db.ledger.connection import connect
 
 
 def wait_until(true, seconds=20.0):

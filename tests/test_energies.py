@@ -4,7 +4,7 @@ import pytest
 from database_fixture import NOON, new_relaxation
 from pw_fakes import fake_table, rock_salt
 
-from crystalloop.db.records import REFERENCES, CandidateState, CrystalDoc
+from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
 from crystalloop.dft.cells import primitive_cell
 from crystalloop.dft.references import reference_settings
 from crystalloop.dft.settings import PwSettings, preset

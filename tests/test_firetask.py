@@ -10,8 +10,8 @@ from database_fixture import NOON, new_candidate, new_relaxation
 from pw_fakes import fake_table
 from relax_fakes import FakeRelax, context_of, fake_run, launches, queued, until
 
-from crystalloop.db.records import Attempt, CandidateState
-from crystalloop.db.store import StoreUnavailable
+from crystalloop.db.ledger.records import Attempt, CandidateState
+from crystalloop.db.ledger.store import StoreUnavailable
 from crystalloop.dft.firetask import MAX_INTERRUPTIONS, Outcome, perform
 from crystalloop.dft.pw_run import PwNotFound
 from crystalloop.dft.stored_result import RESULT, StoredResult

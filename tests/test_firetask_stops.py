@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from relax_fakes import FakeRelax, context_of, fake_run, launches, queued
 
-from crystalloop.db.records import CandidateState, CrystalDoc
+from crystalloop.db.ledger.records import CandidateState, CrystalDoc
 from crystalloop.dft.cells import primitive_cell
 from crystalloop.dft.firetask import LEAST_LEFT_S, Outcome, perform
 from crystalloop.dft.ground_states import ground_state

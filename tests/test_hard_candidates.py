@@ -8,7 +8,7 @@ from pw_fakes import cubic
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from crystalloop.db.records import REFERENCES, CampaignRecord, CampaignState, CandidateState
+from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, CampaignState, CandidateState
 from crystalloop.dft.command import pw_version
 from crystalloop.dft.pseudos import PseudoTable
 from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad

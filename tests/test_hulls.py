@@ -8,7 +8,7 @@ import pytest
 from database_fixture import NOON, new_candidate, new_relaxation
 from pw_fakes import fake_table
 
-from crystalloop.db.records import REFERENCES, CandidateState, CrystalDoc
+from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
 from crystalloop.dft.references import energy_scheme, reference_settings
 from crystalloop.dft.settings import preset
 from crystalloop.orchestrator.config import Campaign

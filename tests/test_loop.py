@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from database_fixture import NOON, new_relaxation
 
-from crystalloop.db.records import (
+from crystalloop.db.ledger.records import (
     REFERENCES,
     CampaignRecord,
     CampaignState,

@@ -40,7 +40,7 @@ def place(tmp_path_factory, pw_command, pseudo_folder):
         "CRYSTALLOOP_MONGODB_URI": "",
     }
     yield folder, environment
-    from crystalloop.db.server import ensure_server
+    from crystalloop.db.serving.server import ensure_server
 
     ensure_server(None, folder / "home" / "db").stop()
 

@@ -7,7 +7,7 @@ from database_fixture import NOON, new_candidate, new_relaxation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalloop.db.query import FIELDS, QueryError, parse_query
+from crystalloop.db.query.language import FIELDS, QueryError, parse_query
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from database_fixture import new_candidate, new_relaxation
 from relax_fakes import FakeRelax, fake_run, launches
 
-from crystalloop.db.records import REFERENCES, CandidateState
+from crystalloop.db.ledger.records import REFERENCES, CandidateState
 from crystalloop.dft.firetask import WorkContext, working
 from crystalloop.dft.relax_queue import RelaxQueue, Repairs, open_launchpad
 from crystalloop.dft.worker import is_ours, launch_next

@@ -14,7 +14,7 @@ from example_campaign import (
     rounds,
 )
 
-from crystalloop.db.records import CandidateState
+from crystalloop.db.ledger.records import CandidateState
 from crystalloop.orchestrator import figures
 from crystalloop.orchestrator.report import draw, gather, write_report
 from crystalloop.orchestrator.report_text import NONE, duration, formula_html, number, spacegroup

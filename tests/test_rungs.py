@@ -3,7 +3,7 @@ from pw_fakes import fake_table
 from pymatgen.core.structure import Structure
 from test_equation_of_state import NOON, Birch, rock_salt
 
-from crystalloop.db.records import Relaxation
+from crystalloop.db.ledger.records import Relaxation
 from crystalloop.dft.cells import primitive_cell
 from crystalloop.dft.compare import Comparison
 from crystalloop.dft.cost import estimate_cpu_s

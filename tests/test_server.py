@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from pymongo.errors import OperationFailure
 
-from crystalloop.db import probe as probing
 from crystalloop.db.embedded.folder import read_state
-from crystalloop.db.probe import UnfitDatabase, probe
-from crystalloop.db.server import DatabaseUnavailable, Server, ensure_server
+from crystalloop.db.serving import probe as probing
+from crystalloop.db.serving.probe import UnfitDatabase, probe
+from crystalloop.db.serving.server import DatabaseUnavailable, Server, ensure_server
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_killed_server_is_replaced_and_its_traces_removed(no_mongod, place):
 
 def test_processes_that_start_together_share_one_server(no_mongod, place):
     code = (
-        "import sys; from pathlib import Path; from crystalloop.db.server import ensure_server;"
+        "import sys; from pathlib import Path; from crystalloop.db.serving.server import ensure_server;"
         "print(ensure_server(None, Path(sys.argv[1])).pid)"
     )
     command = [sys.executable, "-c", code, str(place)]
@@ -131,7 +131,7 @@ def test_a_given_uri_starts_nothing(no_mongod, place):
 
 
 def test_a_given_uri_that_does_not_answer_is_an_error_without_the_password(no_mongod, place, monkeypatch):
-    monkeypatch.setattr("crystalloop.db.server.URI_DELAYS_S", ())
+    monkeypatch.setattr("crystalloop.db.serving.server.URI_DELAYS_S", ())
     missing = f"{place}/no.sock".replace("/", "%2F")
     with pytest.raises(DatabaseUnavailable, match=r"no database answers at .*no\.sock") as caught:
         ensure_server(f"mongodb://me:secret@{missing}", place)

@@ -1,4 +1,4 @@
-"""The promises of crystalloop.db.store.Store, held by MongoStore on whatever server the tests were given."""
+"""The promises of crystalloop.db.ledger.store.Store, held by MongoStore on whatever server the tests were given."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from threading import Barrier
 import pytest
 from database_fixture import NOON, new_campaign, new_candidate, new_relaxation
 
-from crystalloop.db.connection import connect
-from crystalloop.db.mongo import MongoStore
-from crystalloop.db.records import Attempt, CampaignState, CandidateState, ModelVersion, Round, Span
-from crystalloop.db.store import CampaignMismatch, StoreUnavailable
+from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.mongo import MongoStore
+from crystalloop.db.ledger.records import Attempt, CampaignState, CandidateState, ModelVersion, Round, Span
+from crystalloop.db.ledger.store import CampaignMismatch, StoreUnavailable
 
 MINUTE = timedelta(minutes=1)
 

@@ -14,7 +14,7 @@ import pytest
 from database_fixture import new_candidate
 from relax_fakes import launches, until
 
-from crystalloop.db.records import CandidateState
+from crystalloop.db.ledger.records import CandidateState
 from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad
 
 START_AND_WAIT = """

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crystalloop.db.embedded import folder as folders
-from crystalloop.db.embedded.engine import CURSOR_TIMEOUT_S
+from crystalloop.db.embedded.engine.engine import CURSOR_TIMEOUT_S
+from crystalloop.db.embedded.engine.storage import StorageError
 from crystalloop.db.embedded.service import IDLE_S, serve
-from crystalloop.db.embedded.storage import StorageError
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from crystalloop.db.embedded import folder as folders
-from crystalloop.db.embedded.commands import answer
-from crystalloop.db.embedded.engine import CURSOR_TIMEOUT_S, Engine
-from crystalloop.db.embedded.storage import Storage
+from crystalloop.db.embedded.commands.table import answer
+from crystalloop.db.embedded.engine.engine import CURSOR_TIMEOUT_S, Engine
+from crystalloop.db.embedded.engine.storage import Storage
 from crystalloop.db.embedded.wire import ProtocolError, encode_reply, read_message
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any
 import bson
 from bson.errors import BSONError
 
-from crystalloop.db.embedded.values import STORED, Document
+from crystalloop.db.embedded.engine.values import STORED, Document
 
 OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
 _CHECKSUM, _MORE_TO_COME = 1, 2

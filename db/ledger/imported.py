@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from crystalloop.db.connection import Retry
-from crystalloop.db.records import ReferenceEnergy
+from crystalloop.db.ledger.connection import Retry
+from crystalloop.db.ledger.records import ReferenceEnergy
 
 
 class ImportedEnergies:
@@ -19,7 +19,7 @@ class ImportedEnergies:
         retry: runs a command again while the server is away.
     """
 
-    def __init__(self, collection: Any, retry: Retry) -> None:  # noqa: ANN401  (only crystalloop.db.mongo knows pymongo's types)
+    def __init__(self, collection: Any, retry: Retry) -> None:  # noqa: ANN401  (only crystalloop.db.ledger.mongo knows pymongo's types)
         self._collection, self._retry = collection, retry
 
     def put(self, energies: Sequence[ReferenceEnergy]) -> tuple[int, int]:

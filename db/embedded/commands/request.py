@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from crystalloop.db.embedded.collection import Collection
-from crystalloop.db.embedded.engine import Engine, check_name
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.values import Document
+from crystalloop.db.embedded.engine.collection import Collection
+from crystalloop.db.embedded.engine.engine import Engine, check_name
+from crystalloop.db.embedded.engine.values import Code, CommandError, Document
 
 # These change nothing here: there is one server, and every write is durable.
 WITHOUT_EFFECT = {

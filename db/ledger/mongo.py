@@ -1,4 +1,4 @@
-"""MongoStore: the Store contract on MongoDB, and its indexes. Connecting and retrying live in crystalloop.db.connection.
+"""MongoStore: the Store contract on MongoDB, and its indexes. Connecting and retrying live in crystalloop.db.ledger.connection.
 
 Only commands that the embedded server knows are used. A state change is one findAndModify that carries the expected
 old state, so it needs no transaction. Each change also writes a fresh `move` mark beside the record: when the answer
@@ -20,9 +20,9 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
-from crystalloop.db.connection import Document, Retry, connect, insert_new, server_name
-from crystalloop.db.imported import ImportedEnergies
-from crystalloop.db.records import (
+from crystalloop.db.ledger.connection import Document, Retry, connect, insert_new, server_name
+from crystalloop.db.ledger.imported import ImportedEnergies
+from crystalloop.db.ledger.records import (
     Attempt,
     CampaignRecord,
     CampaignState,
@@ -34,7 +34,7 @@ from crystalloop.db.records import (
     Round,
     Span,
 )
-from crystalloop.db.store import CampaignMismatch
+from crystalloop.db.ledger.store import CampaignMismatch
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "candidates": (("campaign", "round", "state"), ("state",), ("key",), ("lease.expires_at",)),
@@ -44,7 +44,7 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 
 class MongoStore:
-    """See crystalloop.db.store.Store for the promises. Threads may share one; after a fork, open another.
+    """See crystalloop.db.ledger.store.Store for the promises. Threads may share one; after a fork, open another.
 
     Datetimes are stored with MongoDB's precision, milliseconds, and come back aware, in UTC.
 
@@ -158,7 +158,7 @@ class MongoStore:
         return self.matching(condition)
 
     def matching(self, condition: Mapping[str, Any]) -> tuple[Candidate, ...]:
-        """Candidates that a filter document of crystalloop.db.query matches, ordered by (round, id)."""
+        """Candidates that a filter document of crystalloop.db.query.language matches, ordered by (round, id)."""
         return tuple(Candidate.from_document(_unmarked(found)) for found in self._find(self._candidates, condition))
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:

@@ -1,21 +1,41 @@
-"""The SQLite file: what is on disk, read once at start and written once per command. No query is answered from it.
-
-A commit is in the write-ahead log and synced before it returns, so an acknowledged write outlives the process
-(and, with honest disks, the machine).
-"""
+"""SQLite on the disk, and the journal of a command: disk and memory change together or not at all."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bson
 
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.values import STORED, Document
+from crystalloop.db.embedded.engine.values import STORED, Code, CommandError, Document
+
+
+class Journal:
+    """Collects the changes of one command, so that disk and memory change together or not at all."""
+
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+        self._undo: list[Callable[[], None]] = []
+
+    def note(self, undo: Callable[[], None], *statements: Statement) -> None:
+        """Record a change that was just made in memory."""
+        self.statements.extend(statements)
+        self._undo.append(undo)
+
+    def forget(self) -> None:
+        """The changes are on disk."""
+        self.statements.clear()
+        self._undo.clear()
+
+    def revert(self) -> None:
+        """Take the changes back, last first."""
+        for undo in reversed(self._undo):
+            undo()
+        self.forget()
+
 
 LAYOUT = 1
 """Version of the tables, kept in the file's user_version."""

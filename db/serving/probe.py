@@ -13,7 +13,7 @@ from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from crystalloop.db.connection import Document, connect
+from crystalloop.db.ledger.connection import Document, connect
 
 THREADS, INCREMENTS = 8, 50
 

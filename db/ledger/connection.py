@@ -10,7 +10,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, BulkWriteError
 
-from crystalloop.db.store import StoreUnavailable
+from crystalloop.db.ledger.store import StoreUnavailable
 
 Document = dict[str, Any]
 T = TypeVar("T")

@@ -9,11 +9,10 @@ from importlib.metadata import version
 
 import mongomock
 
-from crystalloop.db.embedded import catalog, reads, writes
-from crystalloop.db.embedded.engine import Engine
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.request import Reply, Request
-from crystalloop.db.embedded.values import MAX_DOCUMENT_BYTES, Document
+from crystalloop.db.embedded.commands import catalog, reads, writes
+from crystalloop.db.embedded.commands.request import Reply, Request
+from crystalloop.db.embedded.engine.engine import Engine
+from crystalloop.db.embedded.engine.values import MAX_DOCUMENT_BYTES, Code, CommandError, Document
 
 log = logging.getLogger(__name__)
 

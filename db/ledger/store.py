@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from crystalloop.db.records import (
+from crystalloop.db.ledger.records import (
     Attempt,
     CampaignRecord,
     CampaignState,

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.values import MAX_DOCUMENT_BYTES, Document
+from crystalloop.db.embedded.engine.values import MAX_DOCUMENT_BYTES, Code, CommandError, Document
 
 FIRST_BATCH = 101
 """Documents in a first batch whose size the client left open, as in MongoDB."""

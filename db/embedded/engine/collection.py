@@ -13,12 +13,10 @@ import bson
 from bson.errors import InvalidDocument
 from bson.objectid import ObjectId
 
-from crystalloop.db.embedded import storage
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.index import Index
-from crystalloop.db.embedded.journal import Journal
-from crystalloop.db.embedded.matching import equalities, predicate
-from crystalloop.db.embedded.values import MAX_DOCUMENT_BYTES, STORED, Document, canonical
+from crystalloop.db.embedded.engine import storage
+from crystalloop.db.embedded.engine.index import Index, equalities, predicate
+from crystalloop.db.embedded.engine.storage import Journal
+from crystalloop.db.embedded.engine.values import MAX_DOCUMENT_BYTES, STORED, Code, CommandError, Document, canonical
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,9 @@ from urllib.parse import quote, unquote, urlsplit
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
-from crystalloop.db.connection import Document, connect
 from crystalloop.db.embedded import folder as embedded
-from crystalloop.db.probe import probe
+from crystalloop.db.ledger.connection import Document, connect
+from crystalloop.db.serving.probe import probe
 
 URI_DELAYS_S = (0.5, 1.0, 2.0)  # with 2 s to select a server each time: about 10 s in all
 START_S = 120.0

@@ -8,8 +8,7 @@ import mongomock
 from bson.regex import Regex
 from mongomock.collection import Collection as _MongomockCollection
 
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.values import Document
+from crystalloop.db.embedded.engine.values import Code, CommandError, Document
 
 OPERATORS = {
     "$set", "$unset", "$inc", "$max", "$min", "$pop", "$rename", "$setOnInsert", "$currentDate", "$addToSet",

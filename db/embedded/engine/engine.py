@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
-from crystalloop.db.embedded import storage
-from crystalloop.db.embedded.collection import Collection
-from crystalloop.db.embedded.cursors import Cursors
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.index import Index
-from crystalloop.db.embedded.journal import Journal
-from crystalloop.db.embedded.storage import Storage
+from crystalloop.db.embedded.engine import storage
+from crystalloop.db.embedded.engine.collection import Collection
+from crystalloop.db.embedded.engine.cursors import Cursors
+from crystalloop.db.embedded.engine.index import Index
+from crystalloop.db.embedded.engine.storage import Journal, Storage
+from crystalloop.db.embedded.engine.values import Code, CommandError
 
 CURSOR_TIMEOUT_S = 600.0
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import bson
 
-from crystalloop.db.embedded.collection import Collection, Entry
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.pipeline import run_pipeline
-from crystalloop.db.embedded.request import Reply, Request, refuse_others
-from crystalloop.db.embedded.shape import first, projected
-from crystalloop.db.embedded.update import is_replacement, seed, updated
-from crystalloop.db.embedded.values import STORED, Document
+from crystalloop.db.embedded.commands.pipeline import run_pipeline
+from crystalloop.db.embedded.commands.request import Reply, Request, refuse_others
+from crystalloop.db.embedded.commands.shape import first, projected
+from crystalloop.db.embedded.commands.update import is_replacement, seed, updated
+from crystalloop.db.embedded.engine.collection import Collection, Entry
+from crystalloop.db.embedded.engine.values import STORED, Code, CommandError, Document
 
 
 def insert(request: Request) -> Reply:

@@ -1,18 +1,37 @@
-"""Aggregation: a pipeline of stages over documents. Expressions are mongomock's; documents given are not changed."""
+"""Aggregation pipelines, by mongomock's stages and some of ours. Finding and writing: reads, writes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from mongomock import aggregate
 
-from crystalloop.db.embedded.collection import Collection
-from crystalloop.db.embedded.dates import date_from_string
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.matching import predicate
-from crystalloop.db.embedded.shape import ordered
-from crystalloop.db.embedded.values import Document, canonical, path_values
+from crystalloop.db.embedded.commands.shape import ordered
+from crystalloop.db.embedded.engine.collection import Collection
+from crystalloop.db.embedded.engine.index import predicate
+from crystalloop.db.embedded.engine.values import Code, CommandError, Document, canonical, path_values
+
+
+def date_from_string(options: dict[str, Any], evaluate: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    """The date that a string in ISO 8601 names, as naive UTC; or what `onError` says.
+
+    Raises:
+        CommandError: not a date, and no `onError`; or an option that this server does not have.
+    """
+    unknown = set(options) - {"dateString", "onError"}
+    if unknown:
+        raise CommandError(Code.NotImplemented, f"$dateFromString has no {', '.join(sorted(unknown))} here")
+    text = evaluate(options["dateString"])
+    try:
+        date = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        if "onError" in options:
+            return evaluate(options["onError"])
+        raise CommandError(Code.BadValue, f"{text!r} is not a date in ISO 8601") from error
+    return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
+
 
 Lookup = Callable[[str], Collection | None]
 Stage = Callable[[list[Document], Any, Lookup], list[Document]]

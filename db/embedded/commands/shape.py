@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from crystalloop.db.embedded.collection import Entry
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.update import FUNCTIONS
-from crystalloop.db.embedded.values import Document, sort_key
+from crystalloop.db.embedded.commands.update import FUNCTIONS
+from crystalloop.db.embedded.engine.collection import Entry
+from crystalloop.db.embedded.engine.values import Code, CommandError, Document, sort_key
 
 
 def ordered(documents: Iterable[Document], order: Mapping[str, int]) -> list[Document]:

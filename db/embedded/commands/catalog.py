@@ -5,11 +5,10 @@ from __future__ import annotations
 import bson
 from mongomock.filtering import filter_applies
 
-from crystalloop.db.embedded.collection import Collection
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.index import Index
-from crystalloop.db.embedded.request import Reply, Request
-from crystalloop.db.embedded.values import Document
+from crystalloop.db.embedded.commands.request import Reply, Request
+from crystalloop.db.embedded.engine.collection import Collection
+from crystalloop.db.embedded.engine.index import Index
+from crystalloop.db.embedded.engine.values import Code, CommandError, Document
 
 OK: Reply = {"ok": 1.0}
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
+
 Vector = tuple[float, float, float]
 REFERENCES = "references"
 """Name of the shared campaign that owns the elemental reference calculations."""

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from crystalloop.db.embedded.collection import Entry, encoded
-from crystalloop.db.embedded.errors import Code, CommandError
-from crystalloop.db.embedded.pipeline import run_pipeline
-from crystalloop.db.embedded.request import Reply, Request, refuse_others
-from crystalloop.db.embedded.shape import ordered_entries, projected
-from crystalloop.db.embedded.values import Document, canonical, path_values
+from crystalloop.db.embedded.commands.pipeline import run_pipeline
+from crystalloop.db.embedded.commands.request import Reply, Request, refuse_others
+from crystalloop.db.embedded.commands.shape import ordered_entries, projected
+from crystalloop.db.embedded.engine.collection import Entry, encoded
+from crystalloop.db.embedded.engine.values import Code, CommandError, Document, canonical, path_values
 
 
 def find(request: Request) -> Reply:

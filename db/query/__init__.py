@@ -1,0 +1,1 @@
+"""The one grammar of conditions, and what they become."""
