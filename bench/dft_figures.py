@@ -23,19 +23,19 @@ from dft_report import report
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from crystalloop.dft.cells import conventional_cell, primitive_cell
-from crystalloop.dft.corrections import correct
-from crystalloop.dft.cost import estimate_cpu_s
-from crystalloop.dft.failures import diagnose
-from crystalloop.dft.magnetism import for_crystal
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.pw_input import pw_input_text
-from crystalloop.dft.pw_output import parse_pw_output
-from crystalloop.dft.pw_run import run_pw
-from crystalloop.dft.references import reference_settings, reference_structure
-from crystalloop.dft.relax import Relaxed, relax
-from crystalloop.dft.replay import Replay
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.energies.references import reference_settings, reference_structure
+from crystalloop.dft.heal.corrections import correct
+from crystalloop.dft.heal.failures import diagnose
+from crystalloop.dft.pw.input import pw_input_text
+from crystalloop.dft.pw.output import parse_pw_output
+from crystalloop.dft.pw.replay import Replay
+from crystalloop.dft.pw.run import run_pw
+from crystalloop.dft.recipe.cells import conventional_cell, primitive_cell
+from crystalloop.dft.recipe.element_rules import for_crystal
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.relax.estimate import estimate_cpu_s
+from crystalloop.dft.relax.relax import Relaxed, relax
 
 TABLE = Path(__file__).with_name("dft_compounds.yaml")
 START = 1.02

@@ -24,13 +24,13 @@ from planted_cases import CASES, Planted, Wanted
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from crystalloop.dft.command import pw_version
-from crystalloop.dft.failures import PwFailure
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.pw_run import PwRun, run_pw
-from crystalloop.dft.relax import GaveUp, Relaxed, relax
-from crystalloop.dft.seen import MachineFault
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.heal.failures import PwFailure
+from crystalloop.dft.pw.command import pw_version
+from crystalloop.dft.pw.run import PwRun, run_pw
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.relax.calculation import MachineFault
+from crystalloop.dft.relax.relax import GaveUp, Relaxed, relax
 
 EDGE_ANG = {"Li": 3.44, "LiF": 4.06}
 TOLERANCE = 0.025

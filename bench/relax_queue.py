@@ -30,11 +30,12 @@ from crystalloop.db.ledger.connection import CLIENT_OPTIONS
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
 from crystalloop.db.serving.server import ensure_server
-from crystalloop.dft.firetask import RelaxTask, WorkContext, working
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.relax import AttemptReport, Relaxed
-from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad
-from crystalloop.dft.worker import launch_next, work
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.relax.relax import AttemptReport, Relaxed
+from crystalloop.dft.work.candidate_work import WorkContext
+from crystalloop.dft.work.firetask import RelaxTask, working
+from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.dft.work.worker import launch_next, work
 
 DATABASE = "bench_queue"
 NO_PSEUDOS = PseudoTable(Path(), {})

@@ -30,8 +30,8 @@ def pseudos_install(
     Example: crystalloop pseudos install --source ~/SSSP_1.3.0_PBE_efficiency
     """
     with sentences():
-        from crystalloop.dft.pseudo_check import check_set
-        from crystalloop.dft.pseudos import install_from
+        from crystalloop.dft.energies.pseudo_check import check_set
+        from crystalloop.dft.recipe.pseudos import install_from
 
         target, wanted = _pseudo_folder(folder), _split(elements)
         installed = install_from(source, target, wanted, table)
@@ -45,8 +45,8 @@ def pseudos_check(folder: Folder = None, table: Table = None, elements: Elements
     Example: crystalloop pseudos check --dir ~/oncv --table ~/oncv/table.json
     """
     with sentences():
-        from crystalloop.dft.pseudo_check import check_set
-        from crystalloop.dft.pseudos import PseudoTable
+        from crystalloop.dft.energies.pseudo_check import check_set
+        from crystalloop.dft.recipe.pseudos import PseudoTable
 
         known = PseudoTable.load(_pseudo_folder(folder), table)
         out.print(f"{known.folder}: {check_set(known, _split(elements)).sentence()}", markup=False, highlight=False)
@@ -61,8 +61,8 @@ def pseudos_list(folder: Folder = None, table: Table = None, as_json: AsJson = F
     with sentences():
         from dataclasses import asdict
 
-        from crystalloop.dft.pseudo_check import element_note
-        from crystalloop.dft.pseudos import PseudoTable
+        from crystalloop.dft.energies.pseudo_check import element_note
+        from crystalloop.dft.recipe.pseudos import PseudoTable
         from crystalloop.orchestrator.terminal import show_rows
 
         known = PseudoTable.load(_pseudo_folder(folder), table)

@@ -53,10 +53,9 @@ def relax(
     Example: crystalloop relax NaCl.cif --method eos
     """
     with sentences():
-        from crystalloop.dft.command import pw_version
-        from crystalloop.dft.relax import Relaxed
-        from crystalloop.orchestrator import relax_command as command
-        from crystalloop.orchestrator import relax_result as result
+        from crystalloop.dft.alone import command, result
+        from crystalloop.dft.pw.command import pw_version
+        from crystalloop.dft.relax.relax import Relaxed
         from crystalloop.orchestrator.crystal_file import read_crystal
 
         cif = target or Path(f"{file.stem}-relaxed.cif")

@@ -15,10 +15,10 @@ from typing import Any
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import CampaignRecord, CampaignState, Span
 from crystalloop.db.serving.server import Server
-from crystalloop.dft.command import check_command, pw_version
-from crystalloop.dft.dispersion import lanthanide_note
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.dft.pw.command import check_command, pw_version
+from crystalloop.dft.recipe.element_rules import lanthanide_note
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.orchestrator.cold_start import decorated_pool
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.data_files import KnownCrystal
@@ -122,7 +122,7 @@ def local_workers(campaign: Campaign, server: Server, slots: int, machine: Machi
     """Worker processes of this machine for a campaign."""
     # The URI may hold a password: it travels in the environment, which other users cannot read.
     return LocalWorkers(
-        python_module("crystalloop.dft.worker", *machine.worker_options(campaign)),
+        python_module("crystalloop.dft.work.worker", *machine.worker_options(campaign)),
         slots,
         campaign.run_folder / "logs",
         {"CRYSTALLOOP_MONGODB_URI": server.uri},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from crystalloop.dft.rungs import cheap_settings
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.relax.rungs import cheap_settings
 from crystalloop.orchestrator.config import Campaign, ConfigError
 
 

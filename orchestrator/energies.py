@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from crystalloop.db.ledger.records import REFERENCES, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.references import (
+from crystalloop.dft.energies.references import (
     calculation_key,
     formation_energy_ev_per_atom,
     reference_settings,
     reference_structure,
     release,
 )
-from crystalloop.dft.settings import PwSettings
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.orchestrator.screen import Draft
 
 if TYPE_CHECKING:

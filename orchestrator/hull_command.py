@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from crystalloop.db.ledger.mongo import MongoStore
-from crystalloop.dft.command import pw_version
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.references import energy_scheme, release
+from crystalloop.dft.energies.references import energy_scheme, release
+from crystalloop.dft.pw.command import pw_version
+from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.dft_settings import dft_settings
 from crystalloop.orchestrator.hull_file import read_reference_set, write_reference_set

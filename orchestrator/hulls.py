@@ -1,7 +1,7 @@
 """A campaign's crystals on the convex hulls of its scheme: which energies of the database belong there, and the outcome.
 
 Energies of other campaigns of the database count where settings, pseudopotentials and release of pw.x are the same;
-elemental references are those that formation energies are made with. The hull itself is in crystalloop.dft.hull.
+elemental references are those that formation energies are made with. The hull itself is in crystalloop.dft.energies.hull.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import Candidate, CandidateState, Relaxation
-from crystalloop.dft.hull import AboveHull, HullEntry, energies_above_hull
-from crystalloop.dft.pseudos import PseudoTable, PwEnvironmentError
-from crystalloop.dft.references import energy_scheme, reference_settings, release, same_scheme
-from crystalloop.dft.settings import CODE_VERSION, PwSettings
+from crystalloop.dft.energies.hull import AboveHull, HullEntry, energies_above_hull
+from crystalloop.dft.energies.references import energy_scheme, reference_settings, release, same_scheme
+from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
+from crystalloop.dft.recipe.settings import CODE_VERSION, PwSettings
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.dft_settings import dft_settings
 from crystalloop.orchestrator.formulas import reduced_formula

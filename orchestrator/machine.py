@@ -15,7 +15,7 @@ class Machine:
     """How pw.x runs here; None takes what the campaign file, the environment or the default says.
 
     Args:
-        pw_command: see crystalloop.dft.command.
+        pw_command: see crystalloop.dft.pw.command.
         pseudos: folder of the same pseudopotentials that the campaign has; md5 are compared before every launch.
         scratch: fast local folder for wave functions.
         idle_exit_s: workers end after so many seconds without work.
@@ -42,7 +42,7 @@ class Machine:
         return self.idle_exit_s is not None or self.slot_s is not None
 
     def worker_options(self, campaign: Campaign) -> list[str]:
-        """Command-line options of crystalloop.dft.worker."""
+        """Command-line options of crystalloop.dft.work.worker."""
         scratch = self.scratch or campaign.dft.scratch
         options = {
             "--database": campaign.database.name,

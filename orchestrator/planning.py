@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystalloop.dft.cost import estimate_cpu_s
-from crystalloop.dft.dispersion import lanthanide_note, require_d2
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.pw_input import cutoffs_ry
-from crystalloop.dft.references import reference_settings, reference_structure
-from crystalloop.dft.settings import PwSettings
+from crystalloop.dft.energies.references import reference_settings, reference_structure
+from crystalloop.dft.pw.input import cutoffs_ry
+from crystalloop.dft.recipe.element_rules import lanthanide_note, require_d2
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.settings import PwSettings
+from crystalloop.dft.relax.estimate import estimate_cpu_s
 from crystalloop.orchestrator.cold_start import choose_decorated, decorated_pool
 from crystalloop.orchestrator.config import Campaign, ConfigError
 from crystalloop.orchestrator.data_files import KnownCrystal, read_crystals

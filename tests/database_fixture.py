@@ -22,7 +22,7 @@ from crystalloop.db.ledger.records import (
     OriginKind,
     Relaxation,
 )
-from crystalloop.dft.settings import CODE_VERSION
+from crystalloop.dft.recipe.settings import CODE_VERSION
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ROCKSALT = CrystalDoc(

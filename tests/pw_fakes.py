@@ -10,9 +10,9 @@ import numpy as np
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.pw_output import BOHR_ANG, KBAR_PER_EV_ANG3, RYDBERG_EV
-from crystalloop.dft.pw_run import PwRun
+from crystalloop.dft.pw.output import BOHR_ANG, KBAR_PER_EV_ANG3, RYDBERG_EV
+from crystalloop.dft.pw.run import PwRun
+from crystalloop.dft.recipe.pseudos import PseudoTable
 
 FIXTURES = Path(__file__).parent / "fixtures" / "pw"
 

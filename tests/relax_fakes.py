@@ -7,10 +7,10 @@ from pathlib import Path
 
 from database_fixture import NOON, new_candidate
 
-from crystalloop.dft.failures import PwFailure
-from crystalloop.dft.firetask import WorkContext
-from crystalloop.dft.pw_run import PwRun
-from crystalloop.dft.relax import AttemptReport, GaveUp, Relaxed
+from crystalloop.dft.heal.failures import PwFailure
+from crystalloop.dft.pw.run import PwRun
+from crystalloop.dft.relax.relax import AttemptReport, GaveUp, Relaxed
+from crystalloop.dft.work.candidate_work import WorkContext
 
 
 def until(condition, timeout_s: float = 30.0, what: str = "the condition"):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from crystalloop.dft.command import PwCommandError, check_command, fill_command, pw_version, require_known_release
-from crystalloop.dft.pw_run import PwNotFound, PwRun
-from crystalloop.dft.scratch import NoScratch, on_scratch, require_scratch
+from crystalloop.dft.pw.command import PwCommandError, check_command, fill_command, pw_version, require_known_release
+from crystalloop.dft.pw.run import PwNotFound, PwRun
+from crystalloop.dft.pw.scratch import NoScratch, on_scratch, require_scratch
 from crystalloop.orchestrator.cli import app
 from crystalloop.orchestrator.config import read_campaign
 from crystalloop.orchestrator.machine import Machine

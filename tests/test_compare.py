@@ -1,10 +1,10 @@
 import pytest
 from pw_fakes import cubic, rock_salt
 
-from crystalloop.dft.cells import primitive_cell
-from crystalloop.dft.compare import bond_lengths
-from crystalloop.dft.ground_states import ground_state
-from crystalloop.dft.relax import compare
+from crystalloop.dft.energies.ground_states import ground_state
+from crystalloop.dft.recipe.cells import primitive_cell
+from crystalloop.dft.relax.relax import compare
+from crystalloop.dft.relax.rungs import bond_lengths
 
 
 def test_a_uniform_expansion_changes_bonds_and_edges_alike():

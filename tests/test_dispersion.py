@@ -6,14 +6,14 @@ import pytest
 from pw_fakes import fake_table, rock_salt
 from relax_fakes import relaxed
 
-from crystalloop.dft.cells import primitive_cell
-from crystalloop.dft.dispersion import lanthanide_note, require_d2
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.pw_input import InputError, pw_input_text
-from crystalloop.dft.pw_output import RYDBERG_EV, parse_pw_output
-from crystalloop.dft.pw_run import run_pw
-from crystalloop.dft.settings import preset
-from crystalloop.dft.stored_result import StoredResult
+from crystalloop.dft.pw.input import pw_input_text
+from crystalloop.dft.pw.output import RYDBERG_EV, parse_pw_output
+from crystalloop.dft.pw.run import run_pw
+from crystalloop.dft.recipe.cells import primitive_cell
+from crystalloop.dft.recipe.element_rules import lanthanide_note, require_d2
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.settings import InputError, preset
+from crystalloop.dft.work.stored_result import StoredResult
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.planning import check_dft
 

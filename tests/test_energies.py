@@ -5,9 +5,9 @@ from database_fixture import NOON, new_relaxation
 from pw_fakes import fake_table, rock_salt
 
 from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
-from crystalloop.dft.cells import primitive_cell
-from crystalloop.dft.references import reference_settings
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.energies.references import reference_settings
+from crystalloop.dft.recipe.cells import primitive_cell
+from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.orchestrator.energies import Energies
 from crystalloop.orchestrator.screen import Draft
 

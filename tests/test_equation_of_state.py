@@ -6,10 +6,10 @@ import pytest
 from pw_fakes import Murnaghan, cell_of, fake_table, replay, scf_text
 from pymatgen.core.structure import Structure
 
-from crystalloop.dft.equation_of_state import GPA_PER_EV_ANG3, Point, PoorFit, fit, in_window, next_volume
-from crystalloop.dft.pw_output import KBAR_PER_EV_ANG3, RYDBERG_EV
-from crystalloop.dft.relax import Relaxed, relax
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.pw.output import KBAR_PER_EV_ANG3, RYDBERG_EV
+from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.relax.equation_of_state import GPA_PER_EV_ANG3, Point, PoorFit, fit, in_window, next_volume
+from crystalloop.dft.relax.relax import Relaxed, relax
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 EOS = preset("test").model_copy(update={"method": "eos"})

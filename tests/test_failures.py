@@ -3,10 +3,10 @@ import json
 import pytest
 from pw_fakes import FIXTURES
 
-from crystalloop.dft.corrections import _CORRECTIONS, correct, describe_change
-from crystalloop.dft.failures import MACHINES_FAULT, Action, PwFailure, diagnose
-from crystalloop.dft.pw_output import parse_pw_output
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.heal.corrections import _CORRECTIONS, correct, describe_change
+from crystalloop.dft.heal.failures import MACHINES_FAULT, Action, PwFailure, diagnose
+from crystalloop.dft.pw.output import parse_pw_output
+from crystalloop.dft.recipe.settings import PwSettings, preset
 
 FOLDERS = sorted(path.name for path in FIXTURES.iterdir() if (path / "expected.json").exists())
 EXPECTED = {name: json.loads((FIXTURES / name / "expected.json").read_text()) for name in FOLDERS}

@@ -12,9 +12,9 @@ from relax_fakes import FakeRelax, context_of, fake_run, launches, queued, until
 
 from crystalloop.db.ledger.records import Attempt, CandidateState
 from crystalloop.db.ledger.store import StoreUnavailable
-from crystalloop.dft.firetask import MAX_INTERRUPTIONS, Outcome, perform
-from crystalloop.dft.pw_run import PwNotFound
-from crystalloop.dft.stored_result import RESULT, StoredResult
+from crystalloop.dft.pw.run import PwNotFound
+from crystalloop.dft.work.candidate_work import MAX_INTERRUPTIONS, Outcome, perform
+from crystalloop.dft.work.stored_result import RESULT, StoredResult
 
 
 @pytest.fixture

@@ -12,17 +12,17 @@ import pytest
 from relax_fakes import FakeRelax, context_of, fake_run, launches, queued
 
 from crystalloop.db.ledger.records import CandidateState, CrystalDoc
-from crystalloop.dft.cells import primitive_cell
-from crystalloop.dft.firetask import LEAST_LEFT_S, Outcome, perform
-from crystalloop.dft.ground_states import ground_state
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.pw_input import time_limit
-from crystalloop.dft.pw_run import PwRun, run_pw
-from crystalloop.dft.relax import relax
-from crystalloop.dft.replay import was_cut_off
-from crystalloop.dft.restart import has_scratch
-from crystalloop.dft.scratch import on_scratch, require_scratch
-from crystalloop.dft.settings import preset
+from crystalloop.dft.energies.ground_states import ground_state
+from crystalloop.dft.pw.input import time_limit
+from crystalloop.dft.pw.replay import was_cut_off
+from crystalloop.dft.pw.run import PwRun, run_pw
+from crystalloop.dft.pw.scratch import on_scratch, require_scratch
+from crystalloop.dft.pw.stop_and_restart import has_scratch
+from crystalloop.dft.recipe.cells import primitive_cell
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.settings import preset
+from crystalloop.dft.relax.relax import relax
+from crystalloop.dft.work.candidate_work import LEAST_LEFT_S, Outcome, perform
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, CampaignState, CandidateState
-from crystalloop.dft.command import pw_version
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.dft.pw.command import pw_version
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.dft_settings import dft_settings
 from crystalloop.orchestrator.energies import Energies
@@ -72,7 +72,7 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
     launchpad = open_launchpad(mongodb_uri, campaign.database.name)
     table = PseudoTable.load(campaign.pseudo_folder)
     environment = {"CRYSTALLOOP_MONGODB_URI": mongodb_uri}
-    command = python_module("crystalloop.dft.worker", *Machine().worker_options(campaign))
+    command = python_module("crystalloop.dft.work.worker", *Machine().worker_options(campaign))
     parts = Parts(
         store=store,
         queue=RelaxQueue(store, launchpad),

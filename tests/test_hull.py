@@ -2,7 +2,7 @@
 
 import pytest
 
-from crystalloop.dft.hull import HullEntry, energies_above_hull
+from crystalloop.dft.energies.hull import HullEntry, energies_above_hull
 
 SCHEME = "pw6.7-k0.45-0000000000"
 ELEMENTS = (("Li", -10.0), ("F", -20.0), ("Mg", -30.0))

@@ -9,8 +9,8 @@ from database_fixture import NOON, new_candidate, new_relaxation
 from pw_fakes import fake_table
 
 from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
-from crystalloop.dft.references import energy_scheme, reference_settings
-from crystalloop.dft.settings import preset
+from crystalloop.dft.energies.references import energy_scheme, reference_settings
+from crystalloop.dft.recipe.settings import preset
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.data_files import DataError
 from crystalloop.orchestrator.hull_command import hull_lines, look

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from crystalloop.dft.cells import primitive_cell
-from crystalloop.dft.failures import PwFailure, diagnose
-from crystalloop.dft.ground_states import ground_state
-from crystalloop.dft.launch import launch
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.pw_input import pw_input_text, with_time_limit
-from crystalloop.dft.pw_output import parse_pw_output
-from crystalloop.dft.pw_run import PwRun, run_pw
-from crystalloop.dft.replay import Replay, was_cut_off
-from crystalloop.dft.restart import has_scratch
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.energies.ground_states import ground_state
+from crystalloop.dft.heal.failures import PwFailure, diagnose
+from crystalloop.dft.pw.input import pw_input_text, with_time_limit
+from crystalloop.dft.pw.launch import launch
+from crystalloop.dft.pw.output import parse_pw_output
+from crystalloop.dft.pw.replay import Replay, was_cut_off
+from crystalloop.dft.pw.run import PwRun, run_pw
+from crystalloop.dft.pw.stop_and_restart import has_scratch
+from crystalloop.dft.recipe.cells import primitive_cell
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.settings import PwSettings, preset
 
 STOP = "Maximum CPU time exceeded\n   JOB DONE."
 INPUT = "&CONTROL\n  nstep = 5\n/"

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from pw_fakes import FIXTURES, cell_of, cubic, fake_table, replay, rock_salt, scf_text
 
-from crystalloop.dft.failures import PwFailure, diagnose
-from crystalloop.dft.magnetism import for_crystal, starts
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.pw_input import pw_input_text
-from crystalloop.dft.pw_output import parse_pw_output
-from crystalloop.dft.references import calculation_key
-from crystalloop.dft.relax import GaveUp, Relaxed, relax
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.energies.references import calculation_key
+from crystalloop.dft.heal.failures import PwFailure, diagnose
+from crystalloop.dft.pw.input import pw_input_text
+from crystalloop.dft.pw.output import parse_pw_output
+from crystalloop.dft.recipe.element_rules import for_crystal, starts
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.relax.relax import GaveUp, Relaxed, relax
 
 TEST = preset("test")
 NIAL = cubic("Pm-3m", 2.9, ["Ni", "Al"], [[0, 0, 0], [0.5] * 3])

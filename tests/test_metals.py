@@ -3,17 +3,17 @@
 import pytest
 from pw_fakes import cubic, fake_table, rock_salt
 
-from crystalloop.dft.cost import estimate_cpu_s
-from crystalloop.dft.magnetism import for_crystal
-from crystalloop.dft.references import (
+from crystalloop.dft.energies.references import (
     calculation_key,
     energy_scheme,
     reference_settings,
     reference_structure,
     same_scheme,
 )
-from crystalloop.dft.rungs import cheap_settings
-from crystalloop.dft.settings import preset
+from crystalloop.dft.recipe.element_rules import for_crystal
+from crystalloop.dft.recipe.settings import preset
+from crystalloop.dft.relax.estimate import estimate_cpu_s
+from crystalloop.dft.relax.rungs import cheap_settings
 
 FAST = preset("fast")
 CAMG = cubic("Pm-3m", 3.96, ["Ca", "Mg"], [[0, 0, 0], [0.5] * 3])

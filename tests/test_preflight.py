@@ -13,16 +13,16 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import DummySpecies
 from pymatgen.core.structure import Structure
 
-from crystalloop.dft.failures import PwFailure
-from crystalloop.dft.memory import available_mb, estimate_memory_mb, too_large
-from crystalloop.dft.preflight import preflight
-from crystalloop.dft.pseudos import CorruptPseudo, MissingPseudo, PseudoTable
-from crystalloop.dft.pw_input import UnreadablePath, pw_input_text
-from crystalloop.dft.pw_run import PwNotFound, ScratchNotWritable, run_pw
-from crystalloop.dft.relax import GaveUp, relax
-from crystalloop.dft.seen import MachineFault
-from crystalloop.dft.settings import preset
-from crystalloop.dft.volume import scaled_by_radii
+from crystalloop.dft.heal.failures import PwFailure
+from crystalloop.dft.pw.input import UnreadablePath, pw_input_text
+from crystalloop.dft.pw.run import PwNotFound, ScratchNotWritable, run_pw
+from crystalloop.dft.recipe.pseudos import CorruptPseudo, MissingPseudo, PseudoTable
+from crystalloop.dft.recipe.settings import preset
+from crystalloop.dft.relax.calculation import MachineFault
+from crystalloop.dft.relax.estimate import available_mb, estimate_memory_mb, too_large
+from crystalloop.dft.relax.preflight import preflight
+from crystalloop.dft.relax.pressure_search import scaled_by_radii
+from crystalloop.dft.relax.relax import GaveUp, relax
 
 TEST = preset("test")
 

@@ -3,7 +3,14 @@ import json
 import pytest
 from pw_fakes import fake_table
 
-from crystalloop.dft.pseudos import BUNDLED_TABLE, CorruptPseudo, MissingPseudo, PseudoTable, install_from, read_table
+from crystalloop.dft.recipe.pseudos import (
+    BUNDLED_TABLE,
+    CorruptPseudo,
+    MissingPseudo,
+    PseudoTable,
+    install_from,
+    read_table,
+)
 
 
 def test_the_bundled_table_names_every_element_with_cutoffs():

@@ -6,9 +6,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from crystalloop.dft.pseudo_check import check_set
-from crystalloop.dft.pseudos import BUNDLED_TABLE, PseudoTable
-from crystalloop.dft.upf import read_upf_header
+from crystalloop.dft.energies.pseudo_check import check_set
+from crystalloop.dft.recipe.pseudos import BUNDLED_TABLE, PseudoTable
+from crystalloop.dft.recipe.upf import read_upf_header
 from crystalloop.orchestrator.cli import app
 
 SECOND = '<UPF version="2.0.1">\n<PP_HEADER generated="x" element="{}" pseudo_type="{}" functional="{}" has_so="{}"/>\n'

@@ -5,11 +5,11 @@ import pytest
 from pw_fakes import cell_of, cubic, fake_table, rock_salt
 from pydantic import ValidationError
 
-from crystalloop.dft.cells import only_volume_is_free, primitive_cell
-from crystalloop.dft.ground_states import ground_state
-from crystalloop.dft.pw_input import InputError, k_mesh, pw_input_text
-from crystalloop.dft.references import reference_settings
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.energies.ground_states import ground_state
+from crystalloop.dft.energies.references import reference_settings
+from crystalloop.dft.pw.input import k_mesh, pw_input_text
+from crystalloop.dft.recipe.cells import only_volume_is_free, primitive_cell
+from crystalloop.dft.recipe.settings import InputError, PwSettings, preset
 
 
 def test_rock_salt_is_written_as_its_primitive_cell_with_twelve_digits(tmp_path):

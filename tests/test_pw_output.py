@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pw_fakes import FIXTURES
 
-from crystalloop.dft.pw_output import RYDBERG_EV, parse_pw_output
+from crystalloop.dft.pw.output import RYDBERG_EV, parse_pw_output
 
 
 def read(name, cut=None):

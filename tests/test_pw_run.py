@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from pw_fakes import rock_salt
 
-from crystalloop.dft.cells import primitive_cell
-from crystalloop.dft.command import fill_command
-from crystalloop.dft.pseudos import PseudoTable
-from crystalloop.dft.pw_input import pw_input_text, restarting
-from crystalloop.dft.pw_run import DiskFull, PwNotFound, run_pw
-from crystalloop.dft.restart import has_scratch
-from crystalloop.dft.settings import preset
-from crystalloop.dft.stopping import StopKindly, exit_files
+from crystalloop.dft.pw.command import fill_command
+from crystalloop.dft.pw.input import pw_input_text, restarting
+from crystalloop.dft.pw.run import DiskFull, PwNotFound, run_pw
+from crystalloop.dft.pw.stop_and_restart import StopKindly, exit_files, has_scratch
+from crystalloop.dft.recipe.cells import primitive_cell
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.settings import preset
 
 ANSWER = """
 import pathlib, sys
@@ -173,7 +172,7 @@ def test_no_pw_survives_the_process_that_started_it(tmp_path, pw_command, pseudo
     (tmp_path / "input").write_text(pw_input_text(cell, preset("paper"), PseudoTable.load(pseudo_folder)))
     worker = (
         "import pathlib, signal, sys\n"
-        "from crystalloop.dft.pw_run import run_pw\n"
+        "from crystalloop.dft.pw.run import run_pw\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "started = lambda progress: print('started', flush=True)\n"
         "folder = pathlib.Path(sys.argv[1])\n"

@@ -1,10 +1,8 @@
 import pytest
 from pw_fakes import cubic, fake_table, rock_salt
 
-from crystalloop.dft.cells import primitive_cell
-from crystalloop.dft.ground_states import BOX_ANG, MOLECULES
-from crystalloop.dft.preflight import closest_pair, preflight
-from crystalloop.dft.references import (
+from crystalloop.dft.energies.ground_states import BOX_ANG, MOLECULES
+from crystalloop.dft.energies.references import (
     NoReference,
     calculation_key,
     energy_scheme,
@@ -15,7 +13,9 @@ from crystalloop.dft.references import (
     same_scheme,
     supported_elements,
 )
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.recipe.cells import primitive_cell
+from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.relax.preflight import closest_pair, preflight
 
 
 @pytest.mark.parametrize("element", sorted(supported_elements()))

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from pw_fakes import FIXTURES, Murnaghan, cell_of, fake_table, replay, replay_fixture, rock_salt
 
-from crystalloop.dft.failures import MACHINES_FAULT, PwFailure
-from crystalloop.dft.ground_states import ground_state
-from crystalloop.dft.pseudos import CorruptPseudo, PseudoTable
-from crystalloop.dft.pw_output import RYDBERG_EV, parse_pw_output
-from crystalloop.dft.relax import GaveUp, Relaxed, relax, resume_point
-from crystalloop.dft.replay import Replay
-from crystalloop.dft.seen import MachineFault
-from crystalloop.dft.settings import PwSettings, preset
+from crystalloop.dft.energies.ground_states import ground_state
+from crystalloop.dft.heal.failures import MACHINES_FAULT, PwFailure
+from crystalloop.dft.pw.output import RYDBERG_EV, parse_pw_output
+from crystalloop.dft.pw.replay import Replay
+from crystalloop.dft.recipe.pseudos import CorruptPseudo, PseudoTable
+from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.relax.calculation import MachineFault
+from crystalloop.dft.relax.relax import GaveUp, Relaxed, relax, resume_point
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TEST = preset("test")

@@ -7,12 +7,13 @@ from pymatgen.core.structure import Structure
 from test_equation_of_state import Birch
 from typer.testing import CliRunner
 
-from crystalloop.dft.failures import PwFailure
-from crystalloop.dft.relax import GaveUp, Relaxed
+from crystalloop.dft.alone.command import Listener, RelaxRequest, moments_of, relax_crystal
+from crystalloop.dft.alone.folder import RelaxInputError
+from crystalloop.dft.alone.result import as_json, require_target, write_cif
+from crystalloop.dft.heal.failures import PwFailure
+from crystalloop.dft.relax.relax import GaveUp, Relaxed
 from crystalloop.orchestrator.cli import Exit, app
-from crystalloop.orchestrator.crystal_file import RelaxInputError, read_crystal
-from crystalloop.orchestrator.relax_command import Listener, RelaxRequest, moments_of, relax_crystal
-from crystalloop.orchestrator.relax_result import as_json, require_target, write_cif
+from crystalloop.orchestrator.crystal_file import read_crystal
 
 CIF = """data_salt
 _cell_length_a {a}
@@ -196,7 +197,7 @@ def test_the_command_says_what_is_missing(tmp_path):
     assert no_pw.exit_code == Exit.ENVIRONMENT and "no-such-pw.x" in no_pw.stderr
     actinide = cif_file(tmp_path, "U1 U 0 0 0 1\nF1 F 0.5 0.5 0.5 1")
     refused = command(tmp_path, actinide, "--pseudos", tmp_path / "upf")
-    assert refused.exit_code == Exit.USAGE and "actinide" in refused.stderr
+    assert refused.exit_code == Exit.USAGE and "U is an actinide" in refused.stderr
     assert not (tmp_path / "out.cif").exists()
 
 

@@ -11,9 +11,10 @@ from database_fixture import new_candidate, new_relaxation
 from relax_fakes import FakeRelax, fake_run, launches
 
 from crystalloop.db.ledger.records import REFERENCES, CandidateState
-from crystalloop.dft.firetask import WorkContext, working
-from crystalloop.dft.relax_queue import RelaxQueue, Repairs, open_launchpad
-from crystalloop.dft.worker import is_ours, launch_next
+from crystalloop.dft.work.candidate_work import WorkContext
+from crystalloop.dft.work.firetask import working
+from crystalloop.dft.work.relax_queue import RelaxQueue, Repairs, open_launchpad
+from crystalloop.dft.work.worker import is_ours, launch_next
 
 LATER = timedelta(minutes=2)
 

@@ -2,11 +2,11 @@
 
 from pw_fakes import fake_table, replay, rock_salt, scf_text
 
-from crystalloop.dft.pw_input import pw_input_text
-from crystalloop.dft.pw_run import Progress
-from crystalloop.dft.settings import preset
-from crystalloop.orchestrator.relax_plan import widest_gap_ang
-from crystalloop.orchestrator.relax_watch import Watch
+from crystalloop.dft.alone.plan import widest_gap_ang
+from crystalloop.dft.pw.input import pw_input_text
+from crystalloop.dft.pw.run import Progress
+from crystalloop.dft.pw.watch import Watch
+from crystalloop.dft.recipe.settings import preset
 
 ITERATION = "     iteration #  {}     ecut=    40.00 Ry\n     estimated scf accuracy    <       {} Ry\n"
 

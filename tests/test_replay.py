@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crystalloop.dft.pw_run import PwRun
-from crystalloop.dft.replay import COMPLETE, Replay, was_cut_off
+from crystalloop.dft.pw.replay import COMPLETE, Replay, was_cut_off
+from crystalloop.dft.pw.run import PwRun
 
 
 @pytest.fixture

@@ -4,15 +4,14 @@ from pymatgen.core.structure import Structure
 from test_equation_of_state import NOON, Birch, rock_salt
 
 from crystalloop.db.ledger.records import Relaxation
-from crystalloop.dft.cells import primitive_cell
-from crystalloop.dft.compare import Comparison
-from crystalloop.dft.cost import estimate_cpu_s
-from crystalloop.dft.failures import PwFailure
-from crystalloop.dft.relax import GaveUp, Relaxed, relax
-from crystalloop.dft.rungs import CHEAP, Rung, cheap_settings, rejection
-from crystalloop.dft.settings import PwSettings, preset
-from crystalloop.dft.stored_result import StoredResult
-from crystalloop.dft.volume import scaled_by_radii
+from crystalloop.dft.heal.failures import PwFailure
+from crystalloop.dft.recipe.cells import primitive_cell
+from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.relax.estimate import estimate_cpu_s
+from crystalloop.dft.relax.pressure_search import scaled_by_radii
+from crystalloop.dft.relax.relax import GaveUp, Relaxed, relax
+from crystalloop.dft.relax.rungs import CHEAP, Comparison, Rung, cheap_settings, rejection
+from crystalloop.dft.work.stored_result import StoredResult
 
 TWO = preset("fast").model_copy(update={"cheap_first": True})
 V0 = 4.06**3 / 4

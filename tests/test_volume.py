@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from crystalloop.dft.volume import next_volume_ang3, through_the_noise
+from crystalloop.dft.relax.pressure_search import next_volume_ang3, through_the_noise
 
 
 def murnaghan(volume, v0, b_kbar, b_prime):

@@ -15,7 +15,7 @@ from database_fixture import new_candidate
 from relax_fakes import launches, until
 
 from crystalloop.db.ledger.records import CandidateState
-from crystalloop.dft.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 
 START_AND_WAIT = """
 import os, subprocess, sys

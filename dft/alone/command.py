@@ -1,0 +1,227 @@
+"""`crystalloop relax`: one crystal of a file through crystalloop.dft.relax.relax, without a campaign or a database. Prints nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from crystalloop.dft.alone.folder import RelaxInputError
+from crystalloop.dft.pw.input import OUTDIR
+from crystalloop.dft.pw.run import PwRun, run_pw
+from crystalloop.dft.recipe.pseudos import ACTINIDES
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+    from crystalloop.dft.alone.plan import Plan
+    from crystalloop.dft.pw.launch import Launch
+    from crystalloop.dft.pw.watch import Step
+    from crystalloop.dft.recipe.pseudos import PseudoTable
+    from crystalloop.dft.recipe.settings import PwSettings
+    from crystalloop.dft.relax.attempt import AttemptReport
+    from crystalloop.dft.relax.relax import GaveUp, Relaxed
+
+
+MOST_BOHR = 20.0
+
+
+@dataclass(frozen=True)
+class RelaxRequest:
+    """What to relax and how."""
+
+    file: Path
+    preset: str
+    method: Literal["auto", "eos", "vc-relax"]
+    pseudos: Path
+    folder: Path  # of the launches; the same command goes on from there
+    command: str = "pw.x"
+    cheap_first: bool = False
+    start_volume: Literal["given", "radii"] = "given"
+    max_seconds: int | None = None
+    memory_mb: float | None = None  # that a launch may take; None for what the machine has
+    moments: tuple[dict[str, float], ...] = ()  # sets of starting moments; of several the lowest energy counts
+    spin: bool = True
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears what while it happens; `crystalloop relax` writes it to stderr."""
+
+    on_step: Callable[[Step], None]  # every SCF that converged
+    on_say: Callable[[str], None]  # a sentence: after an attempt, and while a long SCF runs
+    on_plan: Callable[[Plan], None] = lambda _: None  # once, before the first launch
+
+
+def settings_of(request: RelaxRequest) -> PwSettings:
+    """The preset with what was asked for besides.
+
+    Raises:
+        RelaxInputError: there is no such preset, or a value is out of bounds.
+    """
+    from crystalloop.dft.recipe.settings import PwSettings, preset
+
+    changes: dict[str, Any] = {
+        "method": request.method,
+        "cheap_first": request.cheap_first,
+        "start_volume": request.start_volume,
+    }
+    if request.max_seconds is not None:
+        changes["max_seconds"] = request.max_seconds
+    if len(request.moments) == 1:
+        changes["starting_moments"] = request.moments[0]
+    elif request.moments:
+        changes["moment_sets"] = request.moments
+    if not request.spin:
+        changes["magnetic"] = "off"
+    try:
+        return PwSettings.model_validate(preset(request.preset).model_dump() | changes)
+    except ValueError as error:
+        raise RelaxInputError(str(error)) from error
+
+
+def relax_crystal(
+    structure: Structure,
+    request: RelaxRequest,
+    listener: Listener,
+    run: Callable[..., PwRun] = run_pw,
+    probe: Callable[[str], str] | None = None,
+) -> Relaxed | GaveUp:
+    """Relax the crystal of the file; launches that an earlier call finished are not repeated.
+
+    Args:
+        structure: as `read_crystal` gives it.
+        request: what and how.
+        listener: hears of the plan, of each SCF and of each attempt.
+        run: launches pw.x.
+        probe: asks the command for the version of pw.x before the first launch, as `crystalloop.dft.pw.command.pw_version`.
+
+    Raises:
+        RelaxInputError: a setting cannot be used, or the folder is another's.
+        PwEnvironmentError: pw.x, a pseudopotential or disk space is missing.
+    """
+    settings = settings_of(request)
+    _refuse_elements(request, structure)
+    _refuse_moments(request, structure)
+    from crystalloop.dft.alone.folder import claimed
+    from crystalloop.dft.pw.command import check_command, fill_command
+    from crystalloop.dft.pw.replay import Replay, was_cut_off
+    from crystalloop.dft.pw.stop_and_restart import drop_scratch
+    from crystalloop.dft.pw.watch import Watch
+    from crystalloop.dft.recipe.pseudos import PseudoTable
+    from crystalloop.dft.relax.relax import relax, resume_point, starting_cell
+
+    table, folder = PseudoTable.load(request.pseudos), request.folder
+    table.check(site.specie.symbol for site in structure)
+    check_command(request.command)
+    refused = _refusal(starting_cell(structure, settings), settings, table, request, listener)
+    if refused is not None:
+        return refused
+    with claimed(folder, request.file, structure):
+        if probe is not None:
+            probe(request.command)
+        start = resume_point(folder) if was_cut_off(folder) else None
+        _tell_of_earlier(folder, start, listener)
+        watched: Any = Replay(folder, Watch(run, listener.on_step, listener.on_say))
+
+        def launch(text: str, place: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
+            if "{" in options["command"]:
+                options["command"] = fill_command(options["command"], place, table.folder)
+            answer: PwRun = watched(text, place, **options)
+            return answer
+
+        answer = relax(
+            structure,
+            settings,
+            table,
+            folder,
+            run=cast("Launch", launch),
+            on_attempt=lambda report: _tell(report, listener),
+            start=start,
+            command=request.command,
+            memory_mb=request.memory_mb,
+        )
+        for left in folder.glob(f"attempt-*/**/{OUTDIR}"):  # scratch of launches that were killed: nothing needs it now
+            drop_scratch(left.parent)
+        return answer
+
+
+def _refusal(
+    start: Structure,
+    settings: PwSettings,
+    table: PseudoTable,
+    request: RelaxRequest,
+    listener: Listener,
+) -> GaveUp | None:
+    """Why no pw.x is started for this crystal; the plan is told where one can be made."""
+    from crystalloop.dft.alone.plan import make_plan
+    from crystalloop.dft.relax.estimate import too_large
+    from crystalloop.dft.relax.preflight import preflight
+    from crystalloop.dft.relax.relax import GaveUp
+
+    refusal = preflight(start)
+    if refusal is None:
+        listener.on_plan(make_plan(start, settings, table, request.folder, request.memory_mb))
+        refusal = too_large(start, settings, table, request.memory_mb)
+    return None if refusal is None else GaveUp(refusal[0], refusal[1], (), None)
+
+
+def _refuse_elements(request: RelaxRequest, structure: Structure) -> None:
+    actinides = sorted(ACTINIDES.intersection(structure.symbol_set))
+    if actinides:
+        raise RelaxInputError(
+            f"{request.file}: {', '.join(actinides)} is an actinide, for which plain PBE is not reliable; leave the element out"
+        )
+
+
+def _refuse_moments(request: RelaxRequest, structure: Structure) -> None:
+    strangers = sorted({element for moments in request.moments for element in moments} - set(structure.symbol_set))
+    if strangers:
+        raise RelaxInputError(
+            f"--moments names {', '.join(strangers)}, which {structure.composition.reduced_formula} of {request.file} does "
+            "not hold; name its elements"
+        )
+    if request.moments and not request.spin:
+        raise RelaxInputError("--moments and --no-spin exclude each other; leave one out")
+
+
+def moments_of(texts: Sequence[str]) -> tuple[dict[str, float], ...]:
+    """`Fe=4,O=0` once or several times, as sets of starting moments.
+
+    Raises:
+        RelaxInputError: it is not written like that, or a moment is beyond 20 Bohr magnetons.
+    """
+    sets = []
+    for text in texts:
+        found = re.fullmatch(r"\s*[A-Z][a-z]?\s*=\s*[-+]?[\d.]+\s*(,\s*[A-Z][a-z]?\s*=\s*[-+]?[\d.]+\s*)*", text)
+        pairs = [pair.split("=") for pair in text.split(",")] if found else []
+        try:
+            moments = {element.strip(): float(moment) for element, moment in pairs}
+        except ValueError:
+            moments = {}
+        if not moments or any(abs(moment) > MOST_BOHR for moment in moments.values()):
+            raise RelaxInputError(
+                f"--moments {text!r}: wanted are elements and Bohr magnetons per atom, up to {MOST_BOHR:g}, such as "
+                "Fe=4,O=0; give the option several times to try several starts"
+            )
+        sets.append(moments)
+    return tuple(sets)
+
+
+def _tell_of_earlier(folder: Path, start: Structure | None, listener: Listener) -> None:
+    from crystalloop.dft.pw.replay import COMPLETE
+
+    finished = sum(1 for _ in folder.rglob(COMPLETE))
+    if finished:
+        listener.on_say(f"finished launches found in {folder}: {finished}; they are not repeated")
+    if start is not None:
+        listener.on_say("the last launch was cut off: on from its last complete cell")
+
+
+def _tell(report: AttemptReport, listener: Listener) -> None:
+    """An attempt that ends the relaxation without a result is told by that result."""
+    if report.outcome == "converged" or report.correction:
+        following = f"; next: {report.correction}" if report.correction else ""
+        listener.on_say(f"attempt {report.number}: {report.detail}{following}")

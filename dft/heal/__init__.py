@@ -1,0 +1,1 @@
+"""Failures of pw.x: the numbered catalogue with its signs, and a correction for each that has one."""

@@ -1,0 +1,1 @@
+"""What is computed and how accurately: settings and presets, pseudopotentials, cells, rules of single elements."""

@@ -1,0 +1,142 @@
+"""What a relaxation comes to, believed or given up, and the lowest of several. How it is reached is in `crystalloop.dft.relax.relax`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pymatgen.core.structure import Structure
+
+from crystalloop.dft.heal.failures import PwFailure
+from crystalloop.dft.recipe.cells import conventional_cell, spacegroup_number
+from crystalloop.dft.relax.attempt import AttemptReport, Tried
+from crystalloop.dft.relax.equation_of_state import EquationOfState
+from crystalloop.dft.relax.rungs import Rung, compare
+
+
+@dataclass(frozen=True)
+class SpinState:
+    """Where a relaxation ended that began with other moments."""
+
+    energy_per_atom_ev: float
+    magnetization_bohr: float | None  # of the primitive cell; None where it went on without spin
+    absolute_magnetization_bohr: float | None
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A relaxation whose pressure, forces and SCF were computed anew in the final cell and lie within the thresholds."""
+
+    structure: Structure  # the cell that pw.x saw
+    conventional: Structure
+    energy_ev: float  # E0 = F + TS/2 of `structure`
+    energy_per_atom_ev: float
+    a_ang: float  # edge a of the conventional cell
+    spacegroup: int
+    pressure_kbar: float
+    fmax_ev_ang: float
+    steps: int  # moves of cell and atoms over all launches
+    bond_change_percent: float | None  # against the crystal as generated
+    cell_change_percent: float | None
+    cpu_s: float  # over all launches
+    wall_s: float
+    pw_version: str
+    pseudos: dict[str, str]  # element -> md5
+    attempts: tuple[AttemptReport, ...]
+    magnetization_bohr: float | None = None  # of `structure`; None where it was computed without spin
+    absolute_magnetization_bohr: float | None = None  # the same with antiparallel moments added up
+    dispersion_ev: float | None = None  # what D2 adds to energy_ev, where it was on
+    volume_change_percent: float | None = None  # of the volume per atom, signed, against the crystal as generated
+    spacegroup_before: int | None = None  # of the crystal as generated
+    generated_pressure_kbar: float | None = None  # of the crystal as generated, before anything moved
+    equation: EquationOfState | None = None  # with method eos
+    rungs: tuple[Rung, ...] = ()  # with cheap_first
+    spin_states: tuple[SpinState, ...] = ()  # with moment_sets, those that were reached, this one among them
+
+
+@dataclass(frozen=True)
+class GaveUp:
+    """No answer, and why: an outcome to record, not an error."""
+
+    failure: PwFailure
+    reason: str
+    attempts: tuple[AttemptReport, ...]
+    last_structure: Structure | None  # last complete cell, from which somebody may go on
+
+    @property
+    def cpu_s(self) -> float:
+        """Over all launches."""
+        return sum(attempt.cpu_s for attempt in self.attempts)
+
+    @property
+    def wall_s(self) -> float:
+        """Over all launches."""
+        return sum(attempt.wall_s for attempt in self.attempts)
+
+
+def relaxed(
+    generated: Structure,
+    tried: Tried,
+    pseudos: dict[str, str],
+    steps: int,
+    reports: tuple[AttemptReport, ...],
+    generated_pressure_kbar: float | None,
+) -> Relaxed:
+    """What an attempt that diagnose() passed is as a result.
+
+    Args:
+        generated: the crystal as it was given.
+        tried: the attempt.
+        pseudos: element -> md5.
+        steps: moves over all attempts.
+        reports: of all attempts.
+        generated_pressure_kbar: before anything moved.
+
+    Raises:
+        ValueError: the attempt has no result.
+    """
+    output = tried.output
+    last, final = (None, None) if output is None else (output.last, output.last_structure)
+    if output is None or last is None or final is None or last.pressure_kbar is None or last.fmax_ev_ang is None:
+        raise ValueError("diagnose() passed a launch without results")
+    conventional = conventional_cell(final)
+    change = compare(generated, final)
+    return Relaxed(
+        structure=final,
+        conventional=conventional,
+        energy_ev=last.energy_ev,
+        energy_per_atom_ev=last.energy_ev / len(final),
+        a_ang=float(conventional.lattice.a),
+        spacegroup=spacegroup_number(final),
+        pressure_kbar=last.pressure_kbar,
+        fmax_ev_ang=last.fmax_ev_ang,
+        steps=steps,
+        bond_change_percent=change.bond_change_percent,
+        cell_change_percent=change.cell_change_percent,
+        cpu_s=sum(report.cpu_s for report in reports),
+        wall_s=sum(report.wall_s for report in reports),
+        pw_version=output.version,
+        pseudos=pseudos,
+        attempts=reports,
+        magnetization_bohr=output.magnetization,
+        absolute_magnetization_bohr=output.absolute_magnetization,
+        dispersion_ev=last.dispersion_ev,
+        volume_change_percent=change.volume_change_percent,
+        spacegroup_before=change.spacegroup_before,
+        generated_pressure_kbar=generated_pressure_kbar,
+        equation=tried.equation,
+    )
+
+
+def lowest(found: Sequence[Relaxed | GaveUp]) -> Relaxed | GaveUp:
+    """Of several relaxations of one crystal the one of lowest energy, with the attempts and the cost of all."""
+    reports = tuple(report for each in found for report in each.attempts)
+    relaxed = [each for each in found if isinstance(each, Relaxed)]
+    if not relaxed:
+        return replace(found[0], attempts=reports)
+    best = min(relaxed, key=lambda each: each.energy_per_atom_ev)
+    states = tuple(
+        SpinState(e.energy_per_atom_ev, e.magnetization_bohr, e.absolute_magnetization_bohr) for e in relaxed
+    )
+    cpu_s, wall_s = sum(each.cpu_s for each in found), sum(each.wall_s for each in found)
+    return replace(best, attempts=reports, cpu_s=cpu_s, wall_s=wall_s, spin_states=states)

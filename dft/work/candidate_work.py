@@ -1,0 +1,299 @@
+"""One candidate under one lease, from claim to record: what runs on a worker. FireWorks is met in firetask alone.
+
+Every ending is a recorded outcome; nothing that happens to one candidate stops the worker. A finished relaxation is
+written to the candidate's folder before it is recorded: when the database, the worker or the machine goes away in
+between, whoever claims the candidate next records that answer and starts no pw.x.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystalloop.db.ledger.records import Attempt, Candidate, CandidateState, Lease
+from crystalloop.db.ledger.store import Store, StoreUnavailable
+from crystalloop.dft.pw.command import fill_command
+from crystalloop.dft.pw.input import with_time_limit
+from crystalloop.dft.pw.replay import Replay, was_cut_off
+from crystalloop.dft.pw.run import Progress, PwRun, run_pw
+from crystalloop.dft.pw.stop_and_restart import StopKindly, drop_scratch, in_fresh_cell, stopped_cleanly
+from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
+from crystalloop.dft.recipe.settings import PwSettings
+from crystalloop.dft.relax.relax import AttemptReport, GaveUp, Relaxed, relax, resume_point
+from crystalloop.dft.work.stored_result import StoredResult, attempt_of
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+
+logger = logging.getLogger(__name__)
+
+MAX_INTERRUPTIONS = 20
+"""A candidate that was interrupted so often takes its workers with it, for example by their memory."""
+LEAST_LEFT_S = 60.0
+"""With less left of its slot a worker starts no pw.x: the first SCF cycle of most cells would not end."""
+SLOT_MARGIN_S = 30.0
+"""pw.x is told to stop so long before the slot ends: time to write its files, and for an iteration that takes long."""
+SIGNALLED_S = 1.0
+"""Where a batch system signals every process of a job, pw.x may be gone a moment before this process hears of it."""
+
+
+class Outcome(StrEnum):
+    """How the work on one candidate ended."""
+
+    RELAXED = "relaxed"
+    GAVE_UP = "gave_up"
+    REUSED = "reused"  # the same calculation was done for another candidate
+    RECOVERED = "recovered"  # an earlier worker had the answer, but could not record it
+    NOT_OURS = "not_ours"  # somebody else was first, or there is nothing to do
+    DEFERRED = "deferred"  # the same calculation runs for another candidate; handed back
+    RELEASED = "released"  # the worker was told to stop; handed back
+    LEASE_LOST = "lease_lost"  # the lease ended and was given away; nothing was recorded
+    ENVIRONMENT = "environment"  # this machine cannot run pw.x; handed back
+
+
+class Interrupted(Exception):
+    """No pw.x is to run here any more: the worker stops, or the lease is gone. A running one is killed."""
+
+
+@dataclass(frozen=True)
+class WorkContext:
+    """What a worker brings: its machine, its store, its clock. Physics comes with the candidate.
+
+    Args:
+        runs: folder of all runs; each candidate has a subfolder of its id.
+        worker: a name that tells people which process on which host.
+        pw_command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; see crystalloop.dft.pw.command.
+        ttl_s: seconds without a sign of life after which the lease ends.
+        stop: set when the worker is to end; a running pw.x is asked to stop within about a second, see crystalloop.dft.pw.stop_and_restart.
+        ends_at: when the worker's slot ends, on the clock of time.monotonic; pw.x gets no more time than that.
+        report: told how each claimed candidate ended, with a sentence.
+        run: launches pw.x; takes `on_progress` besides what crystalloop.dft.relax.relax gives it.
+    """
+
+    store: Store
+    table: PseudoTable
+    runs: Path
+    worker: str
+    pw_command: str = "pw.x"
+    ttl_s: float = 60.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    ends_at: float | None = None
+    report: Callable[[str, Outcome, str], None] = lambda _id, _outcome, _detail: None
+    relax: Callable[..., Relaxed | GaveUp] = relax
+    run: Callable[..., Any] = run_pw
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds to the end of the slot."""
+        return math.inf if self.ends_at is None else self.ends_at - time.monotonic()
+
+    def may_launch(self) -> bool:
+        """Whether there is reason to start another pw.x."""
+        return not self.stop.is_set() and self.left_s >= LEAST_LEFT_S
+
+
+def perform(candidate_id: str, context: WorkContext) -> Outcome:
+    """Claim the candidate, compute it or find it computed, and record.
+
+    Raises:
+        StoreUnavailable: the database went away; the lease will end and somebody repeats this.
+    """
+    candidate = context.store.claim(candidate_id, context.worker, context.now(), context.ttl_s)
+    if candidate is None or candidate.lease is None:
+        return Outcome.NOT_OURS
+    with Heartbeat(context, candidate.id, candidate.lease) as heartbeat:
+        outcome, detail = _Work(candidate, candidate.lease, heartbeat.lost, context).do()
+    logger.info("%s: %s %s", candidate.id, outcome, detail)
+    context.report(candidate.id, outcome, detail)
+    return outcome
+
+
+class Heartbeat:
+    """Extends a lease from a thread of its own until the `with` ends; outlives database trouble, unlike FireWorks'.
+
+    `lost` is set when the lease is somebody else's.
+    """
+
+    def __init__(self, context: WorkContext, candidate_id: str, lease: Lease) -> None:
+        self.lost = threading.Event()
+        self._context, self._candidate_id, self._token = context, candidate_id, lease.token
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat {candidate_id}", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=self._context.ttl_s)
+
+    def _beat(self) -> None:
+        context = self._context
+        while not self._ended.wait(context.ttl_s / 4):
+            try:
+                ours = context.store.heartbeat(self._candidate_id, self._token, context.now(), context.ttl_s)
+            except StoreUnavailable as error:
+                logger.warning("%s: no heartbeat, trying again: %s", self._candidate_id, error)
+                continue
+            if not ours:
+                if not self._ended.is_set():  # else it was recorded a moment ago
+                    self.lost.set()
+                return
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One candidate under one lease."""
+
+    candidate: Candidate
+    lease: Lease
+    lost: threading.Event
+    context: WorkContext
+
+    def do(self) -> tuple[Outcome, str]:
+        twin, folder = self._twin(), self.context.runs / self.candidate.id
+        if twin is not None and twin.relaxation is not None:
+            return self._record(Outcome.REUSED, StoredResult.copied_from(twin, twin.relaxation))
+        if twin is not None:
+            return self._hand_back(Outcome.DEFERRED, f"the same calculation runs for {twin.id}")
+        if waiting := StoredResult.read(folder, self.candidate.key):
+            return self._record(Outcome.RECOVERED, waiting)
+        try:
+            result = self._compute(folder)
+        except Interrupted:
+            if self.lost.is_set():
+                return Outcome.LEASE_LOST, "another worker has it"
+            return self._hand_back(Outcome.RELEASED, "the worker stops, or its slot ends")
+        except PwEnvironmentError as error:
+            return self._hand_back(Outcome.ENVIRONMENT, str(error))
+        try:
+            result.write(folder)
+        except OSError as error:  # a full disk; the file serves only if the store cannot be reached now
+            logger.warning("%s: its result is not written to %s: %s", self.candidate.id, folder, error)
+        return self._record(Outcome.RELAXED if result.relaxation else Outcome.GAVE_UP, result)
+
+    def _twin(self) -> Candidate | None:
+        """Another candidate of the same calculation that is computed, or that runs and has the older right to it.
+
+        Both of two workers may claim before either looks; then each sees the other and the smaller (time, id) goes on.
+        """
+        others = [other for other in self.context.store.with_key(self.candidate.key) if other.id != self.candidate.id]
+        for other in others:
+            if other.state is CandidateState.RELAXED:
+                return other
+        now, ours = self.context.now(), (self.lease.started_at, self.candidate.id)
+        for other in others:
+            if other.lease and other.lease.expires_at > now and (other.lease.started_at, other.id) < ours:
+                return other
+        return None
+
+    def _compute(self, folder: Path) -> StoredResult:
+        candidate, context = self.candidate, self.context
+        interruptions = sum(attempt.outcome == "interrupted" for attempt in candidate.attempts)
+        if interruptions >= MAX_INTERRUPTIONS:
+            return self._failed(f"interrupted {interruptions} times; does pw.x need more memory than there is?")
+        attempts: list[Attempt] = []
+        replay = Replay(folder, self._launch)
+        recorded = {attempt.folder for attempt in candidate.attempts}
+
+        def note(report: AttemptReport) -> None:
+            report = replace(report, folder=replay.answered(report.folder))
+            if report.folder and report.folder in recorded:
+                return
+            attempts.append(attempt_of(report, len(candidate.attempts) + len(attempts) + 1, context.worker))
+            try:
+                context.store.add_attempt(candidate.id, self.lease.token, attempts[-1], context.now())
+            except StoreUnavailable:
+                logger.warning("%s: attempt %d will be recorded with the result", candidate.id, attempts[-1].number)
+
+        try:
+            structure, settings = candidate.crystal.to_structure(), PwSettings.model_validate(candidate.settings)
+            answer = context.relax(
+                structure,
+                settings,
+                context.table,
+                folder,
+                run=replay,
+                on_attempt=note,
+                start=_interrupted_at(folder),
+                command=context.pw_command,
+            )
+        except (Interrupted, PwEnvironmentError):
+            raise
+        except Exception as error:  # of a crystal nobody thought of; it must not come back for ever
+            logger.exception("%s: unexpected", candidate.id)
+            return self._failed(f"internal error: {type(error).__name__}: {error}")
+        return StoredResult.of(candidate.key, answer, tuple(attempts))
+
+    def _launch(self, input_text: str, folder: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
+        """One launch with the time and the folders of this machine; the caller knows nothing of them."""
+        context = self.context
+        if self.lost.is_set() or not context.may_launch():
+            raise Interrupted
+        if context.ends_at is not None:
+            input_text = with_time_limit(input_text, int(context.left_s - SLOT_MARGIN_S))
+        if "{" in options["command"]:
+            options["command"] = fill_command(options["command"], folder, context.table.folder)
+        try:
+            ran: PwRun = context.run(input_text, folder, **options, on_progress=self._go_on)
+        except StopKindly:
+            raise Interrupted from None
+        if ran.returncode != 0 and "JOB DONE" not in ran.stdout and context.stop.wait(SIGNALLED_S):
+            raise Interrupted  # killed with the rest of the job: not the crystal's doing
+        if stopped_cleanly(ran.stdout) and in_fresh_cell(ran.stdout) and not context.may_launch():
+            drop_scratch(folder)
+            raise Interrupted  # nobody can go on from its files: the next worker begins with its last cell
+        return ran
+
+    def _go_on(self, _progress: Progress | None = None) -> None:
+        if self.lost.is_set():
+            raise Interrupted
+        if self.context.stop.is_set():
+            raise StopKindly
+
+    def _record(self, outcome: Outcome, result: StoredResult) -> tuple[Outcome, str]:
+        """The attempts that the store does not have yet, then the result."""
+        store, candidate_id, token = self.context.store, self.candidate.id, self.lease.token
+        stored = (store.candidate(candidate_id) or self.candidate).attempts
+        known = {(attempt.folder, attempt.outcome) for attempt in stored}  # interrupted attempts have no folder
+        missing = [attempt for attempt in result.attempts if (attempt.folder, attempt.outcome) not in known]
+        for number, attempt in enumerate(missing, start=len(stored) + 1):
+            store.add_attempt(candidate_id, token, attempt.model_copy(update={"number": number}), self.context.now())
+        if result.relaxation is not None:
+            detail = f"as {result.relaxation.reused_from}" if result.relaxation.reused_from else ""
+            recorded = store.record_relaxation(candidate_id, token, result.relaxation, self.context.now())
+        else:
+            detail = result.reason or "no reason given"
+            recorded = store.record_failure(candidate_id, token, detail, self.context.now())
+        return (outcome, detail) if recorded else (Outcome.LEASE_LOST, "another worker has it")
+
+    def _hand_back(self, outcome: Outcome, detail: str) -> tuple[Outcome, str]:
+        self.context.store.release(self.candidate.id, self.lease.token, self.context.now())
+        return outcome, detail
+
+    def _failed(self, reason: str) -> StoredResult:
+        return StoredResult(key=self.candidate.key, reason=reason)
+
+
+def _interrupted_at(folder: Path) -> Structure | None:
+    """The last cell of a launch that was cut off; None to begin with the candidate's own, through complete launches."""
+    if not was_cut_off(folder):
+        return None
+    try:
+        return resume_point(folder)
+    except Exception:  # whatever a killed pw.x left in its output, starting over is right
+        logger.warning(
+            "%s: the output of an interrupted launch is unreadable, starting over", folder.name, exc_info=True
+        )
+        return None
