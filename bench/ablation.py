@@ -27,11 +27,11 @@ import numpy as np
 from measure import environment
 from scipy.optimize import linear_sum_assignment
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.voxels import VoxelConfig
-from crystalloop.orchestrator.corpus import Corpus, read_corpus
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.data.corpus import Corpus, read_corpus
+from crystalloop.models.learn.job import TrainJob, TrainResources
+from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.train import fit_networks
-from crystalloop.orchestrator.train_job import TrainJob, TrainResources
 
 ROWS: dict[str, tuple[float, float | None]] = {
     "no DFC, s = 1": (0.0, 1.0),
@@ -142,13 +142,13 @@ def one(
 
 def judged(folder: Path, held: Corpus, voxels: VoxelConfig) -> dict[str, Any]:
     """Density error, non-zero recall, and the seed's EMD and site counts of held-out crystals that could be read."""
-    from crystalloop.models.checkpoint import load
-    from crystalloop.models.generate import GenerateConfig
-    from crystalloop.models.metrics import VoxelTally
-    from crystalloop.models.round_trip import round_trip
-    from crystalloop.models.site_metrics import emd_ang
-    from crystalloop.models.unet import UNet
-    from crystalloop.models.vae import DensityVAE
+    from crystalloop.models.generate.density_vae import GenerateConfig
+    from crystalloop.models.judge.metrics import VoxelTally
+    from crystalloop.models.judge.round_trip import round_trip
+    from crystalloop.models.judge.site_metrics import emd_ang
+    from crystalloop.models.nets.checkpoint import load
+    from crystalloop.models.nets.unet import UNet
+    from crystalloop.models.nets.vae import DensityVAE
 
     vae, unet = load(folder / "vae", DensityVAE), load(folder / "unet", UNet)
     trips = list(round_trip(vae, unet, held.crystals, held.labels[:, 0], GenerateConfig(voxels=voxels)))
@@ -169,7 +169,7 @@ def judged(folder: Path, held: Corpus, voxels: VoxelConfig) -> dict[str, Any]:
 
 def emd_periodic_ang(true: Crystal, found: Crystal) -> float:
     """The paper's EMD between nearest images: without them an atom read at .999 for 0 is a whole cell away."""
-    from crystalloop.models.site_metrics import periodic_distances_ang
+    from crystalloop.models.crystals.contacts import periodic_distances_ang
 
     distances = periodic_distances_ang(true.frac_coords, found.frac_coords, true.lattice)
     return float(distances[linear_sum_assignment(distances)].mean())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.crystal import Crystal
+from crystalloop.models.crystals.crystal import Crystal
 
 PARTS = ("train", "val", "test")
 

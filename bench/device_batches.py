@@ -1,6 +1,6 @@
-"""Training batches drawn on the accelerator from atoms, the same as those of `crystalloop.models.batches`. jax and numpy; no training here.
+"""Training batches drawn on the accelerator from atoms, the same as those of `crystalloop.models.learn.map_batches`. jax and numpy; no training here.
 
-`crystalloop.models.batches` says what a network sees; this says it again for a compiler, so that a whole pass over the data is one
+`crystalloop.models.learn.map_batches` says what a network sees; this says it again for a compiler, so that a whole pass over the data is one
 compiled loop without a copy from the host. `check` holds the two together and refuses to train where they differ.
 """
 
@@ -15,15 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.batches import Batch, canonical_origin, class_counts, elements_present, head_targets
-from crystalloop.models.channels import CLASSES, COORDINATE_SCALE_ANG, REFERENCE_DENSITY
-from crystalloop.models.crystal import Crystal, are_orthogonal
-from crystalloop.models.deciles import decile_one_hot
-from crystalloop.models.element_code import element_codes
-from crystalloop.models.properties import E_F, PROPERTIES
-from crystalloop.models.unet import UNetConfig, voxel_weights
-from crystalloop.models.vae_config import VAEConfig
-from crystalloop.models.voxels import VoxelConfig, lattices_of, widths_and_radii_ang
+from crystalloop.models.crystals.crystal import Crystal, are_orthogonal, canonical_origin
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
+from crystalloop.models.learn.engine import Batch
+from crystalloop.models.learn.map_batches import class_counts, elements_present, head_targets
+from crystalloop.models.maps.channels import CLASSES, COORDINATE_SCALE_ANG, REFERENCE_DENSITY
+from crystalloop.models.maps.element_codes import element_codes
+from crystalloop.models.maps.voxels import VoxelConfig, lattices_of, widths_and_radii_ang
+from crystalloop.models.nets.configs import UNetConfig, VAEConfig, decile_one_hot
+from crystalloop.models.nets.unet import voxel_weights
 
 Arrays = dict[str, jax.Array]
 Recipe = Callable[[Arrays, jax.Array, jax.Array, jax.Array], Arrays]
@@ -31,7 +31,7 @@ Recipe = Callable[[Arrays, jax.Array, jax.Array, jax.Array], Arrays]
 
 
 class Unlike(ValueError):
-    """Batches drawn on the device are not those of crystalloop.models.batches."""
+    """Batches drawn on the device are not those of crystalloop.models.learn.map_batches."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def draw_channels(atoms: Arrays, how: Drawing) -> jax.Array:
 
 
 def unet_data(crystals: Sequence[Crystal], voxels: VoxelConfig, config: UNetConfig) -> DeviceData:
-    """As `crystalloop.models.batches.unet_batches`: each crystal at a random origin and turn whenever it is seen."""
+    """As `crystalloop.models.learn.map_batches.unet_batches`: each crystal at a random origin and turn whenever it is seen."""
     atoms = atoms_of(crystals, voxels)
     how = Drawing.of(atoms, voxels)
     table = voxel_weights(np.arange(CLASSES), class_counts(crystals, voxels), config)
@@ -163,7 +163,7 @@ def unet_data(crystals: Sequence[Crystal], voxels: VoxelConfig, config: UNetConf
 
 
 def turn(atoms: Arrays, key: jax.Array) -> Arrays:
-    """As `crystalloop.models.batches.turn`: a random origin, and a random order and direction of the axes, for each cell."""
+    """As `crystalloop.models.crystals.crystal.turn`: a random origin, and a random order and direction of the axes, for each cell."""
     order_key, sign_key, shift_key = jax.random.split(key, 3)
     count = len(atoms["edges"])
     order = jax.vmap(lambda one: jax.random.permutation(one, 3))(jax.random.split(order_key, count))  # [b, 3]
@@ -191,7 +191,7 @@ def unet_batch(atoms: Arrays, table: jax.Array, step: jax.Array, how: Drawing) -
 def vae_data(
     crystals: Sequence[Crystal], labels: NDArray[np.floating], voxels: VoxelConfig, config: VAEConfig, steps: int
 ) -> DeviceData:
-    """As `crystalloop.models.batches.vae_batches`: canonical origins, conditions left out now and then, beta growing."""
+    """As `crystalloop.models.learn.map_batches.vae_batches`: canonical origins, conditions left out now and then, beta growing."""
     atoms = atoms_of([canonical_origin(crystal) for crystal in crystals], voxels)
     how = Drawing.of(atoms, voxels)
     condition = decile_one_hot(labels[:, PROPERTIES.index(E_F)], config.decile_edges_ev)
@@ -215,7 +215,7 @@ def vae_data(
 def head_data(
     facts: NDArray[np.floating], labels: NDArray[np.floating], edges_ang: NDArray[np.floating], config: VAEConfig
 ) -> DeviceData:
-    """As `crystalloop.models.batches.head_batches`: what crystals are made of, their labels and edges."""
+    """As `crystalloop.models.learn.map_batches.head_batches`: what crystals are made of, their labels and edges."""
     targets, known = head_targets(labels, edges_ang, config)
     arrays = {"facts": facts, "targets": targets, "known": known}
 

@@ -29,20 +29,27 @@ from measure import environment, peak_rss_mb, spending
 from numpy.typing import NDArray
 from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
-from crystalloop.models.cgcnn import CGCNN, predict_properties, predicted_by
-from crystalloop.models.checkpoint import load
-from crystalloop.models.critic import Critic
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.draws import Base, Draws, draw_around, draw_between, draw_random
-from crystalloop.models.elements import atomic_number, covalent_radii_ang
-from crystalloop.models.generate import GenerateConfig, Proposal, propose
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.prototypes import Prototype, decorate, decorations, match_prototype, plausible_oxidation
-from crystalloop.models.unet import UNet
-from crystalloop.models.vae import DensityVAE
-from crystalloop.models.voxels import VoxelConfig
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.elements import atomic_number, covalent_radii_ang
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.prototypes import (
+    Prototype,
+    decorate,
+    decorations,
+    match_prototype,
+    plausible_oxidation,
+)
+from crystalloop.models.draw.latents import draw_around, draw_between, draw_random
+from crystalloop.models.draw.lookahead import Critic
+from crystalloop.models.draw.proposal import Base, Draws, Proposal
+from crystalloop.models.generate.density_vae import GenerateConfig, propose
+from crystalloop.models.learn.job import TrainJob, TrainOutcome, TrainResources
+from crystalloop.models.maps.voxels import VoxelConfig
+from crystalloop.models.nets.cgcnn import CGCNN, predict_properties, predicted_by
+from crystalloop.models.nets.checkpoint import load
+from crystalloop.models.nets.unet import UNet
+from crystalloop.models.nets.vae import DensityVAE
 from crystalloop.orchestrator.train import fit_networks
-from crystalloop.orchestrator.train_job import TrainJob, TrainOutcome, TrainResources
 
 PROTOTYPES = (
     Prototype.ROCKSALT,

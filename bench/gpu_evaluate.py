@@ -9,30 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.batches import canonical_origin, draw_maps
-from crystalloop.models.critic import Critic
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.draws import draw_random
-from crystalloop.models.generate import GenerateConfig
-from crystalloop.models.metrics import (
-    VoxelTally,
-    cell_errors_ang,
-    is_valid_paper,
-    is_valid_strict,
-    tally_voxels,
-    volume_window_ang3,
-)
-from crystalloop.models.round_trip import _raw as read_raw
-from crystalloop.models.site_metrics import (
+from crystalloop.models.crystals.contacts import is_valid_paper, is_valid_strict, volume_window_ang3
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin
+from crystalloop.models.draw.latents import draw_random
+from crystalloop.models.draw.lookahead import Critic
+from crystalloop.models.generate.density_vae import GenerateConfig
+from crystalloop.models.judge.metrics import VoxelTally, cell_errors_ang, tally_voxels
+from crystalloop.models.judge.round_trip import _raw as read_raw
+from crystalloop.models.judge.site_metrics import (
     SpeciesTally,
     same_contents,
     site_error_ang,
     site_error_shifted_ang,
     tally_species,
 )
-from crystalloop.models.unet import UNet, segment
-from crystalloop.models.vae import DensityVAE
-from crystalloop.models.voxels import VoxelConfig, voxelize_batch
+from crystalloop.models.maps.channels import draw_maps
+from crystalloop.models.maps.voxels import VoxelConfig, voxelize_batch
+from crystalloop.models.nets.unet import UNet, segment
+from crystalloop.models.nets.vae import DensityVAE
 
 MATCH = 0.3
 """Largest mean displacement of a match over the cube root of the volume per atom, as pymatgen's `stol`."""

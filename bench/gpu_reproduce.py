@@ -28,15 +28,15 @@ import numpy as np
 from measure import environment, peak_rss_mb
 from numpy.typing import NDArray
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.properties import E_F, PROPERTIES
-from crystalloop.models.voxels import VoxelConfig
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
+from crystalloop.models.maps.voxels import VoxelConfig
 
 if TYPE_CHECKING:
     from device_batches import DeviceData
 
-    from crystalloop.models.vae import DensityVAE
-    from crystalloop.models.vae_config import VAEConfig
+    from crystalloop.models.nets.configs import VAEConfig
+    from crystalloop.models.nets.vae import DensityVAE
 
 UNET_SHARE = 0.45  # of the training's time, while the UNet has steps left
 EVALUATION_SHARE = 0.15
@@ -78,9 +78,11 @@ def train_unet(args: argparse.Namespace, crystals: Sequence[Crystal], digest: st
     from jax_engine import fit
     from work import layers_work
 
-    from crystalloop.models.batches import Share, unet_batches
-    from crystalloop.models.checkpoint import save
-    from crystalloop.models.unet import UNet, UNetConfig
+    from crystalloop.models.learn.engine import Share
+    from crystalloop.models.learn.map_batches import unet_batches
+    from crystalloop.models.nets.checkpoint import save
+    from crystalloop.models.nets.configs import UNetConfig
+    from crystalloop.models.nets.unet import UNet
 
     voxels = voxels_of(args)
     config = replace(UNetConfig.preset(args.preset, args.n), **overrides(args, "unet"))
@@ -103,15 +105,18 @@ def train_vae(
     digest: str,
     seconds: float,
 ) -> dict[str, Any]:
-    """Frame, steps, prior and head, as `crystalloop.orchestrator.fit_vae`; the UNet is not tuned on decoded maps here."""
+    """Frame, steps, prior and head, as `crystalloop.models.learn.fit_vae`; the UNet is not tuned on decoded maps here."""
     from device_batches import check, head_data, vae_data
     from jax_engine import fit
     from work import layers_work
 
-    from crystalloop.models.batches import Share, canonical_origin, draw_maps, vae_batches
-    from crystalloop.models.checkpoint import load, save
-    from crystalloop.models.unet import UNet
-    from crystalloop.models.vae import DensityVAE
+    from crystalloop.models.crystals.crystal import canonical_origin
+    from crystalloop.models.learn.engine import Share
+    from crystalloop.models.learn.map_batches import vae_batches
+    from crystalloop.models.maps.channels import draw_maps
+    from crystalloop.models.nets.checkpoint import load, save
+    from crystalloop.models.nets.unet import UNet
+    from crystalloop.models.nets.vae import DensityVAE
 
     voxels, unet = voxels_of(args), load(args.out / "unet", UNet, n=args.n)
     vae = DensityVAE(vae_config(args, crystals, labels))
@@ -159,7 +164,7 @@ def posteriors(
     vae: DensityVAE, standing: Sequence[Crystal], e_f_ev: NDArray[np.float64], voxels: VoxelConfig
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Mean, log variance and the head's facts [c, latent] of crystals in their canonical origin, a few maps at a time."""
-    from crystalloop.models.batches import draw_maps
+    from crystalloop.models.maps.channels import draw_maps
 
     parts = []
     for start in range(0, len(standing), 64):
@@ -172,9 +177,8 @@ def posteriors(
 
 def vae_config(args: argparse.Namespace, crystals: Sequence[Crystal], labels: NDArray[np.float64]) -> VAEConfig:
     """The preset with what the training set decides: edge, deciles, scale of the properties."""
-    from crystalloop.models.cgcnn import standardise
-    from crystalloop.models.deciles import decile_edges
-    from crystalloop.models.vae_config import VAEConfig
+    from crystalloop.models.nets.cgcnn import standardise
+    from crystalloop.models.nets.configs import VAEConfig, decile_edges
 
     lengths = np.array([crystal.lengths_ang for crystal in crystals])
     mean, scale, counts = standardise(labels)
@@ -194,10 +198,10 @@ def evaluate(
 ) -> dict[str, Any]:
     from gpu_evaluate import random_draws, reconstruction
 
-    from crystalloop.models.checkpoint import load
-    from crystalloop.models.generate import GenerateConfig
-    from crystalloop.models.unet import UNet
-    from crystalloop.models.vae import DensityVAE
+    from crystalloop.models.generate.density_vae import GenerateConfig
+    from crystalloop.models.nets.checkpoint import load
+    from crystalloop.models.nets.unet import UNet
+    from crystalloop.models.nets.vae import DensityVAE
 
     vae, unet = load(args.out / "vae", DensityVAE, n=args.n), load(args.out / "unet", UNet, n=args.n)
     config = GenerateConfig(voxels=voxels_of(args))

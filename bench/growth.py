@@ -22,12 +22,12 @@ import numpy as np
 from measure import environment, peak_rss_mb, rss_mb, spending
 from voxelize import decorated
 
-from crystalloop.models.batches import Batch, Share, unet_batches, vae_batches
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.unet import UNetConfig
-from crystalloop.models.vae_config import VAEConfig
-from crystalloop.models.voxels import VoxelConfig
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.learn.engine import Batch, Share
+from crystalloop.models.learn.map_batches import unet_batches, vae_batches
+from crystalloop.models.maps.voxels import VoxelConfig
+from crystalloop.models.nets.configs import UNetConfig, VAEConfig
 
 BATCH = 16
 FLAT = 1.5  # a cost this many times the smallest set's is called growth

@@ -68,8 +68,8 @@ def differences(n: int = 6, channels: int = 3, seed: int = 0) -> dict[str, float
     """Largest difference between our kernels and the plain ones, over the largest value."""
     import keras
 
-    from crystalloop.models.blocks import down, fold, periodic_conv, up
-    from crystalloop.models.voxels import coordinates, lattice_from_coordinates
+    from crystalloop.models.maps.voxels import coordinates, lattice_from_coordinates
+    from crystalloop.models.nets.blocks import down, fold, periodic_conv, up
 
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, n, n, channels)).astype(np.float32)

@@ -15,7 +15,7 @@ from typing import Any
 from arrays import write
 from measure import environment
 
-from crystalloop.orchestrator.corpus import read_corpus
+from crystalloop.models.data.corpus import read_corpus
 
 MOST_MB = 60
 

@@ -27,8 +27,8 @@ from train import made
 from voxelize import compare, decorated, load
 from work import Peak, Work, graph_work, layers_work, measured_peak, roofline
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.voxels import VoxelConfig, voxelize_batch, widths_and_radii_ang
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.maps.voxels import VoxelConfig, voxelize_batch, widths_and_radii_ang
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:

@@ -26,19 +26,19 @@ import numpy as np
 from measure import environment, peak_rss_mb
 from voxelize import decorated
 
-from crystalloop.models.batches import Batch, Share, unet_batches, vae_batches
-from crystalloop.models.blocks import count_weights
-from crystalloop.models.cgcnn import CGCNN, CGCNNConfig
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.deciles import decile_edges
-from crystalloop.models.graph_batches import cgcnn_batches
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.unet import UNet, UNetConfig
-from crystalloop.models.vae import DensityVAE
-from crystalloop.models.vae_config import VAEConfig
-from crystalloop.models.voxels import VoxelConfig
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.learn.engine import Batch, Share
+from crystalloop.models.learn.graph_batches import cgcnn_batches
+from crystalloop.models.learn.job import BATCH, LEARNING_RATE, NETWORKS
+from crystalloop.models.learn.map_batches import unet_batches, vae_batches
+from crystalloop.models.maps.voxels import VoxelConfig
+from crystalloop.models.nets.blocks import count_weights
+from crystalloop.models.nets.cgcnn import CGCNN
+from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig, decile_edges
+from crystalloop.models.nets.unet import UNet
+from crystalloop.models.nets.vae import DensityVAE
 from crystalloop.orchestrator.train import TensorFlowEngine
-from crystalloop.orchestrator.train_job import BATCH, LEARNING_RATE, NETWORKS
 
 CRYSTALS = 64
 TRACED = 2  # steps

@@ -1,4 +1,4 @@
-"""Crystals per second through `crystalloop.models.voxels`, beside a plain voxel-by-voxel reference; prints JSON.
+"""Crystals per second through `crystalloop.models.maps.voxels`, beside a plain voxel-by-voxel reference; prints JSON.
 
     bench/voxelize.py [--data FOLDER] [--crystals 1000] [--n 16 32] [--threads 1 2]
 
@@ -18,10 +18,10 @@ import numpy as np
 from measure import best_of, environment, spending
 from numpy.typing import NDArray
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.elements import atomic_number, atomic_numbers
-from crystalloop.models.prototypes import Prototype, estimate_a_ang, roles, sites
-from crystalloop.models.voxels import VoxelConfig, density_batch, voxelize_batch, widths_and_radii_ang
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.elements import atomic_number, atomic_numbers
+from crystalloop.models.crystals.prototypes import Prototype, estimate_a_ang, roles, sites
+from crystalloop.models.maps.voxels import VoxelConfig, density_batch, voxelize_batch, widths_and_radii_ang
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalloop.models.generate.funnel import Draft
 from crystalloop.orchestrator.config import Target
-from crystalloop.orchestrator.screen import Draft
 
 KAPPA = 1.0
 """Weight of the uncertainty: mu + kappa sigma, the upper confidence bound that led science.md's Perov-5 baseline."""

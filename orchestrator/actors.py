@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
 
-from crystalloop.orchestrator.quiet import quiet_keras
+from crystalloop.models.nets.keras_import import quiet_keras
 
 if TYPE_CHECKING:
-    from crystalloop.models.critic import Critic
-    from crystalloop.models.crystal import Crystal
-    from crystalloop.models.draws import Base, Draws
-    from crystalloop.models.generate import Proposals
-    from crystalloop.models.vae import DensityVAE
-    from crystalloop.models.voxels import VoxelConfig
+    from crystalloop.models.crystals.crystal import Crystal
+    from crystalloop.models.draw.lookahead import Critic
+    from crystalloop.models.draw.proposal import Base, Draws, Proposals
+    from crystalloop.models.maps.voxels import VoxelConfig
+    from crystalloop.models.nets.vae import DensityVAE
 
 T = TypeVar("T")
 RESTARTS = 3
@@ -66,18 +65,18 @@ class Generator:
 
     def generate(self, folder: str, request: Request) -> Proposals:
         """The crystals of one request, and its failures counted by reason."""
-        from crystalloop.models.generate import GenerateConfig, propose
+        from crystalloop.models.generate.density_vae import GenerateConfig, propose
 
         self._load(folder)
         draws = _draw(self._vae, request, replace(self._critic, allowed=request.allowed))
         return propose(self._vae, self._unet, draws, GenerateConfig(voxels=self._voxels), request.allowed)
 
     def _load(self, folder: str) -> None:
-        from crystalloop.models.cgcnn import CGCNN, predicted_by
-        from crystalloop.models.checkpoint import load
-        from crystalloop.models.critic import Critic
-        from crystalloop.models.unet import UNet
-        from crystalloop.models.vae import DensityVAE
+        from crystalloop.models.draw.lookahead import Critic
+        from crystalloop.models.nets.cgcnn import CGCNN, predicted_by
+        from crystalloop.models.nets.checkpoint import load
+        from crystalloop.models.nets.unet import UNet
+        from crystalloop.models.nets.vae import DensityVAE
 
         if folder != self._folder:
             self._vae = load(Path(folder) / "vae", DensityVAE, n=self._voxels.n)
@@ -90,8 +89,8 @@ def _draw(vae: DensityVAE, request: Request, critic: Critic) -> Draws:
     """The latents of a request; the same seed gives the same ones."""
     import numpy as np
 
-    from crystalloop.models.conditioning import Range
-    from crystalloop.models.draws import draw_around, draw_between, draw_random
+    from crystalloop.models.draw.latents import draw_around, draw_between, draw_random
+    from crystalloop.models.draw.target import Range
 
     rng, voxels = np.random.default_rng(request.seed), critic.voxels
     wanted = [Range(*one) for one in request.wanted]
@@ -116,8 +115,8 @@ class Screener:
         """Property -> value for each crystal (None where there is none), and sigma of the formation energy in eV/atom."""
         import numpy as np
 
-        from crystalloop.models.cgcnn import CGCNN, predict_properties
-        from crystalloop.models.checkpoint import load
+        from crystalloop.models.nets.cgcnn import CGCNN, predict_properties
+        from crystalloop.models.nets.checkpoint import load
 
         if folder != self._folder:
             self._cgcnn, self._folder = load(Path(folder) / "cgcnn", CGCNN), folder

@@ -36,8 +36,8 @@ def evaluate(
     Example: crystalloop evaluate runs/nets --data crystals.jsonl.gz --html evaluation.html
     """
     with sentences():
-        from crystalloop.orchestrator.evaluate import evaluate as measure
-        from crystalloop.orchestrator.evaluate_inputs import Settings
+        from crystalloop.models.judge.evaluate import evaluate as measure
+        from crystalloop.models.judge.inputs import Settings
         from crystalloop.orchestrator.evaluation_terminal import show_evaluation
 
         settings = Settings(folder, tuple(data), tuple(properties or ()), split, limit, seed, bad_rows)

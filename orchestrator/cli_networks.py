@@ -62,12 +62,12 @@ def train(
     Example: crystalloop train --data crystals.jsonl.gz --out runs/nets
     """
     with sentences():
-        from crystalloop.orchestrator.quiet import quiet_keras
+        from crystalloop.models.nets.keras_import import quiet_keras
 
         quiet_keras()
+        from crystalloop.models.learn.job import NETWORKS, TrainResources
         from crystalloop.orchestrator.train_command import PROGRESS, crystals_in_step, train_networks
         from crystalloop.orchestrator.train_inputs import TrainRequest, parse_epochs
-        from crystalloop.orchestrator.train_job import NETWORKS, TrainResources
         from crystalloop.orchestrator.train_watch import TrainWatch, show_record
 
         request = TrainRequest(
@@ -117,16 +117,16 @@ def generate(
     Example: crystalloop generate around NaCl --models runs/nets --target "e_f < -1" --out crystals
     """
     with sentences():
-        from crystalloop.orchestrator.quiet import quiet_keras
+        from crystalloop.models.nets.keras_import import quiet_keras
         from crystalloop.orchestrator.target_text import parse_target
 
         wanted = parse_target(target) if target else ()
         allowed = tuple(symbol.strip() for symbol in elements.split(",") if symbol.strip())
         quiet_keras()
-        from crystalloop.orchestrator import generate_command
+        from crystalloop.models.generate import request as generate_command
+        from crystalloop.models.generate.results import as_json as json_of
+        from crystalloop.models.generate.results import write_crystals
         from crystalloop.orchestrator.generate_table import show_generated
-        from crystalloop.orchestrator.generated import as_json as json_of
-        from crystalloop.orchestrator.generated import write_crystals
 
         request = generate_command.GenerateRequest(
             models, mode, tuple(compounds or ()), wanted, count, seed, scale, allowed, keep_known

@@ -56,7 +56,7 @@ def relax(
         from crystalloop.dft.alone import command, result
         from crystalloop.dft.pw.command import pw_version
         from crystalloop.dft.relax.relax import Relaxed
-        from crystalloop.orchestrator.crystal_file import read_crystal
+        from crystalloop.models.data.one_crystal import read_crystal
 
         cif = target or Path(f"{file.stem}-relaxed.cif")
         request = command.RelaxRequest(

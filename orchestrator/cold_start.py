@@ -8,12 +8,9 @@ from functools import cache
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 
-from crystalloop.models.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
-from crystalloop.orchestrator.acquisition import spread
-from crystalloop.orchestrator.compounds import parse_compound
-from crystalloop.orchestrator.config import Campaign
-from crystalloop.orchestrator.parts import Proposed
-from crystalloop.orchestrator.screen import (
+from crystalloop.models.crystals.formulas import parse_compound
+from crystalloop.models.crystals.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
+from crystalloop.models.generate.funnel import (
     Draft,
     KnownStructures,
     is_new,
@@ -22,6 +19,9 @@ from crystalloop.orchestrator.screen import (
     valid_distances,
     wanted_formula,
 )
+from crystalloop.orchestrator.acquisition import spread
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.parts import Proposed
 
 BALANCED = 0.03
 IONIC = 0.01

@@ -19,9 +19,9 @@ from crystalloop.dft.pw.command import check_command, pw_version
 from crystalloop.dft.recipe.element_rules import lanthanide_note
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.models.data.files import KnownCrystal
 from crystalloop.orchestrator.cold_start import decorated_pool
 from crystalloop.orchestrator.config import Campaign
-from crystalloop.orchestrator.data_files import KnownCrystal
 from crystalloop.orchestrator.dft_settings import dft_settings
 from crystalloop.orchestrator.energies import Energies
 from crystalloop.orchestrator.loop import Loop

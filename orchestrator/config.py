@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from crystalloop.models.elements import atomic_numbers
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.prototypes import Prototype
-from crystalloop.orchestrator.compounds import parse_compound
+from crystalloop.models.crystals.elements import atomic_numbers
+from crystalloop.models.crystals.formulas import parse_compound
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.prototypes import Prototype
 
 COMPUTED = ("formation_energy_per_atom", "energy_per_atom")
 """Properties that a relaxation itself measures; the other six are predictions of the CGCNN."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crystalloop.db.ledger.records import Candidate, CandidateState
-from crystalloop.orchestrator.data_files import KnownCrystal
-from crystalloop.orchestrator.screen import Draft, KnownStructures
+from crystalloop.models.data.files import KnownCrystal
+from crystalloop.models.generate.funnel import Draft, KnownStructures
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

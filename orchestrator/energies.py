@@ -16,7 +16,7 @@ from crystalloop.dft.energies.references import (
 )
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
-from crystalloop.orchestrator.screen import Draft
+from crystalloop.models.generate.funnel import Draft
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

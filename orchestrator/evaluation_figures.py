@@ -13,17 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from crystalloop.models.elements import symbol_of
-from crystalloop.models.metrics import mean_absolute_error
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.orchestrator.evaluate_definitions import definitions
-from crystalloop.orchestrator.evaluate_properties import Predicted
-from crystalloop.orchestrator.evaluation_strips import STEPS, Strip
+from crystalloop.models.crystals.elements import symbol_of
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.judge.interpolation import STEPS, Strip
+from crystalloop.models.judge.metrics import mean_absolute_error
+from crystalloop.models.judge.properties import Predicted
+from crystalloop.models.judge.rows import definitions
 from crystalloop.orchestrator.evaluation_terminal import unit_text
 from crystalloop.orchestrator.figures import MARKERS, Theme, _style
 
 if TYPE_CHECKING:
-    from crystalloop.models.round_trip import RoundTrip
+    from crystalloop.models.judge.round_trip import RoundTrip
 
 Reals = NDArray[np.float64]
 WIDTH = 6.4  # inches; readable at a phone's width

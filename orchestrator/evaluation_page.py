@@ -13,12 +13,12 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from crystalloop.models.judge.evaluate import Evaluation
+from crystalloop.models.judge.inputs import E_F, any_element
+from crystalloop.models.judge.interpolation import make_strips
+from crystalloop.models.judge.rows import Row
 from crystalloop.models.latent_map import MOST_POINTS, tsne
 from crystalloop.orchestrator import evaluation_figures as figures
-from crystalloop.orchestrator.evaluate import Evaluation
-from crystalloop.orchestrator.evaluate_definitions import Row
-from crystalloop.orchestrator.evaluate_inputs import E_F, any_element
-from crystalloop.orchestrator.evaluation_strips import make_strips
 from crystalloop.orchestrator.evaluation_terminal import count_text, part_unit, reach_text, unit_text, value_text
 from crystalloop.orchestrator.figures import DARK, LIGHT, Theme, png
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from crystalloop.orchestrator.evaluate_definitions import Definition, Row
+from crystalloop.models.judge.rows import Definition, Row
 
 if TYPE_CHECKING:
-    from crystalloop.orchestrator.evaluate import Evaluation
+    from crystalloop.models.judge.evaluate import Evaluation
 
 NONE = "–"
 UNITS = {"A": "Å", "A^2": "Å²", "(e/A^3)^2": "(e/Å³)²"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from crystalloop.orchestrator.generate_command import E_F
-from crystalloop.orchestrator.generated import Generated
+from crystalloop.models.generate.request import E_F
+from crystalloop.models.generate.results import Generated
 from crystalloop.orchestrator.terminal import WIDE, show_rows
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from crystalloop.db.ledger.records import ReferenceEnergy
-from crystalloop.models.elements import atomic_numbers
-from crystalloop.orchestrator.data_files import ROW_ERRORS, DataError, rows_of, sentence_of
+from crystalloop.models.crystals.elements import atomic_numbers
+from crystalloop.models.data.files import ROW_ERRORS, DataError, rows_of, sentence_of
 
 FORMATS = (".jsonl", ".jsonl.gz", ".csv")
 SAME_ELEMENT_EV = 0.02

@@ -19,9 +19,9 @@ from crystalloop.dft.energies.hull import AboveHull, HullEntry, energies_above_h
 from crystalloop.dft.energies.references import energy_scheme, reference_settings, release, same_scheme
 from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import CODE_VERSION, PwSettings
+from crystalloop.models.crystals.formulas import reduced_formula
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.dft_settings import dft_settings
-from crystalloop.orchestrator.formulas import reduced_formula
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from crystalloop.db.ledger.records import (
     Round,
     Span,
 )
+from crystalloop.models.data.files import KnownCrystal
+from crystalloop.models.generate.funnel import Draft, KnownStructures
 from crystalloop.orchestrator.config import Campaign
-from crystalloop.orchestrator.data_files import KnownCrystal
 from crystalloop.orchestrator.dataset import E_F, TrainingSet, build_training_set, is_labelled
 from crystalloop.orchestrator.parts import Parts, Proposed
 from crystalloop.orchestrator.policy import (
@@ -34,7 +35,6 @@ from crystalloop.orchestrator.policy import (
     affordable,
     decide,
 )
-from crystalloop.orchestrator.screen import Draft, KnownStructures
 
 log = logging.getLogger(__name__)
 POLL_S = 1.0

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
 from crystalloop.db.ledger.store import Store
+from crystalloop.models.generate.funnel import Draft, KnownStructures
 from crystalloop.orchestrator.dataset import TrainingSet
-from crystalloop.orchestrator.screen import Draft, KnownStructures
 
 if TYPE_CHECKING:
     from crystalloop.orchestrator.energies import Energies

@@ -14,13 +14,13 @@ from crystalloop.dft.recipe.element_rules import lanthanide_note, require_d2
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
+from crystalloop.models.data.files import KnownCrystal, read_crystals
+from crystalloop.models.generate.funnel import Draft, KnownStructures
+from crystalloop.models.nets.keras_import import quiet_keras
 from crystalloop.orchestrator.cold_start import choose_decorated, decorated_pool
 from crystalloop.orchestrator.config import Campaign, ConfigError
-from crystalloop.orchestrator.data_files import KnownCrystal, read_crystals
 from crystalloop.orchestrator.dataset import E_F
 from crystalloop.orchestrator.dft_settings import dft_settings
-from crystalloop.orchestrator.quiet import quiet_keras
-from crystalloop.orchestrator.screen import Draft, KnownStructures
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

@@ -10,17 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crystalloop.db.ledger.records import ModelVersion, OriginKind
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.elements import atomic_numbers
-from crystalloop.models.prototypes import match_prototype
-from crystalloop.orchestrator.acquisition import choose
-from crystalloop.orchestrator.actors import Request
-from crystalloop.orchestrator.cold_start import anonymous_formulas, choose_decorated, decorated_pool
-from crystalloop.orchestrator.config import Campaign
-from crystalloop.orchestrator.dataset import Example, TrainingSet
-from crystalloop.orchestrator.parts import Proposed
-from crystalloop.orchestrator.runtime import RayRuntime
-from crystalloop.orchestrator.screen import (
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.elements import atomic_numbers
+from crystalloop.models.crystals.prototypes import match_prototype
+from crystalloop.models.generate.funnel import (
     Draft,
     Filter,
     KnownStructures,
@@ -31,12 +24,18 @@ from crystalloop.orchestrator.screen import (
     valid_distances,
     wanted_formula,
 )
+from crystalloop.orchestrator.acquisition import choose
+from crystalloop.orchestrator.actors import Request
+from crystalloop.orchestrator.cold_start import anonymous_formulas, choose_decorated, decorated_pool
+from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.dataset import Example, TrainingSet
+from crystalloop.orchestrator.parts import Proposed
+from crystalloop.orchestrator.runtime import RayRuntime
 
-if TYPE_CHECKING:  # importing crystalloop.models.generate starts Keras, which waits until pw.x is at work
+if TYPE_CHECKING:  # importing crystalloop.models.generate.density_vae starts Keras, which waits until pw.x is at work
     from pymatgen.core.structure import Structure
 
-    from crystalloop.models.draws import Base
-    from crystalloop.models.generate import Proposal, Proposals
+    from crystalloop.models.draw.proposal import Base, Proposal, Proposals
 
 BASES = 24
 """Base compounds of a round: half of them the best known, half not computed yet and predicted best."""
@@ -187,7 +186,7 @@ def _prototype(structure: Structure) -> str | None:
 
 
 def _base(example: Example) -> Base:
-    from crystalloop.models.draws import Base
+    from crystalloop.models.draw.proposal import Base
 
     structure = example.structure
     prototype = _prototype(structure)

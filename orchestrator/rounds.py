@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from crystalloop.db.ledger.records import Candidate, CandidateState, Round
-from crystalloop.models.properties import TABLE
+from crystalloop.models.crystals.properties import TABLE
 from crystalloop.orchestrator.config import COMPUTED, Direction, Target
 from crystalloop.orchestrator.dataset import value_of
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import ray
 
-from crystalloop.models.voxels import VoxelConfig
+from crystalloop.models.maps.voxels import VoxelConfig
+from crystalloop.models.nets.keras_import import quiet_keras
 from crystalloop.orchestrator.actors import ModelActors
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.parts import Tell
-from crystalloop.orchestrator.quiet import quiet_keras
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf, log10
 
-from crystalloop.models.properties import TABLE
+from crystalloop.models.crystals.properties import TABLE
 
 ALIASES = {
     "e_f": "formation_energy_per_atom",
@@ -39,10 +39,10 @@ class TargetError(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A range that a property's prediction must lie in, ends included, in the units of crystalloop.models.properties.
+    """A range that a property's prediction must lie in, ends included, in the units of crystalloop.models.crystals.properties.
 
     Attributes:
-        property: name in crystalloop.models.properties.
+        property: name in crystalloop.models.crystals.properties.
         low, high: ends; -inf and inf where open.
     """
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalloop.orchestrator.train_job import (
+from crystalloop.models.learn.job import (
     NETWORKS,
     FittedNetwork,
     NetworkName,
@@ -24,7 +24,7 @@ from crystalloop.orchestrator.train_job import (
 )
 
 if TYPE_CHECKING:
-    from crystalloop.models.batches import Batch
+    from crystalloop.models.learn.engine import Batch
 
 log = logging.getLogger(__name__)
 REPORTS = 20  # lines of progress per network
@@ -51,7 +51,7 @@ def fit_networks(
     Raises:
         TrainError: a worker failed; the message has its error.
     """
-    from crystalloop.orchestrator.fit import fitted
+    from crystalloop.models.learn.fit import fitted
 
     resources = resources or TrainResources()
     started = time.monotonic()
@@ -97,7 +97,7 @@ def read_progress(path: Path) -> list[dict[str, Any]]:
 
 
 def _fit_here(job: TrainJob, networks: Sequence[NetworkName]) -> float:
-    from crystalloop.orchestrator.fit import fit_or_reuse
+    from crystalloop.models.learn.fit import fit_or_reuse
 
     engine = TensorFlowEngine(report=_progress_writer(job.progress))
     for network in networks:
@@ -142,7 +142,7 @@ def _train_loop(config: Mapping[str, Any]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from ray import train
 
-    from crystalloop.orchestrator.fit import fit_or_reuse
+    from crystalloop.models.learn.fit import fit_or_reuse
 
     job: TrainJob = config["job"]
     context = train.get_context()
@@ -162,7 +162,7 @@ class TensorFlowEngine:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import tensorflow as tf
 
-        from crystalloop.models.batches import Share
+        from crystalloop.models.learn.engine import Share
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)  # TensorFlow would take all of it

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.voxels import VoxelConfig
-from crystalloop.orchestrator.corpus import Corpus
-from crystalloop.orchestrator.corpus_file import NAME, save_corpus
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.data.corpus import Corpus
+from crystalloop.models.data.corpus_file import NAME, save_corpus
+from crystalloop.models.learn.job import BATCH, HEAD_BATCH, NETWORKS, FittedNetwork, NetworkName, TrainJob
+from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.train import fit_networks, ray_session, read_progress
 from crystalloop.orchestrator.train_inputs import (
     Inputs,
@@ -26,7 +27,6 @@ from crystalloop.orchestrator.train_inputs import (
     read_inputs,
     training_part,
 )
-from crystalloop.orchestrator.train_job import BATCH, HEAD_BATCH, NETWORKS, FittedNetwork, NetworkName, TrainJob
 
 RECORD = "corpus.json"
 PROGRESS = "progress.jsonl"
@@ -188,8 +188,8 @@ def _close(
     request: TrainRequest, inputs: Inputs, jobs: Jobs, record: Record, finished: tuple[NetworkName, ...]
 ) -> Record:
     """Write the record, with the networks of earlier commands that lie in the folder."""
-    from crystalloop.orchestrator.fit import fitted
-    from crystalloop.orchestrator.validation import glance
+    from crystalloop.models.judge.glance import glance
+    from crystalloop.models.learn.fit import fitted
 
     path = request.folder / RECORD
     before: Record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.voxels import VoxelConfig
-from crystalloop.orchestrator.corpus import BadRows, Cell, Corpus, read_corpus
-from crystalloop.orchestrator.train_job import NETWORKS, NetworkName, TrainJob, TrainResources
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.data.corpus import BadRows, Cell, Corpus, read_corpus
+from crystalloop.models.learn.job import NETWORKS, NetworkName, TrainJob, TrainResources
+from crystalloop.models.maps.voxels import VoxelConfig
 
 if TYPE_CHECKING:
-    from crystalloop.models.checkpoint import Card
+    from crystalloop.models.nets.checkpoint import Card
 
 Preset = Literal["compact", "paper"]
 GRIDS = range(4, 129)
@@ -167,7 +167,7 @@ def check_folder(request: TrainRequest, jobs: Mapping[NetworkName, TrainJob]) ->
         TrainInputError: a network of another architecture, grid, seed, length or training set lies there.
         CheckpointError: it is damaged.
     """
-    from crystalloop.models.checkpoint import read_card
+    from crystalloop.models.nets.checkpoint import read_card
 
     finished: list[NetworkName] = []
     for network, job in jobs.items():
@@ -187,7 +187,7 @@ def check_folder(request: TrainRequest, jobs: Mapping[NetworkName, TrainJob]) ->
 
 def _difference(request: TrainRequest, network: NetworkName, job: TrainJob, card: Card) -> str:
     """How a checkpoint differs from what is asked for; "" where it does not."""
-    from crystalloop.orchestrator.fitting import FROM_DATA
+    from crystalloop.models.learn.checkpoints import FROM_DATA
 
     wanted = _config(request, network, request.n)
     asked = {f.name: getattr(wanted, f.name) for f in fields(wanted) if f.name not in FROM_DATA}
@@ -211,9 +211,7 @@ def _config(request: TrainRequest, network: NetworkName, n: int) -> Any:  # noqa
         ValueError: it is none.
         TypeError: an override names no field.
     """
-    from crystalloop.models.cgcnn import CGCNNConfig
-    from crystalloop.models.unet import UNetConfig
-    from crystalloop.models.vae_config import VAEConfig
+    from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in request.overrides.get(network, {}).items()}
     if network == "cgcnn":

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from crystalloop.db.ledger.records import ModelVersion, NetworkRecord
-from crystalloop.models.crystal import Crystal, conventional
-from crystalloop.models.voxels import VoxelConfig
+from crystalloop.models.crystals.crystal import Crystal, conventional
+from crystalloop.models.crystals.properties import label_array
+from crystalloop.models.learn.job import TrainJob, TrainOutcome, TrainResources
+from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.dataset import TrainingSet
 from crystalloop.orchestrator.parts import Trained
-from crystalloop.orchestrator.train_job import TrainJob, TrainOutcome, TrainResources, label_array
 
 CUBIC_TOLERANCE = 1e-3
 """Relative; the maps of this version hold cubic conventional cells."""

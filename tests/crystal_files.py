@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from tiny_networks import OVERRIDES, salts
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.elements import symbol_of
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.elements import symbol_of
+from crystalloop.models.learn.job import TrainResources
 from crystalloop.orchestrator.train_inputs import TrainRequest
-from crystalloop.orchestrator.train_job import TrainResources
 
 SPLITS = ("train", "train", "train", "train", "val", "test")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.elements import atomic_number, atomic_numbers
-from crystalloop.models.prototypes import Prototype, estimate_a_ang, roles, sites
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.elements import atomic_number, atomic_numbers
+from crystalloop.models.crystals.prototypes import Prototype, estimate_a_ang, roles, sites
 
 
 def decorated(prototype: Prototype, elements: tuple[str, ...], a_ang: float | None = None) -> Crystal:

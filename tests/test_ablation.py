@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystalloop.models.crystal import Crystal
+from crystalloop.models.crystals.crystal import Crystal
 
 
 @pytest.fixture

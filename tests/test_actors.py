@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tiny_networks import SAVES_WEIGHTS, VOXELS, e_f_labels, salts, scrambled, tiny_cgcnn, tiny_unet, tiny_vae
 
-from crystalloop.models.checkpoint import CheckpointError, save
-from crystalloop.models.draws import Base, Kind
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.voxels import VoxelConfig
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.draw.proposal import Base, Kind
+from crystalloop.models.maps.voxels import VoxelConfig
+from crystalloop.models.nets.checkpoint import CheckpointError, save
 from crystalloop.orchestrator.actors import Generator, Request, Screener
 
 pytestmark = SAVES_WEIGHTS

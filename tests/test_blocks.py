@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from crystalloop.models.blocks import conv_block, count_weights, down, fold, unfold, up, wrap
+from crystalloop.models.nets.blocks import conv_block, count_weights, down, fold, unfold, up, wrap
 
 
 def maps(*shape: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crystalloop.models.calibration import FEWEST, NORMAL_90, calibrate
+from crystalloop.models.nets.cgcnn import FEWEST, NORMAL_90, calibrate
 
 
 @pytest.mark.parametrize("draw", ["normal", "laplace", "standard_cauchy"])

@@ -8,22 +8,22 @@ from cubic_crystals import decorated
 from test_graph import GAS, PRIMITIVE, SALT, supercell
 from tiny_networks import e_f_labels, salts, scrambled, tiny_cgcnn
 
-from crystalloop.models.batches import Share
-from crystalloop.models.cgcnn import (
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.learn.engine import Share
+from crystalloop.models.learn.graph_batches import cgcnn_batches
+from crystalloop.models.maps.channels import CLASSES
+from crystalloop.models.nets.cgcnn import (
     LOGARITHMIC,
-    CGCNNConfig,
     predict_properties,
     predict_with_intervals,
     standardise,
     to_units,
     to_working,
 )
-from crystalloop.models.channels import CLASSES
-from crystalloop.models.graph import CrystalGraph, join_graphs
-from crystalloop.models.graph_batches import cgcnn_batches
-from crystalloop.models.graph_network import element_features
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.prototypes import Prototype
+from crystalloop.models.nets.configs import CGCNNConfig
+from crystalloop.models.nets.graphs import CrystalGraph, join_graphs
+from crystalloop.models.nets.message_passing import element_features
 
 GAP = PROPERTIES.index("band_gap")
 

@@ -7,24 +7,20 @@ import pytest
 from cubic_crystals import decorated
 from tiny_networks import VOXELS, e_f_labels, salts, tiny_unet, tiny_vae
 
-from crystalloop.models.batches import (
-    Share,
-    canonical_origin,
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin, translate, turn
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.learn.engine import Share
+from crystalloop.models.learn.map_batches import (
     decoded_maps,
-    draw_maps,
     elements_present,
     head_batches,
     row_batches,
-    translate,
-    turn,
     unet_batches,
     vae_batches,
 )
-from crystalloop.models.channels import CHANNELS, compress, expand, from_channels, to_channels
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.deciles import decile_edges
-from crystalloop.models.prototypes import Prototype
-from crystalloop.models.voxels import code_batch, coordinates, density_batch, lattice_from_coordinates, lattices_of
+from crystalloop.models.maps.channels import CHANNELS, compress, draw_maps, expand, from_channels, to_channels
+from crystalloop.models.maps.voxels import code_batch, coordinates, density_batch, lattice_from_coordinates, lattices_of
+from crystalloop.models.nets.configs import decile_edges
 
 
 def equal(one: dict, other: dict) -> bool:

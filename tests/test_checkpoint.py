@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tiny_networks import SAVES_WEIGHTS, VOXELS, e_f_labels, salts, scrambled, tiny_cgcnn, tiny_unet, tiny_vae
 
-from crystalloop.models.batches import draw_maps
-from crystalloop.models.cgcnn import CGCNN
-from crystalloop.models.checkpoint import CARD, CheckpointError, load, read_card, save
-from crystalloop.models.deciles import DECILES
-from crystalloop.models.unet import UNet, segment
-from crystalloop.models.vae import DensityVAE
+from crystalloop.models.maps.channels import draw_maps
+from crystalloop.models.nets.cgcnn import CGCNN
+from crystalloop.models.nets.checkpoint import CARD, CheckpointError, load, read_card, save
+from crystalloop.models.nets.configs import DECILES
+from crystalloop.models.nets.unet import UNet, segment
+from crystalloop.models.nets.vae import DensityVAE
 
 pytestmark = SAVES_WEIGHTS
 NETWORKS = {"unet": (tiny_unet, UNet), "vae": (tiny_vae, DensityVAE), "cgcnn": (tiny_cgcnn, CGCNN)}

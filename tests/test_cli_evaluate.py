@@ -9,10 +9,10 @@ import pytest
 from tiny_networks import SAVES_WEIGHTS, salts, scrambled, tiny_cgcnn, tiny_unet, tiny_vae
 from typer.testing import CliRunner
 
-from crystalloop.models.checkpoint import save
-from crystalloop.models.elements import symbol_of
+from crystalloop.models.crystals.elements import symbol_of
+from crystalloop.models.judge.rows import definitions
+from crystalloop.models.nets.checkpoint import save
 from crystalloop.orchestrator.cli import app
-from crystalloop.orchestrator.evaluate_definitions import definitions
 
 pytestmark = SAVES_WEIGHTS
 EDGES = tuple(np.linspace(-3.0, -0.5, 9))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crystalloop.models.conditioning import POOL, Range, Wish, wanted_latents
-from crystalloop.models.properties import PROPERTIES
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.draw.conditioning import POOL, Wish, wanted_latents
+from crystalloop.models.draw.target import Range
 
 
 class FirstAxis:

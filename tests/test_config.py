@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pymatgen.core.composition import Composition
 
-from crystalloop.orchestrator.compounds import parse_compound
+from crystalloop.models.crystals.formulas import parse_compound
 from crystalloop.orchestrator.config import Campaign, ConfigError, read_campaign
 from crystalloop.orchestrator.dft_settings import dft_settings
 

@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.orchestrator.corpus import read_corpus, split_of
-from crystalloop.orchestrator.corpus_rows import lattice_of
-from crystalloop.orchestrator.data_files import DataError, read_crystals
-from crystalloop.orchestrator.formulas import reduced_formula
+from crystalloop.models.crystals.formulas import reduced_formula
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.data.corpus import read_corpus, split_of
+from crystalloop.models.data.files import DataError, read_crystals
+from crystalloop.models.data.rows import lattice_of
 
 NACL = {"id": "x-1", "a": 5.69, "species": ["Na", "Cl"], "frac_coords": [[0, 0, 0], [0.5, 0.5, 0.5]]}
 CSCL = NACL | {"id": "x-2", "a": 4.12, "species": ["Cs", "Cl"]}

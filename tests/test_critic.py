@@ -7,16 +7,17 @@ import pytest
 from cubic_crystals import decorated
 from tiny_networks import PAIRS
 
-from crystalloop.models.batches import canonical_origin, draw_maps
-from crystalloop.models.conditioning import Range, Wish, wanted_latents
-from crystalloop.models.critic import Critic, rescaled, touches
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.properties import E_F, PROPERTIES
-from crystalloop.models.prototypes import Prototype
-from crystalloop.models.site_metrics import anonymous_counts
-from crystalloop.models.vae import DensityVAE
-from crystalloop.models.vae_config import VAEConfig
-from crystalloop.models.voxels import VoxelConfig
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin, rescaled
+from crystalloop.models.crystals.formulas import anonymous_counts
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.draw.conditioning import Wish, wanted_latents
+from crystalloop.models.draw.lookahead import Critic, touches
+from crystalloop.models.draw.target import Range
+from crystalloop.models.maps.channels import draw_maps
+from crystalloop.models.maps.voxels import VoxelConfig
+from crystalloop.models.nets.configs import VAEConfig
+from crystalloop.models.nets.vae import DensityVAE
 
 VOXELS = VoxelConfig(n=16)
 SALTS = [canonical_origin(decorated(kind, pair)) for kind in (Prototype.ROCKSALT, Prototype.CSCL) for pair in PAIRS]

@@ -11,8 +11,8 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
-from crystalloop.models.crystal import Crystal, InvalidCrystal, conventional
-from crystalloop.models.elements import (
+from crystalloop.models.crystals.crystal import Crystal, InvalidCrystal, conventional
+from crystalloop.models.crystals.elements import (
     DEFAULT_IONIC_RADIUS_ANG,
     UnknownElement,
     atomic_number,
@@ -21,7 +21,7 @@ from crystalloop.models.elements import (
     symbol_of,
     symbols,
 )
-from crystalloop.models.prototypes import Prototype
+from crystalloop.models.crystals.prototypes import Prototype
 
 
 def test_symbols_are_those_of_ase():
@@ -48,8 +48,8 @@ def test_an_unknown_element_is_named():
 
 def test_modules_of_arrays_import_without_pymatgen():
     program = (
-        "import crystalloop.models.crystal, crystalloop.models.elements, crystalloop.models.prototypes\n"
-        "import crystalloop.models.voxels, crystalloop.models.reconstruct\n"
+        "import crystalloop.models.crystals.crystal, crystalloop.models.crystals.elements, crystalloop.models.crystals.prototypes\n"
+        "import crystalloop.models.maps.voxels, crystalloop.models.maps.sites_from_density\n"
         "assert 'keras' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -6,7 +6,7 @@ import pytest
 from pw_fakes import rock_salt
 from test_relax_command import CIF, LIF, cif_file
 
-from crystalloop.orchestrator.crystal_file import CrystalFileError, read_crystal
+from crystalloop.models.data.one_crystal import CrystalFileError, read_crystal
 
 
 def text_of(rows=LIF, **changes):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from crystalloop.orchestrator.data_files import DataError, read_crystals
+from crystalloop.models.data.files import DataError, read_crystals
 
 NACL = {"id": "x-1", "a": 5.69, "species": ["Na", "Cl"], "frac_coords": [[0, 0, 0], [0.5, 0.5, 0.5]]}
 CIF = """data_CsCl

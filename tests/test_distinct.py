@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from crystalloop.models.prototypes import Prototype, decorate
-from crystalloop.orchestrator.distinct import DistinctCrystals
-from crystalloop.orchestrator.screen import KnownStructures
+from crystalloop.models.crystals.known import DistinctCrystals
+from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.generate.funnel import KnownStructures
 
 
 def test_answers_are_those_of_comparing_every_pair():

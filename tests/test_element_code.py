@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.element_code import CODES, coded_symbols, element_codes, mendeleev_numbers, nearest_elements
-from crystalloop.models.voxels import UncodedElement, VoxelConfig, code_batch
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.maps.element_codes import (
+    CODES,
+    coded_symbols,
+    element_codes,
+    mendeleev_numbers,
+    nearest_elements,
+)
+from crystalloop.models.maps.voxels import UncodedElement, VoxelConfig, code_batch
 
 
 def test_codes_have_length_one_and_are_far_apart():

@@ -8,8 +8,8 @@ from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
 from crystalloop.dft.energies.references import reference_settings
 from crystalloop.dft.recipe.cells import primitive_cell
 from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.models.generate.funnel import Draft
 from crystalloop.orchestrator.energies import Energies
-from crystalloop.orchestrator.screen import Draft
 
 TOTALS = {"Li": -7.0, "F": -20.0}  # eV per atom, D2 left out
 D2 = {"Li": -0.2, "F": -0.1}

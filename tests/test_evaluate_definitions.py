@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.orchestrator.evaluate_definitions import FUNNEL_STAGES, NAN, Row, definitions, in_order
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.judge.rows import FUNNEL_STAGES, NAN, Row, definitions, in_order
 
 
 def row(key, strict, **changes) -> Row:

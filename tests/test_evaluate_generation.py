@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.draws import Base, Kind
-from crystalloop.models.generate import Proposal
-from crystalloop.models.prototypes import Prototype
-from crystalloop.orchestrator.evaluate_drawn import KnownCrystals, drawn_from
-from crystalloop.orchestrator.evaluate_generation import decile_rows, funnel_rows, sample_rows, speed_rows
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.draw.proposal import Base, Kind, Proposal
+from crystalloop.models.judge.drawn import KnownCrystals, drawn_from
+from crystalloop.models.judge.generation import decile_rows, funnel_rows, sample_rows, speed_rows
 
 EDGES = tuple(np.linspace(-4.0, 0.0, 9))
 

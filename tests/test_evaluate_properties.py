@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.orchestrator.evaluate_properties import Predicted, property_rows
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.judge.properties import Predicted, property_rows
 
 NAN = np.nan
 INDEX = PROPERTIES.index("refractive_index")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.metrics import VoxelTally
-from crystalloop.models.prototypes import Prototype
-from crystalloop.models.round_trip import MapErrors, RoundTrip
-from crystalloop.orchestrator.evaluate_reconstruction import failures_of, judge, match_rms, reconstruction_rows
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.judge.metrics import VoxelTally
+from crystalloop.models.judge.reconstruction import failures_of, judge, match_rms, reconstruction_rows
+from crystalloop.models.judge.round_trip import MapErrors, RoundTrip
 
 SALT = decorated(Prototype.CSCL, ("Na", "Cl"), 4.0)
 NONE = np.zeros((2, 2, 2), np.int16)

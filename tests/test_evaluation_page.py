@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.prototypes import Prototype
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.data.corpus import Corpus
+from crystalloop.models.judge.evaluate import Evaluation
+from crystalloop.models.judge.inputs import Networks, Settings, any_element
+from crystalloop.models.judge.interpolation import Strip, pairs
+from crystalloop.models.judge.properties import Predicted
+from crystalloop.models.judge.rows import NAN, Row
 from crystalloop.orchestrator import evaluation_figures as figures
-from crystalloop.orchestrator.corpus import Corpus
-from crystalloop.orchestrator.evaluate import Evaluation
-from crystalloop.orchestrator.evaluate_definitions import NAN, Row
-from crystalloop.orchestrator.evaluate_inputs import Networks, Settings, any_element
-from crystalloop.orchestrator.evaluate_properties import Predicted
 from crystalloop.orchestrator.evaluation_page import write_page
-from crystalloop.orchestrator.evaluation_strips import Strip, pairs
 from crystalloop.orchestrator.evaluation_terminal import value_text
 from crystalloop.orchestrator.figures import LIGHT
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tiny_networks import SAVES_WEIGHTS, e_f_labels, salts, tiny_job
 
-from crystalloop.models.cgcnn import CGCNN, predict_with_intervals
-from crystalloop.models.checkpoint import load
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.orchestrator.fit_cgcnn import ENOUGH, MOST_VISITS, check_labels, stage_steps
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.learn.fit_cgcnn import ENOUGH, MOST_VISITS, check_labels, stage_steps
+from crystalloop.models.learn.job import BATCH, EPOCHS, STEPS, TrainError, TrainResources
+from crystalloop.models.nets.cgcnn import CGCNN, predict_with_intervals
+from crystalloop.models.nets.checkpoint import load
 from crystalloop.orchestrator.train import fit_networks
-from crystalloop.orchestrator.train_job import BATCH, EPOCHS, STEPS, TrainError, TrainResources
 
 E_F = "formation_energy_per_atom"
 

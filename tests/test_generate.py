@@ -11,15 +11,16 @@ import pytest
 from cubic_crystals import decorated
 from tiny_networks import VOXELS, salts, scrambled, tiny_unet, tiny_vae
 
-from crystalloop.models.batches import canonical_origin, draw_maps, elements_present
-from crystalloop.models.channels import CLASSES
-from crystalloop.models.conditioning import Range
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.draws import Base, Draws, Kind, draw_around, draw_between, draw_random, encode_bases
-from crystalloop.models.generate import GenerateConfig, propose
-from crystalloop.models.prototypes import Prototype, match_prototype
-from crystalloop.models.vae import Decoded
-from crystalloop.models.voxels import VoxelConfig, lattices_of, voxelize_batch
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin
+from crystalloop.models.crystals.prototypes import Prototype, match_prototype
+from crystalloop.models.draw.latents import draw_around, draw_between, draw_random, encode_bases
+from crystalloop.models.draw.proposal import Base, Draws, Kind
+from crystalloop.models.draw.target import Range
+from crystalloop.models.generate.density_vae import GenerateConfig, propose
+from crystalloop.models.learn.map_batches import elements_present
+from crystalloop.models.maps.channels import CLASSES, draw_maps
+from crystalloop.models.maps.voxels import VoxelConfig, lattices_of, voxelize_batch
+from crystalloop.models.nets.vae import Decoded
 
 EDGES = tuple(np.linspace(-3.0, -1.0, 9))
 BASES = [Base(f"salt {i}", crystal, -2.0 if i else None) for i, crystal in enumerate(salts()[:4])]

@@ -14,16 +14,14 @@ from rich.console import Console
 from tiny_networks import SAVES_WEIGHTS, VOXELS, e_f_labels, salts, scrambled, tiny_cgcnn, tiny_unet, tiny_vae
 from typer.testing import CliRunner
 
-from crystalloop.models.batches import canonical_origin, draw_maps
-from crystalloop.models.checkpoint import save
-from crystalloop.models.prototypes import Prototype, decorate, match_prototype
-from crystalloop.orchestrator import generate_command
-from crystalloop.orchestrator.cli import app
-from crystalloop.orchestrator.corpus import read_corpus
-from crystalloop.orchestrator.corpus_file import NAME, save_corpus
-from crystalloop.orchestrator.data_files import read_crystals
-from crystalloop.orchestrator.generate_bases import CompoundError, KnownCrystals, read_base
-from crystalloop.orchestrator.generate_command import (
+from crystalloop.models.crystals.crystal import canonical_origin
+from crystalloop.models.crystals.prototypes import Prototype, decorate, match_prototype
+from crystalloop.models.data.corpus import read_corpus
+from crystalloop.models.data.corpus_file import NAME, save_corpus
+from crystalloop.models.data.files import read_crystals
+from crystalloop.models.generate import request as generate_command
+from crystalloop.models.generate.bases import CompoundError, KnownCrystals, read_base
+from crystalloop.models.generate.request import (
     E_F,
     STAGES,
     GenerateRequest,
@@ -32,8 +30,11 @@ from crystalloop.orchestrator.generate_command import (
     load_networks,
     wanted_deciles,
 )
+from crystalloop.models.generate.results import Generated, Made, as_json, write_crystals
+from crystalloop.models.maps.channels import draw_maps
+from crystalloop.models.nets.checkpoint import save
+from crystalloop.orchestrator.cli import app
 from crystalloop.orchestrator.generate_table import show_generated
-from crystalloop.orchestrator.generated import Generated, Made, as_json, write_crystals
 from crystalloop.orchestrator.target_text import Wanted, parse_target
 
 pytestmark = SAVES_WEIGHTS

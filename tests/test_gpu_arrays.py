@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystalloop.models.batches import draw_maps
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.prototypes import Prototype, roles, sites
-from crystalloop.models.voxels import VoxelConfig, voxelize_batch
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.prototypes import Prototype, roles, sites
+from crystalloop.models.maps.channels import draw_maps
+from crystalloop.models.maps.voxels import VoxelConfig, voxelize_batch
 
 
 @pytest.fixture

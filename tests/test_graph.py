@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from crystalloop.models.batches import translate
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.elements import UnknownElement
-from crystalloop.models.graph import SHELL_ANG, CrystalGraph, build_graph, build_graphs, join_graphs
-from crystalloop.models.prototypes import Prototype
+from crystalloop.models.crystals.crystal import Crystal, translate
+from crystalloop.models.crystals.elements import UnknownElement
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.nets.graphs import SHELL_ANG, CrystalGraph, build_graph, build_graphs, join_graphs
 
 A = 5.64
 SALT = decorated(Prototype.ROCKSALT, ("Na", "Cl"), A)

@@ -8,10 +8,10 @@ from cubic_crystals import decorated
 from test_graph import GAS
 from tiny_networks import e_f_labels, salts, tiny_cgcnn
 
-from crystalloop.models.batches import Share
-from crystalloop.models.graph_batches import MANY_LABELS, MOST_BALANCE, cgcnn_batches, member_weights
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.prototypes import Prototype
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.learn.engine import Share
+from crystalloop.models.learn.graph_batches import MANY_LABELS, MOST_BALANCE, cgcnn_batches, member_weights
 
 
 def batches(labels: np.ndarray, stage="energies", batch=4, steps=3, seed=0, **options) -> list:

@@ -8,9 +8,10 @@ import numpy as np
 from cubic_crystals import decorated_sample
 from tiny_networks import tiny_unet
 
-from crystalloop.models.batches import Share, class_counts, unet_batches
-from crystalloop.models.channels import CLASSES
-from crystalloop.models.voxels import VoxelConfig, voxelize_batch
+from crystalloop.models.learn.engine import Share
+from crystalloop.models.learn.map_batches import class_counts, unet_batches
+from crystalloop.models.maps.channels import CLASSES
+from crystalloop.models.maps.voxels import VoxelConfig, voxelize_batch
 
 VOXELS = VoxelConfig(n=16)
 

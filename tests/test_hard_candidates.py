@@ -12,6 +12,7 @@ from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, CampaignSt
 from crystalloop.dft.pw.command import pw_version
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.models.generate.funnel import Draft
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.dft_settings import dft_settings
 from crystalloop.orchestrator.energies import Energies
@@ -21,7 +22,6 @@ from crystalloop.orchestrator.machine import Machine
 from crystalloop.orchestrator.parts import Parts, Proposed
 from crystalloop.orchestrator.policy import Finish
 from crystalloop.orchestrator.results import result_rows, trace_chain
-from crystalloop.orchestrator.screen import Draft
 from crystalloop.orchestrator.session import now
 from crystalloop.orchestrator.trace_text import trace_lines
 from crystalloop.orchestrator.workers import LocalWorkers, python_module

@@ -11,8 +11,8 @@ from pw_fakes import fake_table
 from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
 from crystalloop.dft.energies.references import energy_scheme, reference_settings
 from crystalloop.dft.recipe.settings import preset
+from crystalloop.models.data.files import DataError
 from crystalloop.orchestrator.config import Campaign
-from crystalloop.orchestrator.data_files import DataError
 from crystalloop.orchestrator.hull_command import hull_lines, look
 from crystalloop.orchestrator.hulls import refresh_hull
 

@@ -17,13 +17,13 @@ from crystalloop.db.ledger.records import (
     Origin,
     OriginKind,
 )
-from crystalloop.models.prototypes import Prototype, decorate
+from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.generate.funnel import Draft
 from crystalloop.orchestrator.cold_start import choose_decorated, decorated_pool
 from crystalloop.orchestrator.config import Campaign
 from crystalloop.orchestrator.loop import Loop
 from crystalloop.orchestrator.parts import Parts, Proposed, Trained
 from crystalloop.orchestrator.policy import Finish
-from crystalloop.orchestrator.screen import Draft
 
 CAMPAIGN = Campaign.model_validate(
     {

@@ -9,25 +9,27 @@ import pytest
 from cubic_crystals import decorated
 from scipy.stats import spearmanr
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.metrics import (
+from crystalloop.models.crystals.contacts import (
+    contact_ratio,
+    is_valid_paper,
+    is_valid_strict,
+    shortest_ang,
+    volume_window_ang3,
+)
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.judge.metrics import (
     VoxelTally,
     cell_errors_ang,
-    contact_ratio,
     coverage,
     decile_of,
     deciles_obeyed,
-    is_valid_paper,
-    is_valid_strict,
     mean,
     mean_absolute_error,
     share,
-    shortest_ang,
     spearman,
     tally_voxels,
-    volume_window_ang3,
 )
-from crystalloop.models.prototypes import Prototype
 
 SALT = decorated(Prototype.ROCKSALT, ("Na", "Cl"), 5.64)
 NAN = float("nan")
@@ -64,7 +66,7 @@ def test_the_shortest_distance_crosses_the_face():
 
 
 def test_contacts_agree_with_pymatgen():
-    from crystalloop.orchestrator.screen import contact_ratio as by_pymatgen
+    from crystalloop.models.generate.funnel import contact_ratio as by_pymatgen
 
     for kind, elements in ((Prototype.PEROVSKITE, ("Sr", "Ti", "O")), (Prototype.HEUSLER, ("Co", "Mn", "Si"))):
         crystal = decorated(kind, elements, 3.9)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from crystalloop.models.batches import canonical_origin
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.peaks import PeakConfig, crystal_from_codes
-from crystalloop.models.prototypes import Prototype
-from crystalloop.models.reconstruct import ReconstructionError
-from crystalloop.models.segmentation import minimum_image_ang
-from crystalloop.models.voxels import VoxelConfig, code_batch, voxelize_batch
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.maps.regions import minimum_image_ang
+from crystalloop.models.maps.sites_from_codes import PeakConfig, crystal_from_codes
+from crystalloop.models.maps.sites_from_density import ReconstructionError
+from crystalloop.models.maps.voxels import VoxelConfig, code_batch, voxelize_batch
 
 VOXELS = VoxelConfig(n=16)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crystalloop.models.prior import fit_mixture, standard_normal
+from crystalloop.models.nets.prior import fit_mixture, standard_normal
 
 
 def clusters(count: int = 300) -> np.ndarray:

@@ -9,8 +9,8 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from crystalloop.models.elements import UnknownElement
-from crystalloop.models.prototypes import (
+from crystalloop.models.crystals.elements import UnknownElement
+from crystalloop.models.crystals.prototypes import (
     InvalidDecoration,
     Prototype,
     decorate,

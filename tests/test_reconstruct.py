@@ -7,18 +7,18 @@ import pytest
 from cubic_crystals import crystal_of, decorated, decorated_sample, shared_records
 from scipy.optimize import linear_sum_assignment
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.prototypes import Prototype, match_prototype
-from crystalloop.models.reconstruct import (
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.prototypes import Prototype, match_prototype
+from crystalloop.models.crystals.symmetry import symmetrise
+from crystalloop.models.maps.regions import minimum_image_ang, periodic_regions
+from crystalloop.models.maps.sites_from_density import (
     ReconstructConfig,
     ReconstructionError,
     ReconstructionFailure,
     SpeciesFrom,
     structure_from_map,
 )
-from crystalloop.models.segmentation import minimum_image_ang, periodic_regions
-from crystalloop.models.symmetry import symmetrise
-from crystalloop.models.voxels import VoxelConfig, voxelize
+from crystalloop.models.maps.voxels import VoxelConfig, voxelize
 
 VOTE, DENSITY, BOTH = (ReconstructConfig(species_from=source) for source in SpeciesFrom)
 

@@ -12,8 +12,8 @@ from crystalloop.dft.alone.folder import RelaxInputError
 from crystalloop.dft.alone.result import as_json, require_target, write_cif
 from crystalloop.dft.heal.failures import PwFailure
 from crystalloop.dft.relax.relax import GaveUp, Relaxed
+from crystalloop.models.data.one_crystal import read_crystal
 from crystalloop.orchestrator.cli import Exit, app
-from crystalloop.orchestrator.crystal_file import read_crystal
 
 CIF = """data_salt
 _cell_length_a {a}

@@ -10,15 +10,16 @@ import pytest
 from cubic_crystals import decorated
 from tiny_networks import salts, scrambled, tiny_unet, tiny_vae
 
-from crystalloop.models.batches import canonical_origin, draw_maps, elements_present
-from crystalloop.models.channels import CLASSES
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.draws import Draws, Kind, draw_random
-from crystalloop.models.generate import GenerateConfig
-from crystalloop.models.prototypes import Prototype
-from crystalloop.models.round_trip import made_from, round_trip, same_noise, voxels_of_true_maps
-from crystalloop.models.vae import Decoded
-from crystalloop.models.voxels import VoxelConfig, lattices_of, voxelize_batch
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.draw.latents import draw_random
+from crystalloop.models.draw.proposal import Draws, Kind
+from crystalloop.models.generate.density_vae import GenerateConfig
+from crystalloop.models.judge.round_trip import made_from, round_trip, same_noise, voxels_of_true_maps
+from crystalloop.models.learn.map_batches import elements_present
+from crystalloop.models.maps.channels import CLASSES, draw_maps
+from crystalloop.models.maps.voxels import VoxelConfig, lattices_of, voxelize_batch
+from crystalloop.models.nets.vae import Decoded
 
 FINE = VoxelConfig(n=16, width_scale=0.5)
 CONFIG = GenerateConfig(voxels=FINE)

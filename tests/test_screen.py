@@ -5,13 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from crystalloop.models.prototypes import Prototype, decorate
-from crystalloop.orchestrator.acquisition import choose, spread
-from crystalloop.orchestrator.cold_start import choose_decorated, decorated_pool, is_balanced
-from crystalloop.orchestrator.config import Campaign, Target
-from crystalloop.orchestrator.data_files import KnownCrystal
-from crystalloop.orchestrator.dataset import build_training_set
-from crystalloop.orchestrator.screen import (
+from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.data.files import KnownCrystal
+from crystalloop.models.generate.funnel import (
     Draft,
     KnownStructures,
     contact_ratio,
@@ -23,6 +19,10 @@ from crystalloop.orchestrator.screen import (
     valid_distances,
     wanted_formula,
 )
+from crystalloop.orchestrator.acquisition import choose, spread
+from crystalloop.orchestrator.cold_start import choose_decorated, decorated_pool, is_balanced
+from crystalloop.orchestrator.config import Campaign, Target
+from crystalloop.orchestrator.dataset import build_training_set
 
 CAMPAIGN = Campaign.model_validate(
     {

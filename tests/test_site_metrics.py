@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.prototypes import Prototype
-from crystalloop.models.site_metrics import (
+from crystalloop.models.crystals.contacts import periodic_distances_ang
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.formulas import anonymous_counts, reduced_counts
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.judge.site_metrics import (
     SpeciesTally,
-    anonymous_counts,
     element_groups,
     emd_ang,
-    periodic_distances_ang,
-    reduced_counts,
     same_composition,
     same_contents,
     site_error_ang,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_networks import salts
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.symmetry import _found_by_spglib, symmetrise
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.symmetry import _found_by_spglib, symmetrise
 
 _FACES = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
 _EIGHTHS = [(x, y, z) for x in (0.25, 0.75) for y in (0.25, 0.75) for z in (0.25, 0.75)]

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from tiny_networks import OVERRIDES, SAVES_WEIGHTS, VOXELS, e_f_labels, salts, tiny_job
 
-from crystalloop.models.batches import canonical_origin, draw_maps
-from crystalloop.models.cgcnn import CGCNN, predict_properties
-from crystalloop.models.checkpoint import CheckpointError, load, read_card
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.unet import UNet, segment
-from crystalloop.models.vae import DensityVAE
-from crystalloop.models.voxels import voxelize_batch
+from crystalloop.models.crystals.crystal import canonical_origin
+from crystalloop.models.crystals.properties import PROPERTIES, label_array
+from crystalloop.models.learn.job import NETWORKS, UNTUNED, TrainError, TrainJob, TrainResources
+from crystalloop.models.maps.channels import draw_maps
+from crystalloop.models.maps.voxels import voxelize_batch
+from crystalloop.models.nets.cgcnn import CGCNN, predict_properties
+from crystalloop.models.nets.checkpoint import CheckpointError, load, read_card
+from crystalloop.models.nets.unet import UNet, segment
+from crystalloop.models.nets.vae import DensityVAE
 from crystalloop.orchestrator.train import fit_networks, read_progress
-from crystalloop.orchestrator.train_job import NETWORKS, UNTUNED, TrainError, TrainJob, TrainResources, label_array
 
 pytestmark = SAVES_WEIGHTS
 HERE = TrainResources(num_workers=0)

@@ -14,11 +14,11 @@ from rich.console import Console
 from tiny_networks import SAVES_WEIGHTS, salts
 from typer.testing import CliRunner
 
-from crystalloop.models.checkpoint import read_card
+from crystalloop.models.data.corpus import read_corpus
+from crystalloop.models.data.corpus_file import NAME, load_corpus, save_corpus
+from crystalloop.models.data.files import DataError
+from crystalloop.models.nets.checkpoint import read_card
 from crystalloop.orchestrator.cli import app
-from crystalloop.orchestrator.corpus import read_corpus
-from crystalloop.orchestrator.corpus_file import NAME, load_corpus, save_corpus
-from crystalloop.orchestrator.data_files import DataError
 from crystalloop.orchestrator.train_command import RECORD, make_jobs, train_networks
 from crystalloop.orchestrator.train_inputs import (
     TrainInputError,

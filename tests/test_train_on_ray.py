@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from tiny_networks import CGCNN_SIZES, OVERRIDES, SAVES_WEIGHTS, e_f_labels, salts, tiny_job
 
-from crystalloop.models.cgcnn import CGCNN
-from crystalloop.models.checkpoint import load
+from crystalloop.models.learn.job import NETWORKS, TrainResources
+from crystalloop.models.nets.cgcnn import CGCNN
+from crystalloop.models.nets.checkpoint import load
 from crystalloop.orchestrator.train import fit_networks, read_progress
-from crystalloop.orchestrator.train_job import NETWORKS, TrainResources
 
 ray = pytest.importorskip("ray")
 pytestmark = [
@@ -78,9 +78,10 @@ def test_both_workers_end_with_the_same_weights(tmp_path):
         os.environ.pop("TF_USE_LEGACY_KERAS", None)
         from ray import train
 
-        from crystalloop.models.batches import unet_batches
-        from crystalloop.models.checkpoint import weights_digest
-        from crystalloop.models.unet import UNet, UNetConfig
+        from crystalloop.models.learn.map_batches import unet_batches
+        from crystalloop.models.nets.checkpoint import weights_digest
+        from crystalloop.models.nets.configs import UNetConfig
+        from crystalloop.models.nets.unet import UNet
         from crystalloop.orchestrator.train import TensorFlowEngine
 
         job, context = config["job"], train.get_context()

@@ -8,10 +8,10 @@ from example_campaign import campaign, version
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.prototypes import Prototype, decorate
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.learn.job import FittedNetwork, TrainError, TrainOutcome
 from crystalloop.orchestrator.dataset import Example, TrainingSet
-from crystalloop.orchestrator.train_job import FittedNetwork, TrainError, TrainOutcome
 from crystalloop.orchestrator.trainer import NetworkTrainer
 
 SALT = decorate(Prototype.ROCKSALT, ("Na", "Cl"), 5.64)

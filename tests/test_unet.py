@@ -7,11 +7,13 @@ import pytest
 from keras import ops
 from tiny_networks import VOXELS, N, salts, scrambled, tiny_unet
 
-from crystalloop.models.batches import Share, draw_maps, unet_batches
-from crystalloop.models.blocks import count_weights
-from crystalloop.models.channels import CLASSES
-from crystalloop.models.unet import LEAST_OCCUPANCY, UNetConfig, build_unet, segment, voxel_weights
-from crystalloop.models.voxels import voxelize_batch
+from crystalloop.models.learn.engine import Share
+from crystalloop.models.learn.map_batches import unet_batches
+from crystalloop.models.maps.channels import CLASSES, draw_maps
+from crystalloop.models.maps.voxels import voxelize_batch
+from crystalloop.models.nets.blocks import count_weights
+from crystalloop.models.nets.configs import UNetConfig
+from crystalloop.models.nets.unet import LEAST_OCCUPANCY, build_unet, segment, voxel_weights
 
 
 def batch_of(unet, seed: int = 0) -> dict:

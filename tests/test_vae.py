@@ -7,13 +7,14 @@ import pytest
 from keras import ops
 from tiny_networks import VOXELS, N, e_f_labels, salts, scrambled, tiny_unet, tiny_vae
 
-from crystalloop.models.batches import Share, canonical_origin, draw_maps, vae_batches
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.deciles import DECILES, decile_edges, decile_one_hot
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.vae import active_units, feature_distance
-from crystalloop.models.vae_config import VAEConfig
-from crystalloop.models.voxels import coordinates, lattice_from_coordinates, lattices_of
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.learn.engine import Share
+from crystalloop.models.learn.map_batches import vae_batches
+from crystalloop.models.maps.channels import draw_maps
+from crystalloop.models.maps.voxels import coordinates, lattice_from_coordinates, lattices_of
+from crystalloop.models.nets.configs import DECILES, VAEConfig, decile_edges, decile_one_hot
+from crystalloop.models.nets.vae import active_units, feature_distance
 
 E_F = e_f_labels(12)[:, 0]
 MAPS = draw_maps([canonical_origin(crystal) for crystal in salts()], VOXELS)

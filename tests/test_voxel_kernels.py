@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.prototypes import Prototype
-from crystalloop.models.voxel_kernels import Atoms, general_maps
-from crystalloop.models.voxels import VoxelConfig, voxelize_batch, widths_and_radii_ang
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.maps.kernels import Atoms, general_maps
+from crystalloop.models.maps.voxels import VoxelConfig, voxelize_batch, widths_and_radii_ang
 
 
 def heusler(shift: np.ndarray) -> Crystal:

@@ -6,12 +6,12 @@ from cubic_crystals import decorated, decorated_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalloop.models.channels import compress, expand
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.elements import ionic_radii_ang
-from crystalloop.models.prototypes import Prototype
-from crystalloop.models.voxel_kernels import general_maps
-from crystalloop.models.voxels import (
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.elements import ionic_radii_ang
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.maps.channels import compress, expand
+from crystalloop.models.maps.kernels import general_maps
+from crystalloop.models.maps.voxels import (
     VoxelConfig,
     coordinates,
     density_batch,

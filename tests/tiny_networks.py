@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
-from crystalloop.models.cgcnn import CGCNN, CGCNNConfig
-from crystalloop.models.crystal import Crystal
-from crystalloop.models.properties import PROPERTIES
-from crystalloop.models.prototypes import Prototype
-from crystalloop.models.unet import UNet, UNetConfig
-from crystalloop.models.vae import DensityVAE
-from crystalloop.models.vae_config import VAEConfig
-from crystalloop.models.voxels import VoxelConfig
-from crystalloop.orchestrator.train_job import TrainJob
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.learn.job import TrainJob
+from crystalloop.models.maps.voxels import VoxelConfig
+from crystalloop.models.nets.cgcnn import CGCNN
+from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
+from crystalloop.models.nets.unet import UNet
+from crystalloop.models.nets.vae import DensityVAE
 
 N = 8
 VOXELS = VoxelConfig(n=N)

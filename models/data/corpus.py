@@ -1,0 +1,264 @@
+"""Crystals of data files as arrays, split by reduced formula: what networks are trained and judged on. No training here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.properties import PROPERTIES, label_array
+from crystalloop.models.data.files import BOUNDS, COLUMNS, ROW_ERRORS, DataError, KnownCrystal, rows_of, sentence_of
+from crystalloop.models.data.rows import SPLITS, CorpusRow, misfits, row_of, row_of_known
+
+BadRows = Literal["stop", "skip"]
+Cell = Literal["cubic", "orthorhombic"]
+CELL_TOLERANCE = 1e-3
+"""Relative, of edges and right angles; within it a cell is made exactly cubic or orthogonal."""
+SHARES = (("train", 80), ("val", 90), ("test", 100))
+"""Upper ends, in per cent, of the parts of a split by formula."""
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Crystals with labels and a split.
+
+    Attributes:
+        ids: as in the files, [c].
+        formulas: reduced formulas, as pymatgen writes them.
+        crystals: cells as in the files.
+        labels: [c, 8] in the order and units of crystalloop.models.crystals.properties.PROPERTIES, NaN where missing.
+        split: "train", "val" or "test" of each, [c]; one for all crystals of a reduced formula.
+        groups: the files' `class` (or `prototype`), "" where there is none.
+        left_out: a sentence for every kind of row that was left out.
+    """
+
+    ids: tuple[str, ...]
+    formulas: tuple[str, ...]
+    crystals: tuple[Crystal, ...]
+    labels: NDArray[np.float64]
+    split: NDArray[np.str_]
+    groups: tuple[str, ...]
+    left_out: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of crystals (to 1e-4 A), labels (to 1e-6) and split, in order."""
+        found = hashlib.sha256()
+        for crystal in self.crystals:
+            for array, step in ((crystal.lattice, 1e-4), (crystal.frac_coords, 1e-5), (crystal.numbers, 1)):
+                found.update(np.rint(array / step).astype(np.int64).tobytes())
+        found.update(np.where(np.isnan(self.labels), -(2**62), np.rint(self.labels * 1e6)).astype(np.int64).tobytes())
+        found.update(" ".join(self.split.tolist()).encode())
+        return found.hexdigest()
+
+    def take(self, where: NDArray[np.bool_] | NDArray[np.intp]) -> Corpus:
+        """The crystals of a mask [c] or of indices, in that order."""
+        rows = np.flatnonzero(where) if where.dtype == np.bool_ else where
+        ids, formulas, crystals, groups = (
+            tuple(column[i] for i in rows) for column in (self.ids, self.formulas, self.crystals, self.groups)
+        )
+        return replace(
+            self,
+            ids=ids,
+            formulas=formulas,
+            crystals=crystals,
+            groups=groups,
+            labels=self.labels[rows],
+            split=self.split[rows],
+        )
+
+    def part(self, name: str) -> Corpus:
+        """The crystals of one part: train, val or test."""
+        if name not in SPLITS:
+            raise ValueError(f"no part {name!r}; there are {', '.join(SPLITS)}")
+        return self.take(self.split == name)
+
+    def counts(self) -> dict[str, int]:
+        """Crystals in each part."""
+        return {name: int((self.split == name).sum()) for name in SPLITS}
+
+    def cubic(self) -> tuple[Corpus, tuple[str, ...]]:
+        """The crystals with conventional cubic cells, made exact, and a sentence on those that are refused."""
+        return self.with_cell("cubic")
+
+    def with_cell(self, cell: Cell) -> tuple[Corpus, tuple[str, ...]]:
+        """The crystals whose cells are of this kind within CELL_TOLERANCE, made exact; a sentence on the others.
+
+        Args:
+            cell: "cubic": three equal edges and right angles; "orthorhombic": right angles.
+        """
+        snapped = [_snapped(crystal, cell) for crystal in self.crystals]
+        kept = np.array([crystal is not None for crystal in snapped], dtype=np.bool_)
+        fitting = replace(self.take(kept), crystals=tuple(crystal for crystal in snapped if crystal is not None))
+        if kept.all():
+            return fitting, ()
+        first = int(np.flatnonzero(~kept)[0])
+        sentence = (
+            f"{int((~kept).sum()):,} of {len(self):,} crystals are not {cell} (first: {self.ids[first]}, "
+            f"{_cell_text(self.crystals[first])}); the bound is {CELL_TOLERANCE:g} of an edge and of a right angle"
+        )
+        return fitting, (sentence,)
+
+    def joined(self, other: Corpus) -> Corpus:
+        """These crystals, then those of `other` that are not here; a crystal is known by its id and formula.
+
+        Labels that only the other one has are filled in.
+
+        Raises:
+            DataError: a formula is in another part of the split there.
+        """
+        return _assemble([*_rows(self), *_rows(other)], (*self.left_out, *other.left_out))
+
+
+def read_corpus(paths: Sequence[Path], *, bad_rows: BadRows = "stop") -> Corpus:
+    """Read data files: JSONL (also .gz), CSV, CIF, or folders of CIF files.
+
+    Rows that say that they are not `primary`, and rows whose id and formula came before, are left out as duplicates
+    (a repeated row still fills in labels). Where no row of a formula has a `split`, SHA-256 of the reduced formula
+    decides: 80 % train, 10 % val, 10 % test (science.md, row 11: grouped, so that polymorphs stay together).
+
+    Args:
+        paths: files or folders.
+        bad_rows: "stop" at the first unusable row, or "skip" it and say so in `left_out`; a crystal whose label is NaN
+            is then kept without it.
+
+    Raises:
+        DataError: a missing or damaged file, an unusable row, a formula in two parts of the split, or no crystal.
+    """
+    rows: list[CorpusRow] = []
+    left_out: list[str] = []
+    for path in paths:
+        rows += _read(path, bad_rows, left_out)
+    duplicates = sum(row.duplicate for row in rows)
+    if duplicates:
+        left_out.append(f"{duplicates:,} rows of the same compound in the same prototype (not `primary`)")
+    rows = [row for row in rows if not row.duplicate]
+    if not rows:
+        raise DataError(
+            f"{', '.join(map(str, paths))}: no usable crystal ({len(left_out)} rows left out); check path and format"
+        )
+    return _assemble(rows, tuple(left_out))
+
+
+def split_of(formula: str) -> str:
+    """The part that a reduced formula falls into when no file says: 80/10/10 by its SHA-256."""
+    percent = int(hashlib.sha256(formula.encode()).hexdigest()[:8], 16) % 100
+    return next(name for name, end in SHARES if percent < end)
+
+
+def _read(path: Path, bad_rows: BadRows, left_out: list[str]) -> list[CorpusRow]:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; check the path")
+    rows: list[CorpusRow] = []
+    bad: list[str] = []
+    for place, make in rows_of(path, {}, row_of):
+        try:
+            read = make()
+            rows.append(row_of_known(read) if isinstance(read, KnownCrystal) else read)
+        except ROW_ERRORS as error:
+            bad.append(f"{place}: {sentence_of(error)}")
+            if bad_rows == "stop":
+                break
+    wrong = misfits([row.crystal for row in rows])
+    bad += [f"{rows[index].where}: {text}" for index, text in wrong.items()]
+    if bad and bad_rows == "stop":
+        raise DataError(f"{bad[0]}; mend or remove the row, or leave such rows out with --bad-rows skip")
+    left_out += bad
+    rows = [row for index, row in enumerate(rows) if index not in wrong]
+    left_out += _without_nan(path, [row for row in rows if row.not_numbers and not row.duplicate], bad_rows)
+    return rows
+
+
+def _without_nan(path: Path, rows: Sequence[CorpusRow], bad_rows: BadRows) -> tuple[str, ...]:
+    """A sentence on labels that are NaN; the crystals stay."""
+    if not rows:
+        return ()
+    first, name = rows[0], rows[0].not_numbers[0]
+    bounds = BOUNDS[COLUMNS[name][0]]
+    where = f"{first.where}, {name} = NaN; bounds of {bounds.name}: {bounds.lowest:g}..{bounds.highest:g}"
+    if bad_rows == "stop":
+        raise DataError(
+            f"{path}: {len(rows):,} rows have labels that are no numbers (first: {where}); leave the field out or write "
+            "null, or take such labels as missing with --bad-rows skip"
+        )
+    return (f"labels of {len(rows):,} rows of {path.name} that are no numbers, taken as missing (first: {where})",)
+
+
+def _assemble(rows: Sequence[CorpusRow], left_out: tuple[str, ...]) -> Corpus:
+    """Rows as a corpus: repeated ones merged, the split completed."""
+    merged: dict[tuple[str, str], CorpusRow] = {}
+    for row in rows:
+        key = (row.id, row.formula)
+        first = merged.setdefault(key, row)
+        if first is not row and row.labels.keys() - first.labels.keys():
+            merged[key] = replace(first, labels={**row.labels, **first.labels})
+    if len(merged) < len(rows):
+        left_out = (*left_out, f"{len(rows) - len(merged):,} rows with the id and formula of an earlier one")
+    parts = _split_by_formula(rows)
+    kept = list(merged.values())
+    return Corpus(
+        ids=tuple(row.id for row in kept),
+        formulas=tuple(row.formula for row in kept),
+        crystals=tuple(row.crystal for row in kept),
+        labels=label_array([row.labels for row in kept]),
+        split=np.array([parts[row.formula] for row in kept], dtype="<U5"),
+        groups=tuple(row.group for row in kept),
+        left_out=left_out,
+    )
+
+
+def _split_by_formula(rows: Sequence[CorpusRow]) -> dict[str, str]:
+    """Part of every formula: what the files say, else by digest."""
+    said: dict[str, CorpusRow] = {}
+    for row in rows:
+        if row.split and said.setdefault(row.formula, row).split != row.split:
+            first = said[row.formula]
+            raise DataError(
+                f"{row.formula} is in {first.split} ({first.where}) and in {row.split} ({row.where}): networks would be "
+                "judged on what they were trained on; give all crystals of a formula one `split`, or remove the field"
+            )
+    formulas = {row.formula for row in rows}
+    return {formula: said[formula].split if formula in said else split_of(formula) for formula in formulas}
+
+
+def _rows(corpus: Corpus) -> list[CorpusRow]:
+    named = [
+        {name: float(value) for name, value in zip(PROPERTIES, row, strict=True) if not np.isnan(value)}
+        for row in corpus.labels
+    ]
+    columns = zip(corpus.ids, corpus.crystals, corpus.formulas, named, corpus.split, corpus.groups, strict=True)
+    return [
+        CorpusRow(id_, id_, crystal, formula, labels, str(split), group)
+        for id_, crystal, formula, labels, split, group in columns
+    ]
+
+
+def _snapped(crystal: Crystal, cell: Cell) -> Crystal | None:
+    """The crystal with an exact cell of this kind along the axes; None where it has another."""
+    lengths = crystal.lengths_ang
+    unit = crystal.lattice / lengths[:, None]
+    cosines = np.abs(unit @ unit.T - np.eye(3)).max()
+    if cosines > np.deg2rad(90 * CELL_TOLERANCE):
+        return None
+    if cell == "orthorhombic":
+        return replace(crystal, lattice=np.diag(lengths))
+    if np.ptp(lengths) > CELL_TOLERANCE * lengths.max():
+        return None
+    return replace(crystal, lattice=np.eye(3) * lengths.mean())
+
+
+def _cell_text(crystal: Crystal) -> str:
+    unit = crystal.lattice / crystal.lengths_ang[:, None]
+    angles = np.degrees(np.arccos(np.clip([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]], -1, 1)))
+    edges = " ".join(f"{length:.3f}" for length in crystal.lengths_ang)
+    return f"edges {edges} A, angles {' '.join(f'{angle:.1f}' for angle in angles)}"

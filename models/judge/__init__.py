@@ -1,0 +1,1 @@
+"""Trained networks measured: reconstruction, generation, properties, interpolation, in two definitions (rows.yaml)."""
