@@ -31,7 +31,7 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.data.corpus import Corpus, read_corpus
 from crystalloop.models.learn.job import TrainJob, TrainResources
 from crystalloop.models.maps.voxels import VoxelConfig
-from crystalloop.orchestrator.train import fit_networks
+from crystalloop.orchestrator.learn.ray_fit import fit_networks
 
 ROWS: dict[str, tuple[float, float | None]] = {
     "no DFC, s = 1": (0.0, 1.0),

@@ -1,6 +1,6 @@
-"""Training batches drawn on the accelerator from atoms, the same as those of `crystalloop.models.learn.map_batches`. jax and numpy; no training here.
+"""Training batches drawn on the accelerator from atoms, as those of `models.learn.map_batches`. jax and numpy; no training.
 
-`crystalloop.models.learn.map_batches` says what a network sees; this says it again for a compiler, so that a whole pass over the data is one
+`models.learn.map_batches` says what a network sees; this says it again for a compiler, so that a whole pass over the data is one
 compiled loop without a copy from the host. `check` holds the two together and refuses to train where they differ.
 """
 
@@ -31,7 +31,7 @@ Recipe = Callable[[Arrays, jax.Array, jax.Array, jax.Array], Arrays]
 
 
 class Unlike(ValueError):
-    """Batches drawn on the device are not those of crystalloop.models.learn.map_batches."""
+    """Batches drawn on the device are not those of models.learn.map_batches."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def draw_channels(atoms: Arrays, how: Drawing) -> jax.Array:
 
 
 def unet_data(crystals: Sequence[Crystal], voxels: VoxelConfig, config: UNetConfig) -> DeviceData:
-    """As `crystalloop.models.learn.map_batches.unet_batches`: each crystal at a random origin and turn whenever it is seen."""
+    """As `models.learn.map_batches.unet_batches`: each crystal at a random origin and turn whenever it is seen."""
     atoms = atoms_of(crystals, voxels)
     how = Drawing.of(atoms, voxels)
     table = voxel_weights(np.arange(CLASSES), class_counts(crystals, voxels), config)
@@ -163,7 +163,7 @@ def unet_data(crystals: Sequence[Crystal], voxels: VoxelConfig, config: UNetConf
 
 
 def turn(atoms: Arrays, key: jax.Array) -> Arrays:
-    """As `crystalloop.models.crystals.crystal.turn`: a random origin, and a random order and direction of the axes, for each cell."""
+    """As `models.crystals.crystal.turn`: a random origin, and a random order and direction of the axes, for each cell."""
     order_key, sign_key, shift_key = jax.random.split(key, 3)
     count = len(atoms["edges"])
     order = jax.vmap(lambda one: jax.random.permutation(one, 3))(jax.random.split(order_key, count))  # [b, 3]
@@ -191,7 +191,7 @@ def unet_batch(atoms: Arrays, table: jax.Array, step: jax.Array, how: Drawing) -
 def vae_data(
     crystals: Sequence[Crystal], labels: NDArray[np.floating], voxels: VoxelConfig, config: VAEConfig, steps: int
 ) -> DeviceData:
-    """As `crystalloop.models.learn.map_batches.vae_batches`: canonical origins, conditions left out now and then, beta growing."""
+    """As `models.learn.map_batches.vae_batches`: canonical origins, conditions left out now and then, beta growing."""
     atoms = atoms_of([canonical_origin(crystal) for crystal in crystals], voxels)
     how = Drawing.of(atoms, voxels)
     condition = decile_one_hot(labels[:, PROPERTIES.index(E_F)], config.decile_edges_ev)
@@ -215,7 +215,7 @@ def vae_data(
 def head_data(
     facts: NDArray[np.floating], labels: NDArray[np.floating], edges_ang: NDArray[np.floating], config: VAEConfig
 ) -> DeviceData:
-    """As `crystalloop.models.learn.map_batches.head_batches`: what crystals are made of, their labels and edges."""
+    """As `models.learn.map_batches.head_batches`: what crystals are made of, their labels and edges."""
     targets, known = head_targets(labels, edges_ang, config)
     arrays = {"facts": facts, "targets": targets, "known": known}
 

@@ -49,7 +49,7 @@ from crystalloop.models.nets.cgcnn import CGCNN, predict_properties, predicted_b
 from crystalloop.models.nets.checkpoint import load
 from crystalloop.models.nets.unet import UNet
 from crystalloop.models.nets.vae import DensityVAE
-from crystalloop.orchestrator.train import fit_networks
+from crystalloop.orchestrator.learn.ray_fit import fit_networks
 
 PROTOTYPES = (
     Prototype.ROCKSALT,

@@ -105,7 +105,7 @@ def train_vae(
     digest: str,
     seconds: float,
 ) -> dict[str, Any]:
-    """Frame, steps, prior and head, as `crystalloop.models.learn.fit_vae`; the UNet is not tuned on decoded maps here."""
+    """Frame, steps, prior and head, as `models.learn.fit_vae`; the UNet is not tuned on decoded maps here."""
     from device_batches import check, head_data, vae_data
     from jax_engine import fit
     from work import layers_work

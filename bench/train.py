@@ -29,6 +29,7 @@ from voxelize import decorated
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.learn.engine import Batch, Share
+from crystalloop.models.learn.engine_tensorflow import TensorFlowEngine
 from crystalloop.models.learn.graph_batches import cgcnn_batches
 from crystalloop.models.learn.job import BATCH, LEARNING_RATE, NETWORKS
 from crystalloop.models.learn.map_batches import unet_batches, vae_batches
@@ -38,7 +39,6 @@ from crystalloop.models.nets.cgcnn import CGCNN
 from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig, decile_edges
 from crystalloop.models.nets.unet import UNet
 from crystalloop.models.nets.vae import DensityVAE
-from crystalloop.orchestrator.train import TensorFlowEngine
 
 CRYSTALS = 64
 TRACED = 2  # steps

@@ -1,4 +1,4 @@
-"""Crystals per second through `crystalloop.models.maps.voxels`, beside a plain voxel-by-voxel reference; prints JSON.
+"""Crystals per second through `models.maps.voxels`, beside a plain voxel-by-voxel reference; prints JSON.
 
     bench/voxelize.py [--data FOLDER] [--crystals 1000] [--n 16 32] [--threads 1 2]
 

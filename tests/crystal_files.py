@@ -11,7 +11,7 @@ from tiny_networks import OVERRIDES, salts
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import symbol_of
 from crystalloop.models.learn.job import TrainResources
-from crystalloop.orchestrator.train_inputs import TrainRequest
+from crystalloop.orchestrator.learn.inputs import TrainRequest
 
 SPLITS = ("train", "train", "train", "train", "val", "test")
 

@@ -20,7 +20,7 @@ from crystalloop.db.ledger.records import (
     Round,
     Span,
 )
-from crystalloop.orchestrator.config import Campaign
+from crystalloop.orchestrator.campaign.spec import Campaign
 
 NAME = "first"
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -29,7 +29,7 @@ ROCKSALT, CSCL = "rocksalt_B1", "CsCl_B2"
 
 
 class MemoryStore:
-    """The readers of crystalloop.db.ledger.store.Store over tuples."""
+    """The readers of db.ledger.store.Store over tuples."""
 
     def __init__(self, record, candidates=(), rounds=(), versions=()):
         self.record, self.all, self._rounds, self._versions = record, tuple(candidates), tuple(rounds), tuple(versions)

@@ -1,4 +1,4 @@
-"""A real worker process round a relaxation that is not: `python fake_worker.py --uri ... `, see crystalloop.dft.work.worker."""
+"""A real worker process round a relaxation that is not: `python fake_worker.py --uri ... `, see dft.work.worker."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""ImportedEnergies: total energies from elsewhere, for convex hulls. What they are compared with is in crystalloop.orchestrator.hulls."""
+"""ImportedEnergies: total energies from elsewhere, for convex hulls. Which of them are compared is decided by who asks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ImportedEnergies:
         retry: runs a command again while the server is away.
     """
 
-    def __init__(self, collection: Any, retry: Retry) -> None:  # noqa: ANN401  (only crystalloop.db.ledger.mongo knows pymongo's types)
+    def __init__(self, collection: Any, retry: Retry) -> None:  # noqa: ANN401  (only db.ledger.mongo knows pymongo's types)
         self._collection, self._retry = collection, retry
 
     def put(self, energies: Sequence[ReferenceEnergy]) -> tuple[int, int]:

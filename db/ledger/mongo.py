@@ -1,4 +1,4 @@
-"""MongoStore: the Store contract on MongoDB, and its indexes. Connecting and retrying live in crystalloop.db.ledger.connection.
+"""MongoStore: the Store contract on MongoDB, and its indexes. Connecting and retrying live in db.ledger.connection.
 
 Only commands that the embedded server knows are used. A state change is one findAndModify that carries the expected
 old state, so it needs no transaction. Each change also writes a fresh `move` mark beside the record: when the answer
@@ -44,7 +44,7 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 
 class MongoStore:
-    """See crystalloop.db.ledger.store.Store for the promises. Threads may share one; after a fork, open another.
+    """See db.ledger.store.Store for the promises. Threads may share one; after a fork, open another.
 
     Datetimes are stored with MongoDB's precision, milliseconds, and come back aware, in UTC.
 
@@ -158,7 +158,7 @@ class MongoStore:
         return self.matching(condition)
 
     def matching(self, condition: Mapping[str, Any]) -> tuple[Candidate, ...]:
-        """Candidates that a filter document of crystalloop.db.query.language matches, ordered by (round, id)."""
+        """Candidates that a filter document of db.query.language matches, ordered by (round, id)."""
         return tuple(Candidate.from_document(_unmarked(found)) for found in self._find(self._candidates, condition))
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ class Attempt(Record):
 
     number: int
     started_at: datetime
-    outcome: str  # "converged", "interrupted" or the name of a failure of crystalloop.dft.heal.failures
+    outcome: str  # "converged", "interrupted" or the name of a failure of dft.heal.failures
     detail: str = ""  # what was seen, in a sentence
     correction: str = ""  # what the next attempt changes
     cpu_s: float = 0.0
@@ -172,7 +172,7 @@ class Relaxation(Record):
     wall_s: float
     pw_version: str
     pseudos: dict[str, str]  # element -> md5
-    code_version: int = 1  # of crystalloop.dft.recipe.settings, when it was computed
+    code_version: int = 1  # of dft.recipe.settings, when it was computed
     magnetization_bohr: float | None = None  # of the cell; None where it was computed without spin
     absolute_magnetization_bohr: float | None = None
     energy_without_d2_ev: float | None = None  # of the same cell, where D2 was on
@@ -223,7 +223,7 @@ class ReferenceEnergy(Record):
     name: str
     formula: str
     energy_per_atom_ev: float
-    scheme: str  # as crystalloop.dft.energies.references.energy_scheme names it
+    scheme: str  # as dft.energies.references.energy_scheme names it
     source: str  # the file's name
     created_at: datetime
 

@@ -1,4 +1,4 @@
-"""`crystalloop relax`: one crystal of a file through crystalloop.dft.relax.relax, without a campaign or a database. Prints nothing."""
+"""`crystalloop relax`: one crystal of a file through dft.relax.relax, without a campaign or a database. Prints nothing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def relax_crystal(
         request: what and how.
         listener: hears of the plan, of each SCF and of each attempt.
         run: launches pw.x.
-        probe: asks the command for the version of pw.x before the first launch, as `crystalloop.dft.pw.command.pw_version`.
+        probe: asks the command for the version of pw.x before the first launch, as `dft.pw.command.pw_version`.
 
     Raises:
         RelaxInputError: a setting cannot be used, or the folder is another's.

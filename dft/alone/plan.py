@@ -74,17 +74,17 @@ _METHODS = {
 def make_plan(
     start: Structure, settings: PwSettings, table: PseudoTable, folder: Path, memory_mb: float | None = None
 ) -> Plan:
-    """What `crystalloop.dft.relax.relax.relax` will do.
+    """What `dft.relax.relax.relax` will do.
 
     Args:
-        start: the cell that the first attempt begins with; it has passed `crystalloop.dft.relax.preflight`.
+        start: the cell that the first attempt begins with; it has passed `dft.relax.preflight`.
         settings: as for relax.
         table: pseudopotentials.
         folder: of the launches.
         memory_mb: that a launch may take; None for what the machine has.
 
     Raises:
-        InputError, PwEnvironmentError: as `crystalloop.dft.pw.input.cutoffs_ry`.
+        InputError, PwEnvironmentError: as `dft.pw.input.cutoffs_ry`.
     """
     cell, polarised = primitive_cell(start), for_crystal(start, settings)
     method, why = _method(cell, settings)

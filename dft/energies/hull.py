@@ -8,7 +8,7 @@ A hull is only as good as what is known of its chemical system. Where too little
   composition say which of them is best, not whether it decomposes.
 
 So LiF needs another compound of Li and F or an imported set; SrTiO3 is judged with SrO and TiO2, although Sr and Ti
-form none. Energies of another scheme (see `crystalloop.dft.energies.references.energy_scheme`) are never looked at.
+form none. Energies of another scheme (see `dft.energies.references.energy_scheme`) are never looked at.
 """
 
 from __future__ import annotations

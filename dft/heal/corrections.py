@@ -1,4 +1,4 @@
-"""What cures a failure of pw.x: one correction per row of `crystalloop.dft.heal.failures`, with its physics. Pure.
+"""What cures a failure of pw.x: one correction per row of `dft.heal.failures`, with its physics. Pure.
 
 A correction changes how the answer is reached, not what is asked: `PwSettings.physics()` stays, but for a tighter SCF and
 for spin, where each says why its answer is the same.

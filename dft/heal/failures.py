@@ -3,7 +3,7 @@
 Neither the exit code nor `JOB DONE.` is enough: an unconverged SCF ends with the latter, a full disk under stdout with
 the former. `diagnose` therefore asks in a fixed order: what the launcher said, `Error in routine X (n)`, known sentences,
 an optimisation that did not end, a missing `JOB DONE.`, and last the physics of what looks like a success.
-The cures are in `crystalloop.dft.heal.corrections`.
+The cures are in `dft.heal.corrections`.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class RoutineError:
 
 @dataclass(frozen=True)
 class PwOutput:
-    """One launch as reported by pw.x. `crystalloop.dft.heal.failures.diagnose` says what to make of it."""
+    """One launch as reported by pw.x. `dft.heal.failures.diagnose` says what to make of it."""
 
     returncode: int
     job_done: bool

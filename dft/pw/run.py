@@ -65,7 +65,7 @@ class PwRun:
     wall_s: float
     timed_out: bool
     folder: Path
-    continued: int = 0  # times that it stopped for time and went on; see crystalloop.dft.pw.launch
+    continued: int = 0  # times that it stopped for time and went on; see dft.pw.launch
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ comes down to the true one, from one that is too small it may fall into the unpo
 def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
     """The settings that this crystal is computed with: polarised where `magnetic` is auto and an element calls for it.
 
-    Before that, the k points of a metal where it is one (`crystalloop.dft.recipe.element_rules`).
+    Before that, the k points of a metal where it is one (`dft.recipe.element_rules`).
     A ferromagnetic start: a moment that the crystal does not have vanishes within the first SCF, and the relaxation goes
     on without spin. An antiferromagnet needs starting moments of both signs on request, and a cell that holds them.
     Applied twice, the same comes out.
@@ -103,7 +103,7 @@ def with_metallic_k_points(structure: Structure, settings: PwSettings) -> PwSett
 
     With a Fermi surface the energy converges slowly and back and forth: at 0.45/angstrom B2 CaMg is 43 meV/atom above
     0.16, LiMg moves by 50 between 4 and 6 points per edge, and AlNi's pressure by 2.5 kbar from 5 to 11. LiH is within 0.1
-    meV/atom. Elemental references have k points of their own (`crystalloop.dft.energies.references`). Applied twice, the same comes out.
+    meV/atom. Elemental references have k points of their own (`dft.energies.references`). Applied twice, the same comes out.
 
     Args:
         structure: ordered.

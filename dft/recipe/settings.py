@@ -60,7 +60,7 @@ class PwSettings(BaseModel):
     moment_sets: tuple[dict[str, Annotated[float, Field(ge=-20, le=20)]], ...] = ()
     """Several starting_moments: the crystal is relaxed from each, and the lowest energy counts."""
     magnetic: Literal["off", "auto"] = (
-        "off"  # auto: spin-polarised where crystalloop.dft.recipe.element_rules knows an element as magnetic
+        "off"  # auto: spin-polarised where dft.recipe.element_rules knows an element as magnetic
     )
     tot_magnetization: float | None = None  # fixed moment of the cell in Bohr magnetons, for open-shell molecules
     vary: Literal["cell", "nothing"] = "cell"  # "nothing": one SCF at the given geometry
@@ -71,7 +71,7 @@ class PwSettings(BaseModel):
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
     max_cpu_hours: Positive = 24.0  # of one crystal, all launches together; looked at after each of them
 
-    # How the same answer is reached; the corrections of crystalloop.dft.heal.failures change these.
+    # How the same answer is reached; the corrections of dft.heal.failures change these.
     electron_maxstep: Annotated[int, Field(ge=1)] = 100
     extra_bands: Annotated[float, Field(ge=0, le=10)] = 0.0  # share over what pw.x takes by itself
     mixing_beta: Annotated[float, Field(gt=0, le=1)] = 0.7

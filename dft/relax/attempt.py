@@ -1,4 +1,4 @@
-"""One attempt: pw.x launched once, or once per volume, and judged. What follows from it is decided in `crystalloop.dft.relax.relax`."""
+"""One attempt: pw.x launched once, or once per volume, and judged. What follows from it is decided in `dft.relax.relax`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One launch of pw.x, judged: what was seen of the crystal, or of the machine. What follows is decided in `crystalloop.dft.relax.attempt`."""
+"""One launch of pw.x, judged: what was seen of the crystal, or of the machine. What follows is decided in `dft.relax.attempt`."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def look(
 
 
 def _launched(bench: Bench, text: str, name: str, settings: PwSettings) -> PwRun:
-    """As `crystalloop.dft.pw.launch.launch`; a file that cannot be written is the machine's fault, whichever it is."""
+    """As `dft.pw.launch.launch`; a file that cannot be written is the machine's fault, whichever it is."""
     try:
         return launch(bench.run, text, bench.folder / name, bench.command, settings)
     except OSError as error:

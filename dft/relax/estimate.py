@@ -93,7 +93,7 @@ def estimate_memory_mb(structure: Structure, settings: PwSettings, table: Pseudo
     """Resident memory of one rank, all k points in one pool, as disk_io = 'low' keeps their wave functions.
 
     Raises:
-        MissingPseudo, InputError: as `crystalloop.dft.pw.input.cutoffs_ry`.
+        MissingPseudo, InputError: as `dft.pw.input.cutoffs_ry`.
     """
     settings = for_crystal(structure, settings)
     cell = primitive_cell(structure) if settings.vary == "cell" else structure

@@ -1,4 +1,4 @@
-"""What a relaxation comes to, believed or given up, and the lowest of several. How it is reached is in `crystalloop.dft.relax.relax`."""
+"""What a relaxation comes to, believed or given up, and the lowest of several. How it is reached is in `dft.relax.relax`."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def along_the_volume(bench: Bench, name: str, cell: Structure, settings: PwSetti
         settings: with method eos, the curve round the volume is computed too.
 
     Raises:
-        MachineFault: as `crystalloop.dft.relax.calculation.look`.
+        MachineFault: as `dft.relax.calculation.look`.
     """
     points: list[Point] = []
     total = Seen(PwFailure.NSTEP, "the pressure did not come down")

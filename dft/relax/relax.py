@@ -1,6 +1,6 @@
 """relax(): one crystal from preflight to an answer that is believed, through as many launches of pw.x as it takes.
 
-The catalogue of failures is `crystalloop.dft.heal.failures`; processes and files are `crystalloop.dft.pw.run`.
+The catalogue of failures is `dft.heal.failures`; processes and files are `dft.pw.run`.
 """
 
 from __future__ import annotations

@@ -71,12 +71,12 @@ class WorkContext:
     Args:
         runs: folder of all runs; each candidate has a subfolder of its id.
         worker: a name that tells people which process on which host.
-        pw_command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; see crystalloop.dft.pw.command.
+        pw_command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; see dft.pw.command.
         ttl_s: seconds without a sign of life after which the lease ends.
-        stop: set when the worker is to end; a running pw.x is asked to stop within about a second, see crystalloop.dft.pw.stop_and_restart.
+        stop: set when the worker is to end; a running pw.x is asked to stop within about a second, see dft.pw.stop_and_restart.
         ends_at: when the worker's slot ends, on the clock of time.monotonic; pw.x gets no more time than that.
         report: told how each claimed candidate ended, with a sentence.
-        run: launches pw.x; takes `on_progress` besides what crystalloop.dft.relax.relax gives it.
+        run: launches pw.x; takes `on_progress` besides what dft.relax.relax gives it.
     """
 
     store: Store

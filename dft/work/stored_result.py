@@ -24,7 +24,7 @@ class StoredResult(Record):
 
     @classmethod
     def of(cls, key: str, answer: Relaxed | GaveUp, attempts: tuple[Attempt, ...]) -> Self:
-        """The answer of crystalloop.dft.relax.relax."""
+        """The answer of dft.relax.relax."""
         if isinstance(answer, GaveUp):
             return cls(key=key, attempts=attempts, reason=answer.reason)
         return cls(key=key, attempts=attempts, relaxation=_relaxation(answer))

@@ -1,4 +1,4 @@
-"""The worker process: takes fireworks of its campaign and of the references, one after another. `python -m crystalloop.dft.work.worker`.
+"""The worker process, `python -m crystalloop.dft.work.worker`: takes fireworks of its campaign and of the references.
 
 It does not use FireWorks' rapidfire: that sleeps a minute when idle. Whoever can write to the queue's database could
 name any Python class in a firework, so a worker only loads those that look exactly like ours.

@@ -1,4 +1,4 @@
-"""The idealised conventional cell of a crystal as read, found by spglib. Cells that pw.x gets are made in `crystalloop.dft.recipe.cells`."""
+"""The idealised conventional cell of a crystal as read, found by spglib. Cells that pw.x gets are made in `dft.recipe.cells`."""
 
 from __future__ import annotations
 

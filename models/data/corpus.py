@@ -33,7 +33,7 @@ class Corpus:
         ids: as in the files, [c].
         formulas: reduced formulas, as pymatgen writes them.
         crystals: cells as in the files.
-        labels: [c, 8] in the order and units of crystalloop.models.crystals.properties.PROPERTIES, NaN where missing.
+        labels: [c, 8] in the order and units of models.crystals.properties.PROPERTIES, NaN where missing.
         split: "train", "val" or "test" of each, [c]; one for all crystals of a reduced formula.
         groups: the files' `class` (or `prototype`), "" where there is none.
         left_out: a sentence for every kind of row that was left out.

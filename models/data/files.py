@@ -47,7 +47,7 @@ class KnownCrystal:
 
     Attributes:
         where: file name and line (or CIF name), for messages.
-        labels: property name -> value, in the units of crystalloop.models.crystals.properties.
+        labels: property name -> value, in the units of models.crystals.properties.
     """
 
     id: str

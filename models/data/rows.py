@@ -32,7 +32,7 @@ class CorpusRow:
         id: as in the file, or the place where there is none.
         where: file name and line.
         formula: reduced formula, as pymatgen writes it.
-        labels: property -> value in the units of crystalloop.models.crystals.properties.
+        labels: property -> value in the units of models.crystals.properties.
         split: train, val, test, or "" where the row has none.
         group: the row's `class`, else its `prototype`, else "".
         duplicate: the row says that it is not the `primary` one of its compound.

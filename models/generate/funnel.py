@@ -12,7 +12,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core.composition import Composition
 
 from crystalloop.models.crystals.elements import covalent_radii_ang
-from crystalloop.orchestrator.config import Target
+from crystalloop.orchestrator.campaign.spec import Target
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -30,7 +30,7 @@ class Draft:
 
     Attributes:
         structure: conventional cell, symmetrised.
-        kind, model_version, bases, latent, condition, seed: where it comes from, as in crystalloop.db.ledger.records.Origin.
+        kind, model_version, bases, latent, condition, seed: where it comes from, as in db.ledger.records.Origin.
         confidence: of the reconstruction, 0..1.
         predicted: property -> value, None where the network has nothing to say.
         sigma: standard deviation of the predicted formation energy, eV/atom.

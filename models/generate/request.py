@@ -19,7 +19,7 @@ from crystalloop.models.generate.bases import KnownCrystals, read_base
 from crystalloop.models.generate.funnel import has_valid_distances
 from crystalloop.models.generate.results import Generated, Made, row_of
 from crystalloop.models.maps.voxels import VoxelConfig
-from crystalloop.orchestrator.target_text import Wanted
+from crystalloop.orchestrator.propose.target_text import Wanted
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -123,7 +123,7 @@ def generate(request: GenerateRequest, tell: Tell) -> Generated:
 
     Raises:
         GenerateError: no such folder, a compound too few, a target without a CGCNN.
-        CompoundError, CheckpointError, DataError: see read_base, crystalloop.models.nets.checkpoint.load, load_corpus.
+        CompoundError, CheckpointError, DataError: see read_base, models.nets.checkpoint.load, load_corpus.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No Pauling electronegativity")  # pymatgen's, of noble gases

@@ -1,4 +1,4 @@
-"""Rows of the evaluation about new crystals: validity, the funnel of Table 2, conditions, speed. Drawing is `crystalloop.models.generate.density_vae`'s."""
+"""Rows about new crystals: validity, the funnel of Table 2, conditions, speed. Drawing is `models.generate.density_vae`'s."""
 
 from __future__ import annotations
 

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.data.corpus import BadRows, Corpus
-from crystalloop.models.nets.keras_import import quiet_keras
+from crystalloop.models.nets.cgcnn import CGCNN
+from crystalloop.models.nets.checkpoint import load
+from crystalloop.models.nets.unet import UNet
+from crystalloop.models.nets.vae import DensityVAE
 
 if TYPE_CHECKING:
     from crystalloop.models.draw.proposal import Base
@@ -95,12 +98,6 @@ def load_networks(folder: Path) -> tuple[Networks, tuple[str, ...]]:
     here = {name for name in ("vae", "unet", "cgcnn") if (folder / name).is_dir()}
     if not here:
         raise EvaluateError(f"{folder} holds none of vae, unet, cgcnn; give the folder that `crystalloop train` wrote")
-    quiet_keras()
-    from crystalloop.models.nets.cgcnn import CGCNN
-    from crystalloop.models.nets.checkpoint import load
-    from crystalloop.models.nets.unet import UNet
-    from crystalloop.models.nets.vae import DensityVAE
-
     vae = load(folder / "vae", DensityVAE) if "vae" in here else None
     unet = load(folder / "unet", UNet, n=None if vae is None else vae.config.n) if "unet" in here else None
     cgcnn = load(folder / "cgcnn", CGCNN) if "cgcnn" in here else None

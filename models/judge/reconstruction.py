@@ -1,4 +1,4 @@
-"""Rows of the evaluation about held-out crystals sent through VAE and UNet and back. The networks run in `crystalloop.models.judge.round_trip`."""
+"""Rows about held-out crystals sent through VAE and UNet and back. The networks run in `models.judge.round_trip`."""
 
 from __future__ import annotations
 

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    pass
+
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def read_progress(path: Path) -> list[dict[str, Any]]:
+    """The lines of a progress file so far: network, step, steps, loss, seconds, cpu_s, memory_mb (of the first worker)."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def progress_writer(path: Path | None) -> Report | None:
+    """Appends one JSON line per report."""
+    if path is None:
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(line: Mapping[str, Any]) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(line)) + "\n")
+
+    return write
+
 
 Loss = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 

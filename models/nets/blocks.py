@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-from keras import layers, ops
-
 from crystalloop.models.nets.configs import Norm
+from crystalloop.models.nets.keras_import import keras, layers, ops
 
 Tensor = Any  # a backend tensor: keras has no type of its own for it
 

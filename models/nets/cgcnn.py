@@ -14,9 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from crystalloop.models.crystals.crystal import Crystal
@@ -25,6 +23,7 @@ from crystalloop.models.maps.channels import Floats
 from crystalloop.models.nets.blocks import Tensor
 from crystalloop.models.nets.configs import CGCNNConfig
 from crystalloop.models.nets.graphs import CrystalGraph, build_graphs, join_graphs
+from crystalloop.models.nets.keras_import import keras, ops
 from crystalloop.models.nets.message_passing import GraphNetwork
 
 LEVEL = 0.9

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
-import keras
+from crystalloop.models.nets.keras_import import keras
 
 FORMAT = 1
 CARD = "checkpoint.json"

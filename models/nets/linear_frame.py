@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from keras import layers, ops
 from numpy.typing import NDArray
 
 from crystalloop.models.maps.channels import CHANNELS, COORDINATE_SCALE_ANG, Floats
 from crystalloop.models.maps.element_codes import CODES, element_codes, nearest_elements
 from crystalloop.models.nets.blocks import Tensor
 from crystalloop.models.nets.configs import FrameShape
+from crystalloop.models.nets.keras_import import layers, ops
 
 DENSITY_SHARE = 0.3
 """Weight of the compressed density beside the codes: its peaks are several units high, the codes' one."""

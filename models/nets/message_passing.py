@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from crystalloop.models.crystals.elements import covalent_radii_ang, ionic_radii_ang
 from crystalloop.models.maps.channels import CLASSES, Floats
 from crystalloop.models.nets.blocks import Tensor
+from crystalloop.models.nets.keras_import import keras, ops
 
 NEAREST_ANG = 1.0
 TYPICAL_NEIGHBOURS = 12.0

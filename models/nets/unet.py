@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
-from keras import layers, ops
 from numpy.typing import NDArray
 
 from crystalloop.models.crystals.elements import ionic_radii_ang
@@ -17,6 +15,7 @@ from crystalloop.models.maps.element_codes import CODES, element_codes
 from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.models.nets.blocks import Tensor, conv_block, down, fold, periodic_conv, unfold, up
 from crystalloop.models.nets.configs import UNetConfig
+from crystalloop.models.nets.keras_import import keras, layers, ops
 
 LEAST_OCCUPANCY = 0.2
 """Voxels that are less likely an atom's are background in the species map. At 16^3 every third voxel of an atom lies on

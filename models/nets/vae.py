@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from crystalloop.models.maps.channels import COORDINATE_SCALE_ANG, Floats
 from crystalloop.models.nets.blocks import Tensor
 from crystalloop.models.nets.configs import VAEConfig, decile_one_hot
+from crystalloop.models.nets.keras_import import keras, ops
 from crystalloop.models.nets.linear_frame import SPREAD, Sight, flatten, principal_frame
 from crystalloop.models.nets.prior import Mixture, fit_mixture, standard_normal
 from crystalloop.models.nets.unet import UNet

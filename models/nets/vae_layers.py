@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
-from keras import layers, ops
 
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.maps.channels import CHANNELS, CLASSES, COORDINATE_SCALE_ANG, fractional_grid
 from crystalloop.models.maps.element_codes import CODES
 from crystalloop.models.nets.blocks import Tensor, conv_block, down, fold, periodic_conv, strided_conv, unfold, up
 from crystalloop.models.nets.configs import DECILES, VAEConfig
+from crystalloop.models.nets.keras_import import keras, layers, ops
 from crystalloop.models.nets.linear_frame import flatten, lattice_rows, unflatten
 from crystalloop.models.nets.prior import standard_normal
 

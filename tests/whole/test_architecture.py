@@ -73,7 +73,75 @@ HEAVY: dict[str, str] = {
 }
 
 # What breaks the law today, and is to go: "file -> what it may not import", "file: too long", ...
-EXCEPTIONS: frozenset[str] = frozenset()
+EXCEPTIONS = frozenset(
+    {
+        "Action in dft/heal, orchestrator/loop",
+        "BASES in models/judge, orchestrator/propose",
+        "BATCH in models/generate, models/learn, orchestrator/propose",
+        "BOHR_ANG in dft/pw, dft/relax",
+        "CHUNK in dft/work, models/nets",
+        "CODES in models/maps, orchestrator/cli",
+        "COMMANDS in db/embedded/commands, orchestrator/cli",
+        "DECILES in models/judge, models/nets",
+        "Document in db/embedded/engine, db/ledger",
+        "Doubles in models/maps, models/nets",
+        "E_F in models/crystals, models/generate, models/judge, orchestrator/learn",
+        "Engine in db/embedded/engine, models/learn",
+        "FEWEST in dft/relax, models/nets",
+        "FORMATS in models/data, orchestrator/settle",
+        "Filter in db/query, models/generate",
+        "IDLE_S in db/embedded, db/serving, dft/work",
+        "Kind in db/serving, models/draw",
+        "KnownCrystals in models/generate, models/judge",
+        "Network in models/nets, orchestrator/cli",
+        "Networks in models/generate, models/judge, orchestrator/campaign",
+        "OPERATORS in db/embedded/commands, db/query",
+        "Progress in dft/pw, orchestrator/show",
+        "Reals in models/judge, orchestrator/show",
+        "Record in db/ledger, orchestrator/learn",
+        "Request in db/embedded/commands, orchestrator/propose",
+        "Row in dft/heal, models/data, models/judge, orchestrator/account",
+        "STAGES in db/embedded/commands, models/generate, orchestrator/learn",
+        "STRICT_CONTACT in models/crystals, models/generate",
+        "Stage in db/embedded/commands, models/nets",
+        "Tell in models/generate, orchestrator/learn, orchestrator/loop",
+        "db/ledger/mongo.py: more than 300 lines",
+        "dft/pw/output.py: more than 300 lines",
+        "models/crystals/contacts.py names science.md",
+        "models/data/corpus.py names science.md",
+        "models/draw/lookahead.py names science.md",
+        "models/generate/funnel.py -> orchestrator/campaign/spec.py",
+        "models/generate/request.py -> orchestrator/propose/target_text.py",
+        "models/judge/site_metrics.py names science.md",
+        "models/learn/fit_vae.py names science.md",
+        "models/maps/channels.py names science.md",
+        "models/maps/element_codes.py names science.md",
+        "models/maps/kernels.py: more than 300 lines",
+        "models/nets/blocks.py names science.md",
+        "models/nets/configs.py names science.md",
+        "models/nets/linear_frame.py names science.md",
+        "models/nets/unet.py names science.md",
+        "models/nets/vae.py names science.md",
+        "orchestrator/account/rounds.py -> orchestrator/campaign/spec.py",
+        "orchestrator/account/rounds.py -> orchestrator/learn/training_set.py",
+        "orchestrator/account/status.py -> orchestrator/campaign/spec.py",
+        "orchestrator/acquire/greedy.py -> models/generate/funnel.py",
+        "orchestrator/acquire/greedy.py -> orchestrator/campaign/spec.py",
+        "orchestrator/acquire/greedy.py names science.md",
+        "orchestrator/campaign/spec.py: more than 300 lines",
+        "orchestrator/cluster/session.py -> models/learn/job.py",
+        "orchestrator/cluster/session.py -> orchestrator/learn/ray_fit.py",
+        "orchestrator/learn/training_set.py names dft.md",
+        "orchestrator/loop/contracts.py -> models/generate/funnel.py",
+        "orchestrator/loop/contracts.py -> orchestrator/learn/training_set.py",
+        "orchestrator/loop/contracts.py -> orchestrator/settle/formation.py",
+        "orchestrator/loop/loop.py -> models/data/files.py",
+        "orchestrator/loop/loop.py -> models/generate/funnel.py",
+        "orchestrator/loop/loop.py -> orchestrator/learn/training_set.py",
+        "orchestrator/settle/formation.py -> models/generate/funnel.py",
+        "orchestrator/show/evaluation_figures.py: _style of crystalloop.orchestrator.show.figures is private",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -95,14 +163,31 @@ class Source:
     def name(self) -> str:
         return self.file.removesuffix(".py")
 
-    def imported(self, *, late: bool = True) -> Iterator[tuple[str, str]]:
-        """(module, name) of every import: `from m import n` gives (m, n), `import m` gives (m, "")."""
-        for node in _nodes(self.tree, late):
+    @cached_property
+    def imports(self) -> tuple[tuple[str, str, bool], ...]:
+        """(module, name, whether for type checkers alone): `from m import n` gives (m, n), `import m` gives (m, "")."""
+        for_types = {
+            inner
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+            for inner in ast.walk(node)
+        }
+        found = []
+        for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
-                yield from ((alias.name, "") for alias in node.names)
+                found += [(alias.name, "", node in for_types) for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                prefix = "." * node.level
-                yield from ((prefix + (node.module or ""), alias.name) for alias in node.names)
+                module = "." * node.level + (node.module or "")
+                found += [(module, alias.name, node in for_types) for alias in node.names]
+        return tuple(found)
+
+    @cached_property
+    def documents(self) -> tuple[str, ...]:
+        """Markdown files that its strings name."""
+        texts = (
+            node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        )
+        return tuple(name for text in texts for name in re.findall(r"[\w/.-]+\.md\b", text))
 
     def defined(self) -> Iterator[str]:
         """Constants and classes of the module, the private ones left out."""
@@ -111,20 +196,6 @@ class Source:
                 yield node.name
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             yield from (target.id for target in targets if isinstance(target, ast.Name))
-
-
-def _nodes(tree: ast.AST, late: bool) -> Iterator[ast.AST]:
-    """All nodes; without `late` those that run when the file is imported, TYPE_CHECKING left out."""
-    if late:
-        yield from ast.walk(tree)
-        return
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            continue
-        yield node
-        yield from _nodes(node, late)
 
 
 @dataclass
@@ -148,7 +219,7 @@ class House:
 
     def forbidden_imports(self) -> Iterator[str]:
         for source in self.sources:
-            for module, name in source.imported():
+            for module, name, _ in source.imports:
                 if module.startswith("."):
                     yield f"{source.file} -> a relative import"
                 top = module.partition(".")[0]
@@ -162,21 +233,21 @@ class House:
 
     def private_imports(self) -> Iterator[str]:
         for source in self.sources:
-            for module, name in source.imported():
+            for module, name, _ in source.imports:
                 if module.startswith("crystalloop.") and name.startswith("_") and not name.startswith("__"):
                     yield f"{source.file}: {name} of {module} is private"
 
     def circles(self) -> Iterator[str]:
-        """Files that import each other, at the top or late, as one sentence for each knot."""
+        """Files that import each other, at the top or late, as one sentence."""
         arrows = {
             source.file: {
-                found for module, name in source.imported(late=True) if (found := self.target(module, name)) is not None
+                found
+                for module, name, for_types in source.imports
+                if not for_types and (found := self.target(module, name)) is not None
             }
             for source in self.sources
         }
-        typing = {source.file: set(_typing_only(source, self)) for source in self.sources}
-        for knot in knots({file: to - typing[file] for file, to in arrows.items()}):
-            yield "circle: " + ", ".join(sorted(knot))
+        yield from ("circle: " + ", ".join(sorted(knot)) for knot in knots(arrows))
 
     def too_full(self) -> Iterator[str]:
         rooms = Counter(source.room for source in self.sources if not source.file.endswith("__init__.py"))
@@ -199,11 +270,7 @@ class House:
     def unsourced(self) -> Iterator[str]:
         """Docstrings that name a document which is not in the repository."""
         for source in self.sources:
-            for node in ast.walk(source.tree):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    for document in re.findall(r"[\w/.-]+\.md\b", node.value):
-                        if not (ROOT / document).is_file():
-                            yield f"{source.file} names {document}"
+            yield from (f"{source.file} names {name}" for name in source.documents if not (ROOT / name).is_file())
 
     def complaints(self) -> set[str]:
         checks = (
@@ -220,24 +287,6 @@ class House:
 
 ONE_EACH = frozenset({"log", "logger"})
 """Names that every file may have for itself."""
-
-
-def _typing_only(source: Source, house: House) -> Iterator[str]:
-    """Files that are imported under TYPE_CHECKING alone: they are not there when the code runs."""
-    running = {
-        house.target(module, name)
-        for tree in [_without_typing(source.tree)]
-        for module, name in Source(source.file, ast.unparse(tree)).imported()
-    }
-    for module, name in source.imported():
-        found = house.target(module, name)
-        if found is not None and found not in running:
-            yield found
-
-
-def _without_typing(tree: ast.Module) -> ast.Module:
-    kept = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))]
-    return ast.Module(body=kept, type_ignores=[])
 
 
 def _among(name: str, places: Iterable[str]) -> bool:
@@ -270,23 +319,20 @@ def may_import(file: str, target: str) -> bool:
 
 
 def knots(arrows: dict[str, set[str]]) -> Iterator[set[str]]:
-    """Sets of more than one file that reach each other."""
-    reach: dict[str, set[str]] = {}
-    for start in arrows:
-        seen: set[str] = set()
-        queue = list(arrows[start])
-        while queue:
-            file = queue.pop()
-            if file not in seen:
-                seen.add(file)
-                queue += arrows.get(file, ())
-        reach[start] = seen
-    done: set[str] = set()
-    for start in arrows:
-        knot = {other for other in reach[start] if start in reach.get(other, ())}
-        if knot and start not in done:
-            done |= knot
-            yield knot
+    """The files that lie on circles of imports, or between two: what is left when files at the end of arrows are taken away."""
+    left = {file: {to for to in targets if to in arrows} for file, targets in arrows.items()}
+    for turned in (False, True):
+        while ends := [file for file, targets in left.items() if not targets]:
+            for file in ends:
+                del left[file]
+            left = {file: targets - set(ends) for file, targets in left.items()}
+        back: dict[str, set[str]] = {file: set() for file in left}
+        for file, targets in left.items():
+            for target in targets:
+                back[target].add(file)
+        left = back if not turned else left
+    if left:
+        yield set(left)
 
 
 def read_house() -> House:
@@ -301,34 +347,37 @@ def test_the_law_holds_but_for_the_named_exceptions():
     assert HOUSE.complaints() == EXCEPTIONS
 
 
+CRYSTAL, VOXELS, RELAX, POLICY = (
+    "models/crystals/crystal.py",
+    "models/maps/voxels.py",
+    "dft/relax/relax.py",
+    "orchestrator/loop/policy.py",
+)
+RECORDS, STORE, VALUES = "db/ledger/records.py", "db/ledger/store.py", "db/embedded/engine/values.py"
 PLANTED = [
-    ("models/maps/voxels.py", "import ray", "models/maps/voxels.py -> ray"),
-    ("models/maps/voxels.py", "import keras", "models/maps/voxels.py -> keras"),
+    (VOXELS, "import ray", f"{VOXELS} -> ray"),
+    (VOXELS, "import keras", f"{VOXELS} -> keras"),
     ("models/nets/vae.py", "import tensorflow", "models/nets/vae.py -> tensorflow"),
-    ("models/maps/voxels.py", "import models.nets", "models/maps/voxels.py -> models.nets without crystalloop"),
-    (
-        "models/maps/voxels.py",
-        "def f():\n    from crystalloop.models.nets.vae import DensityVAE",
-        "models/maps/voxels.py -> models/nets/vae.py",
-    ),
-    ("models/crystals/crystal.py", "from crystalloop.db.ledger import records", "models/crystals/crystal.py -> db/ledger/records.py"),
-    ("dft/relax/relax.py", "from crystalloop.models.maps import voxels", "dft/relax/relax.py -> models/maps/voxels.py"),
-    ("dft/relax/relax.py", "import subprocess", "dft/relax/relax.py -> subprocess"),
-    ("db/ledger/records.py", "from crystalloop.orchestrator.loop import policy", "db/ledger/records.py -> orchestrator/loop/policy.py"),
-    ("db/ledger/store.py", "from . import mongo", "db/ledger/store.py -> a relative import"),
-    ("db/embedded/engine/values.py", "from crystalloop.db.embedded import wire", "db/embedded/engine/values.py -> db/embedded/wire.py"),
-    ("orchestrator/loop/policy.py", "from crystalloop.dft.relax import relax", "orchestrator/loop/policy.py -> dft/relax/relax.py"),
-    ("orchestrator/loop/policy.py", "import fireworks", "orchestrator/loop/policy.py -> fireworks"),
-    ("models/crystals/crystal.py", "from crystalloop.models.crystals.elements import _table", "models/crystals/crystal.py: _table of crystalloop.models.crystals.elements is private"),
-    ("models/crystals/crystal.py", "class MongoStore: ...", "MongoStore in db/ledger, models/crystals"),
-    ("models/crystals/crystal.py", '"""See science.md."""', "models/crystals/crystal.py names science.md"),
-    ("models/crystals/crystal.py", "\n" * 300, "models/crystals/crystal.py: more than 300 lines"),
+    (VOXELS, "import models.nets", f"{VOXELS} -> models.nets without crystalloop"),
+    (VOXELS, "def f():\n    from crystalloop.models.nets import vae", f"{VOXELS} -> models/nets/vae.py"),
+    (CRYSTAL, "from crystalloop.db.ledger import records", f"{CRYSTAL} -> {RECORDS}"),
+    (RELAX, "from crystalloop.models.maps import voxels", f"{RELAX} -> {VOXELS}"),
+    (RELAX, "import subprocess", f"{RELAX} -> subprocess"),
+    (RECORDS, "from crystalloop.orchestrator.loop import policy", f"{RECORDS} -> {POLICY}"),
+    (STORE, "from . import mongo", f"{STORE} -> a relative import"),
+    (VALUES, "from crystalloop.db.embedded import wire", f"{VALUES} -> db/embedded/wire.py"),
+    (POLICY, "from crystalloop.dft.relax import relax", f"{POLICY} -> {RELAX}"),
+    (POLICY, "import fireworks", f"{POLICY} -> fireworks"),
+    (CRYSTAL, "from crystalloop.models.crystals.elements import _x", f"{CRYSTAL}: _x of crystalloop"),
+    (CRYSTAL, "class MongoStore: ...", "MongoStore in db/ledger, models/crystals"),
+    (CRYSTAL, '"""See science.md."""', f"{CRYSTAL} names science.md"),
+    (CRYSTAL, "\n" * 300, f"{CRYSTAL}: more than 300 lines"),
     (
         "models/crystals/elements.py",
-        "from crystalloop.models.crystals.prototypes import decorate",
-        "circle: models/crystals/elements.py, models/crystals/prototypes.py",
+        "from crystalloop.models.crystals.crystal import Crystal",
+        f"circle: {CRYSTAL}, models/crystals/elements.py",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("file", "planted", "complaint"), PLANTED)

@@ -1,0 +1,105 @@
+"""How far a campaign is and what it found, as JSON-able numbers. Reads the store, changes nothing, prints nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, Candidate
+from crystalloop.db.ledger.store import Store
+from crystalloop.orchestrator.account.rounds import (
+    RoundResult,
+    best_candidate,
+    computed_value,
+    hit_definition,
+    round_results,
+)
+from crystalloop.orchestrator.account.wall_time import Account, account
+from crystalloop.orchestrator.campaign.spec import Target
+
+
+class UnknownCampaign(Exception):
+    """No campaign of this name in the database."""
+
+
+def campaign_status(store: Store, name: str) -> dict[str, Any]:
+    """State, outcome, a row per round, and where the time went.
+
+    Raises:
+        UnknownCampaign: there is none of this name.
+    """
+    record = _record(store, name)
+    candidates = store.candidates(name)
+    target = Target.model_validate(record.spec["target"])
+    rounds = round_results(target, candidates, store.rounds(name))
+    return {
+        "campaign": name,
+        "state": str(record.state),
+        "outcome": record.outcome,
+        "models": [version.id for version in store.model_versions(name)],
+        "rounds": [_row(result) for result in rounds],
+        "time": _time(_account(store, record, candidates)),
+    }
+
+
+def summary_lines(store: Store, name: str) -> list[str]:
+    """The campaign in a few sentences, for the end of `run`."""
+    record = _record(store, name)
+    candidates = store.candidates(name)
+    target = Target.model_validate(record.spec["target"])
+    time = _account(store, record, candidates)
+    best = best_candidate(candidates, target)
+    results = round_results(target, candidates, store.rounds(name))
+    hits, relaxed = sum(len(result.hits) for result in results), sum(result.relaxed for result in results)
+    lines = [f"hits: {hits} of {relaxed} relaxed. {hit_definition(target)}"]
+    if best is not None:
+        value = computed_value(best, target)
+        lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {target.property} {value:.3f}")
+    lines.append(
+        f"time: {time.wall_s:.0f} s, of these pw.x {time.pw_s:.0f} s, training {time.train_s:.0f} s, "
+        f"everything else {time.overhead_s:.0f} s ({100 * time.overhead_share:.0f} %); "
+        f"pw.x used {time.pw_cpu_s + time.reference_cpu_s:.0f} CPU s"
+    )
+    return lines
+
+
+def _record(store: Store, name: str) -> CampaignRecord:
+    record = store.campaign(name)
+    if record is None:
+        known = ", ".join(other.id for other in store.campaigns()) or "none yet"
+        raise UnknownCampaign(
+            f"no campaign {name!r} in this database (there are: {known}); start it with `crystalloop run`"
+        )
+    return record
+
+
+def _account(store: Store, record: CampaignRecord, candidates: tuple[Candidate, ...]) -> Account:
+    return account(record, (*candidates, *store.candidates(REFERENCES)))
+
+
+def _row(result: RoundResult) -> dict[str, Any]:
+    return {
+        "round": result.number,
+        "model": result.model_version,
+        "generated": result.funnel[0][1] if result.funnel else 0,
+        "sent": result.sent,
+        "relaxed": result.relaxed,
+        "gave_up": result.gave_up,
+        "hits": len(result.hits),
+        "mae_ev": result.mae_ev,
+        "cpu_s": round(result.cpu_s, 1),
+    }
+
+
+def _time(time: Account) -> dict[str, float]:
+    return {
+        "wall_s": round(time.wall_s, 1),
+        "pw_s": round(time.pw_s, 1),
+        "train_s": round(time.train_s, 1),
+        "train_steps_s": round(time.train_steps_s, 1),
+        "generate_s": round(time.generate_s, 1),
+        "overhead_s": round(time.overhead_s, 1),
+        "overhead_share": round(time.overhead_share, 4),
+        "overhead_strict_share": round(time.overhead_strict_share, 4),
+        "pw_cpu_s": round(time.pw_cpu_s, 1),
+        "reference_cpu_s": round(time.reference_cpu_s, 1),
+    }

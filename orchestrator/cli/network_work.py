@@ -1,0 +1,60 @@
+"""What `crystalloop train|evaluate|generate` call once their options are read: the modules that import Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from crystalloop.models.generate.request import GenerateRequest, generate
+from crystalloop.models.generate.results import as_json, write_crystals
+from crystalloop.models.judge.evaluate import Evaluation
+from crystalloop.models.judge.evaluate import evaluate as measure
+from crystalloop.models.judge.inputs import Settings
+from crystalloop.models.learn.job import NETWORKS, TrainResources
+from crystalloop.orchestrator.learn.inputs import TrainRequest, parse_epochs
+from crystalloop.orchestrator.learn.train_files import PROGRESS, crystals_in_step, train_networks
+from crystalloop.orchestrator.show.crystals_table import show_generated
+from crystalloop.orchestrator.show.evaluation_page import write_page
+from crystalloop.orchestrator.show.evaluation_table import show_evaluation
+from crystalloop.orchestrator.show.progress import TrainWatch, show_record
+
+__all__ = [
+    "NETWORKS",
+    "GenerateRequest",
+    "Settings",
+    "TrainRequest",
+    "TrainResources",
+    "as_json",
+    "evaluate",
+    "generate",
+    "parse_epochs",
+    "show_evaluation",
+    "show_generated",
+    "show_record",
+    "train",
+    "write_crystals",
+]
+
+
+def evaluate(settings: Settings, page: Path | None, say: Callable[[str], None]) -> Evaluation:
+    """Judge, and write the page where one is wanted."""
+    found = measure(settings, say)
+    if page is not None:
+        say(f"page: {write_page(found, page, datetime.now().astimezone())}")
+    return found
+
+
+def train(request: TrainRequest, command: str, console: Console) -> dict[str, Any]:
+    """Train, with a live bar for each network; the record of it all.
+
+    Args:
+        request: what and how.
+        command: as the user typed it, for the record.
+        console: gets the bars.
+    """
+    with TrainWatch(console, request.folder / PROGRESS, lambda name: crystals_in_step(request, name)) as watch:
+        return train_networks(request, command, watch.say)

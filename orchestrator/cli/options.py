@@ -1,0 +1,37 @@
+"""What every command shares: the two consoles, options of one meaning, machine-readable output. No command lives here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from crystalloop.orchestrator.campaign.places import default_pseudos
+
+__all__ = ["AsJson", "File", "Folder", "err", "escape", "out", "print_json", "pseudo_folder"]
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+out = Console(width=None if sys.stdout.isatty() else 140)  # a pipe or a file has no width
+err = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
+
+File = Annotated[Path, typer.Argument(help="campaign file, e.g. campaigns/first.yaml", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="machine-readable output on stdout, and nothing else there")]
+Folder = Annotated[
+    Path | None, typer.Option("--folder", "--dir", help="folder of the UPF files; default .crystalloop/pseudos")
+]
+
+
+def print_json(value: object) -> None:
+    """Machine-readable output: the only thing on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
+
+
+def pseudo_folder(folder: Path | None) -> Path:
+    """The folder given, else the machine's."""
+    return folder or default_pseudos()

@@ -1,0 +1,169 @@
+"""The command `crystalloop relax`: parses, calls, prints. No logic lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from crystalloop.dft.alone import command, result
+from crystalloop.dft.alone.plan import Plan
+from crystalloop.dft.pw.command import pw_version
+from crystalloop.dft.pw.watch import Step
+from crystalloop.dft.relax.outcome import Relaxed
+from crystalloop.models.data.one_crystal import read_crystal
+from crystalloop.orchestrator.cli.exit_codes import Exit
+from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json, pseudo_folder
+
+app = typer.Typer()
+
+
+@app.command()
+def relax(
+    file: Annotated[
+        Path, typer.Argument(help="one ordered crystal: CIF, POSCAR, .json, .xyz, .in", show_default=False)
+    ],
+    preset: Annotated[Literal["test", "fast", "paper"], typer.Option(help="k points, thresholds, dispersion")] = "fast",
+    method: Annotated[
+        Literal["auto", "eos", "vc-relax"],
+        typer.Option(help="for crystals with only their volume free; eos gives the bulk modulus, too"),
+    ] = "auto",
+    cheap_first: Annotated[
+        bool, typer.Option("--cheap-first", help="coarse k points first; reject what moves too far")
+    ] = False,
+    start_volume: Annotated[
+        Literal["given", "radii"], typer.Option(help="begin with the file's volume, or where the closest atoms touch")
+    ] = "given",
+    pseudos: Annotated[
+        Path | None, typer.Option("--pseudos", help="folder of the UPF files; default that of the campaigns")
+    ] = None,
+    pw_command: Annotated[
+        str, typer.Option(envvar="CRYSTALLOOP_PW", help="pw.x, with what stands before it: 'mpirun -np 4 pw.x'")
+    ] = "pw.x",
+    max_seconds: Annotated[int | None, typer.Option(min=10, help="wall time of one launch")] = None,
+    memory_mb: Annotated[
+        float | None, typer.Option(min=1, help="refuse what needs more; default what the machine has")
+    ] = None,
+    moments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--moments", help="starting moments, 'Fe=4,O=0'; given again, each is tried and the lowest counts"
+        ),
+    ] = None,
+    spin: Annotated[bool, typer.Option("--spin/--no-spin", help="magnetic elements start spin-polarised")] = True,
+    folder: Annotated[Path | None, typer.Option(help="for pw.x; default FILE-relax beside the relaxed CIF")] = None,
+    target: Annotated[Path | None, typer.Option("--out", help="relaxed CIF; default FILE-relaxed.cif here")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Relax one crystal with pw.x: no campaign, no database. After Ctrl-C the same command goes on.
+
+    Example: crystalloop relax NaCl.cif --method eos
+    """
+    cif = target or Path(f"{file.stem}-relaxed.cif")
+    request = command.RelaxRequest(
+        file,
+        preset,
+        method,
+        pseudo_folder(pseudos),
+        folder or cif.parent / f"{file.stem}-relax",
+        pw_command,
+        cheap_first,
+        start_volume,
+        max_seconds,
+        memory_mb,
+        command.moments_of(moments or []),
+        spin,
+    )
+    plans: list[Plan] = []
+    listener = command.Listener(_say_step, _say, _noting(plans))
+    structure = read_crystal(file)
+    result.require_target(cif)
+    answer = command.relax_crystal(structure, request, listener, probe=pw_version)
+    if isinstance(answer, Relaxed):
+        result.write_cif(answer, cif)
+    found = result.as_json(request, structure, answer, cif, *plans)
+    if as_json:
+        print_json(found)
+    elif found["converged"]:
+        _show(found)
+    if not found["converged"]:
+        refused = result.was_refused(answer)
+        what = f"{file}: refused" if refused else "no result"
+        err.print(f"[bold red]{escape(what)}:[/] {escape(found['reason'])}", highlight=False, soft_wrap=True)
+        raise typer.Exit(Exit.USAGE if refused else Exit.FAILED)
+
+
+def _noting(plans: list[Plan]) -> Callable[[Plan], None]:
+    """Says a plan, and keeps it for the result."""
+
+    def hear(plan: Plan) -> None:
+        plans.append(plan)
+        for line in plan.lines():
+            err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return hear
+
+
+def _say(sentence: str) -> None:
+    err.print(f"[dim]{escape(sentence)}[/]", highlight=False, soft_wrap=True)
+
+
+def _say_step(step: Step) -> None:
+    pressure = "-" if step.pressure_kbar is None else f"{step.pressure_kbar:+.2f}"
+    err.print(
+        f"step {step.number}: {step.volume_per_atom_ang3:.3f} cubic angstrom/atom, "
+        f"{step.energy_per_atom_ev:.5f} eV/atom, {pressure} kbar",
+        highlight=False,
+    )
+
+
+def _show(found: dict[str, Any]) -> None:
+    table = Table("quantity", "value", title=f"{found['formula']}, preset {found['preset']}")
+    for title, value in _lines(found):
+        table.add_row(title, value)
+    out.print(table)
+    out.print(f"relaxed crystal: {found['cif']}", markup=False, highlight=False)
+    for note in (found["plan"] or {}).get("notes", ()):
+        out.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+
+
+def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+    curve = found["equation_of_state"]
+    lines = [
+        ("edges, angstrom", _edges([f"{edge:.4f}" for edge in found["edges_ang"]])),
+        ("volume, cubic angstrom/atom", f"{found['volume_per_atom_ang3']:.4f}"),
+        ("energy E0, eV/atom", f"{found['energy_per_atom_ev']:.6f}"),
+        ("pressure, kbar", f"{found['pressure_kbar']:+.2f}"),
+        ("largest force, eV/angstrom", f"{found['fmax_ev_ang']:.1e}"),
+        ("space group, before and after", f"{found['spacegroup_before']}, {found['spacegroup']}"),
+        ("pressure as given, kbar", _number(found["generated_pressure_kbar"], "+.1f")),
+        ("change of bonds, %", _number(found["bond_change_percent"], ".2f")),
+        ("change of edges, %", _number(found["cell_change_percent"], ".2f")),
+        ("change of volume, %", _number(found["volume_change_percent"], "+.2f")),
+        ("steps", str(found["steps"])),
+        ("CPU seconds in pw.x", f"{found['cpu_s']:.1f}"),
+    ]
+    if curve is not None:
+        quality = f"{curve['points']} volumes, rms {curve['rms_mev_per_atom']:.3f} meV/atom"
+        lines.insert(3, ("bulk modulus, GPa", f"{curve['bulk_modulus_gpa']:.1f} ({quality})"))
+    if found["magnetization_bohr"] is not None:
+        total, absolute = found["magnetization_bohr"], found["absolute_magnetization_bohr"]
+        lines.append(("magnetisation, Bohr magnetons/cell", f"{total:.2f}, absolute {_number(absolute, '.2f')}"))
+    for number, state in enumerate(found["spin_states"], start=1):
+        energy, moment = state["energy_per_atom_ev"], _number(state["magnetization_bohr"], ".2f")
+        lines.append((f"from moments {number}", f"{energy:.6f} eV/atom, magnetisation {moment}"))
+    for rung in found["rungs"]:
+        energy = f"{rung['energy_per_atom_ev']:.5f} eV/atom, {rung['cpu_s']:.1f} CPU s"
+        lines.append((f"{rung['name']} rung", f"{rung['volume_per_atom_ang3']:.3f} cubic angstrom/atom, {energy}"))
+    return lines
+
+
+def _edges(edges: list[str]) -> str:
+    return edges[0] if len(set(edges)) == 1 else ", ".join(edges)
+
+
+def _number(value: float | None, how: str) -> str:
+    return "-" if value is None else format(value, how)

@@ -1,0 +1,120 @@
+"""Ray Train round the Keras step: one run fits all three networks. What depends on the backend lives here alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from crystalloop.models.learn.engine import progress_writer
+from crystalloop.models.learn.job import (
+    NETWORKS,
+    FittedNetwork,
+    NetworkName,
+    TrainError,
+    TrainJob,
+    TrainOutcome,
+    TrainResources,
+)
+
+if TYPE_CHECKING:
+    from crystalloop.models.learn.engine_tensorflow import TensorFlowEngine
+
+log = logging.getLogger(__name__)
+
+
+class TooFewGpus(TrainError):
+    """Workers that want GPUs which Ray does not see."""
+
+
+def fit_networks(
+    job: TrainJob, resources: TrainResources | None = None, networks: Sequence[NetworkName] = NETWORKS
+) -> TrainOutcome:
+    """Fit the networks, in one Ray Train run, and leave a checkpoint folder for each.
+
+    One run for all three, because starting a worker group takes half a minute. Running it again after a crash
+    keeps the networks that were finished. Works under an initialised Ray, and initialises one where there is none.
+
+    Args:
+        job: data, sizes, steps, folder.
+        resources: workers; none of them (`num_workers=0`) trains in this process.
+        networks: which to fit, in this order; the VAE needs a UNet before it or in the job's folder.
+
+    Raises:
+        TrainError: a worker failed; the message has its error.
+    """
+    from crystalloop.models.learn.fit import fitted
+
+    resources = resources or TrainResources()
+    started = time.monotonic()
+    spent = _fit_here(job, networks) if resources.num_workers == 0 else _fit_on_ray(job, resources, networks)
+    done: dict[str, FittedNetwork] = {name: fitted(job.folder / name) for name in networks}
+    return TrainOutcome(done, spent, time.monotonic() - started)
+
+
+def _fit_here(job: TrainJob, networks: Sequence[NetworkName]) -> float:
+    from crystalloop.models.learn.fit import fit_or_reuse
+
+    engine = _engine()(report=progress_writer(job.progress))
+    for network in networks:
+        fit_or_reuse(job, engine, network)
+    return engine.step_s
+
+
+def _fit_on_ray(job: TrainJob, resources: TrainResources, networks: Sequence[NetworkName]) -> float:
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(resources.start_timeout_s))
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.tensorflow import TensorflowTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    storage = job.folder.absolute() / "ray"
+    trainer = TensorflowTrainer(
+        _train_loop,
+        train_loop_config={"job": job, "networks": tuple(networks)},
+        scaling_config=ScalingConfig(
+            num_workers=resources.num_workers,
+            use_gpu=resources.use_gpu,
+            resources_per_worker={"CPU": resources.cpus_per_worker} | ({"GPU": 1} if resources.use_gpu else {}),
+        ),
+        run_config=RunConfig(
+            name=f"train-{time.time_ns()}", storage_path=str(storage), failure_config=FailureConfig(max_failures=1)
+        ),
+    )
+    try:
+        metrics = trainer.fit().metrics or {}
+    except TrainingFailedError as error:
+        raise TrainError(
+            f"training in {job.folder} failed: {error}; running it again keeps finished networks"
+        ) from error
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)  # the model registry is the record, not Ray's checkpoint manager
+    return float(metrics.get("step_s", 0.0))
+
+
+def _train_loop(config: Mapping[str, Any]) -> None:
+    """What each Ray Train worker runs."""
+    # Ray's TensorFlow backend sets this for every worker; with it, Keras 2 would be asked for.
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from ray import train
+
+    from crystalloop.models.learn.fit import fit_or_reuse
+
+    job: TrainJob = config["job"]
+    context = train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    engine = _engine()(rank, world, report=progress_writer(job.progress if rank == 0 else None))
+    for network in config["networks"]:
+        result = fit_or_reuse(job, engine, network)
+        # Without a checkpoint, Result.metrics would be None.
+        checkpoint = train.Checkpoint.from_directory(str(result.folder)) if rank == 0 else None
+        train.report({"network": network, "step_s": engine.step_s, **result.metrics}, checkpoint=checkpoint)
+
+
+def _engine() -> type[TensorFlowEngine]:
+    from crystalloop.models.learn import engine_tensorflow  # TensorFlow: seconds that the driver shall not wait for
+
+    return engine_tensorflow.TensorFlowEngine

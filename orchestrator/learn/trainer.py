@@ -1,0 +1,86 @@
+"""The loop's trainer: a training set becomes a TrainJob, its outcome becomes records. Fitting itself is in train.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from crystalloop.db.ledger.records import ModelVersion, NetworkRecord
+from crystalloop.models.crystals.crystal import Crystal, conventional
+from crystalloop.models.crystals.properties import label_array
+from crystalloop.models.learn.job import TrainJob, TrainOutcome, TrainResources
+from crystalloop.models.maps.voxels import VoxelConfig
+from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.learn.training_set import TrainingSet
+from crystalloop.orchestrator.loop.contracts import Trained
+
+CUBIC_TOLERANCE = 1e-3
+"""Relative; the maps of this version hold cubic conventional cells."""
+
+Fit = Callable[[TrainJob, TrainResources], TrainOutcome]
+
+
+class NetworkTrainer:
+    """Fits the networks of one campaign, each version in a folder of its own.
+
+    Args:
+        campaign: sizes, steps, resources, seed.
+        folder: gets one folder per model version.
+        fit: orchestrator.learn.ray_fit.fit_networks.
+        before: makes sure that Ray runs.
+    """
+
+    def __init__(self, campaign: Campaign, folder: Path, fit: Fit, before: Callable[[], object]) -> None:
+        self._campaign, self._folder, self._fit, self._before = campaign, folder, fit, before
+
+    def train(self, version_id: str, round_: int, training: TrainingSet, parent: ModelVersion | None) -> Trained:
+        """Fit all three networks; see parts.Trainer."""
+        self._before()
+        campaign = self._campaign
+        examples = [(example, conventional(example.structure)) for example in training.examples]
+        cubic = [(example, cell) for example, cell in examples if _is_cubic(cell.lattice.abc, cell.lattice.angles)]
+        job = TrainJob(
+            folder=(self._folder / version_id).resolve(),
+            crystals=tuple(Crystal.from_structure(cell) for _, cell in cubic),
+            labels=label_array([example.labels for example, _ in cubic]),
+            data_digest=training.digest(),
+            voxels=VoxelConfig(n=campaign.voxels.n, width_scale=campaign.voxels.width_scale),
+            preset=campaign.networks.preset,
+            overrides=_overrides(campaign),
+            steps={str(name): count for name, count in campaign.networks.steps.items()},
+            parent=(self._folder / parent.id).resolve() if parent else None,
+            warm_share=campaign.networks.warm_share,
+            seed=campaign.seed * 1009 + round_,
+            progress=self.progress_file(version_id),
+        )
+        resources = TrainResources(
+            num_workers=campaign.ray.train_workers,
+            cpus_per_worker=campaign.ray.cpus_per_train_worker,
+            use_gpu=campaign.ray.use_gpu,
+        )
+        outcome = self._fit(job, resources)
+        networks = {
+            name: NetworkRecord(
+                folder=f"{version_id}/{network.folder.name}",
+                sha256=network.sha256,
+                metrics=network.metrics,
+                samples=network.samples,
+                train_s=network.train_s,
+            )
+            for name, network in outcome.networks.items()
+        }
+        return Trained(networks, outcome.step_s)
+
+    def progress_file(self, version_id: str) -> Path:
+        """Where the training of a version writes how far it is."""
+        return (self._folder / f"{version_id}.progress.jsonl").resolve()
+
+
+def _is_cubic(lengths: tuple[float, ...], angles: tuple[float, ...]) -> bool:
+    spread = (max(lengths) - min(lengths)) / max(lengths)
+    return spread <= CUBIC_TOLERANCE and all(abs(angle - 90) <= 90 * CUBIC_TOLERANCE for angle in angles)
+
+
+def _overrides(campaign: Campaign) -> Mapping[str, Mapping[str, object]]:
+    networks = campaign.networks
+    return {"unet": networks.unet, "vae": networks.vae, "cgcnn": networks.cgcnn}

@@ -1,0 +1,100 @@
+"""What the loop is made of: the contracts of its effectful parts. Implementations are made in compose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
+from crystalloop.db.ledger.store import Store
+from crystalloop.models.generate.funnel import Draft, KnownStructures
+from crystalloop.orchestrator.learn.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    from crystalloop.orchestrator.settle.formation import Energies
+
+
+def now() -> datetime:
+    """The clock of this program."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What a proposer gives: the funnel's counts, and who is to be computed with what score."""
+
+    counts: tuple[tuple[str, int], ...]
+    chosen: tuple[tuple[Draft, float], ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a trainer gives: the three networks' records and the seconds spent inside optimiser steps."""
+
+    networks: dict[str, NetworkRecord]
+    busy_s: float
+
+
+class Proposer(Protocol):
+    """Generates, screens and chooses."""
+
+    def propose(
+        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownStructures, count: int
+    ) -> Proposed:
+        """At most `count` candidates for DFT; without a version, from decorated prototypes."""
+
+
+class Trainer(Protocol):
+    """Fits the networks."""
+
+    def train(self, version_id: str, round_: int, training: TrainingSet, parent: ModelVersion | None) -> Trained:
+        """Fit all three networks, starting from the parent's weights where there is one."""
+
+    def progress_file(self, version_id: str) -> Path:
+        """JSON lines of how far the training is."""
+
+
+class Queue(Protocol):
+    """Brings queued candidates to the workers."""
+
+    def submit(self, candidates: Sequence[Candidate]) -> object:
+        """Make a workflow for each; repeating it adds nothing."""
+
+    def reconcile(self, now: datetime) -> object:
+        """Repair what a crash left between the ledger and the queue."""
+
+
+class Workers(Protocol):
+    """The worker processes of this machine."""
+
+    def ensure(self) -> object:
+        """Start those that are missing."""
+
+    def stop(self) -> None:
+        """End them; work under way is handed back."""
+
+
+class Tell(Protocol):
+    """Hears what happens, for the terminal."""
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Take note."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything with an effect, made in compose."""
+
+    store: Store
+    queue: Queue
+    workers: Workers
+    proposer: Proposer
+    trainer: Trainer
+    energies: Energies
+    meanwhile: Callable[[], None]  # called once pw.x is at work: what would cost time later
+    now: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    tell: Tell

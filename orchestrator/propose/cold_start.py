@@ -1,0 +1,89 @@
+"""Candidates without a model: the campaign's prototypes decorated with its elements, a diverse few chosen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from pymatgen.core.composition import Composition
+from pymatgen.core.periodic_table import Element
+
+from crystalloop.models.crystals.formulas import parse_compound
+from crystalloop.models.crystals.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
+from crystalloop.models.generate.funnel import (
+    Draft,
+    KnownStructures,
+    is_new,
+    run_funnel,
+    unique,
+    valid_distances,
+    wanted_formula,
+)
+from crystalloop.orchestrator.acquire.greedy import spread
+from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.loop.contracts import Proposed
+
+BALANCED = 0.03
+IONIC = 0.01
+"""Preference for charge-balanced decorations, and per unit of electronegativity difference, against the unit of
+diversity in `acquisition.spread`. Small: a model that has seen stable salts only thinks everything is one."""
+
+
+def decorated_pool(campaign: Campaign) -> tuple[Draft, ...]:
+    """Every decoration of the campaign's prototypes and its base compounds, each crystal once, in a fixed order."""
+    wanted = list(decorations(campaign.prototypes, campaign.elements))
+    for base in campaign.bases:
+        compound = parse_compound(base)
+        if not any(_same(compound.prototype, compound.elements, other) for other in wanted):
+            wanted.append((compound.prototype, compound.elements))
+    return tuple(
+        Draft(structure=decorate(prototype, elements), kind="decorated", prototype=str(prototype), seed=campaign.seed)
+        for prototype, elements in wanted
+    )
+
+
+def _same(prototype: Prototype, elements: tuple[str, ...], other: tuple[Prototype, tuple[str, ...]]) -> bool:
+    symmetric = prototype in (Prototype.ROCKSALT, Prototype.CSCL, Prototype.ZINCBLENDE)
+    equal = elements == other[1] or (symmetric and sorted(elements) == sorted(other[1]))
+    return prototype == other[0] and equal
+
+
+def preference(draft: Draft) -> float:
+    """How gladly a decoration is computed first: charge balance and ionicity, minus a little per atom of the formula."""
+    composition = draft.structure.composition
+    balanced = is_balanced(composition.reduced_formula, str(draft.prototype))
+    values = [Element(str(element)).X for element in composition]
+    atoms = sum(multiplicities(Prototype(str(draft.prototype))))
+    return BALANCED * balanced + IONIC * (max(values) - min(values)) - 0.01 * atoms
+
+
+@cache
+def is_balanced(formula: str, prototype: str) -> bool:
+    """Whether common oxidation states balance the charge of some decoration of this formula in this prototype."""
+    amounts = Composition(formula).get_el_amt_dict()
+    symbols = sorted(amounts, key=lambda symbol: amounts[symbol])
+    kind = Prototype(prototype)
+    orders = [symbols, symbols[::-1]]
+    return any(plausible_oxidation(tuple(order), kind) is not None for order in orders if _fits(order, amounts, kind))
+
+
+def _fits(order: list[str], amounts: dict[str, float], kind: Prototype) -> bool:
+    return tuple(int(amounts[symbol]) for symbol in order) == multiplicities(kind)
+
+
+def anonymous_formulas(pool: Sequence[Draft]) -> frozenset[str]:
+    """The kinds of formula that the campaign is about, such as AB and ABC3."""
+    return frozenset(str(draft.structure.composition.anonymized_formula) for draft in pool)
+
+
+def choose_decorated(campaign: Campaign, pool: Sequence[Draft], known: KnownStructures, count: int) -> Proposed:
+    """The funnel over decorated prototypes, and a diverse few of them."""
+    filters = (
+        valid_distances(),
+        wanted_formula(campaign.elements, anonymous_formulas(pool), campaign.generate.max_atoms),
+        is_new(known),
+        unique(),
+    )
+    funnel = run_funnel(pool, filters)
+    chosen = spread(funnel.survivors, [preference(draft) for draft in funnel.survivors], count)
+    return Proposed(funnel.counts, tuple(chosen))

@@ -1,0 +1,191 @@
+"""build(campaign) -> Loop: the only file that knows every concrete class, and what a run needs before and after."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from crystalloop.db.ledger.mongo import MongoStore
+from crystalloop.db.ledger.records import CampaignRecord, CampaignState, Span
+from crystalloop.db.serving.server import Server
+from crystalloop.dft.pw.command import check_command, pw_version
+from crystalloop.dft.recipe.element_rules import lanthanide_note
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
+from crystalloop.models.data.files import KnownCrystal
+from crystalloop.orchestrator.account.status import campaign_status, summary_lines
+from crystalloop.orchestrator.campaign.machine import Machine
+from crystalloop.orchestrator.campaign.pw_settings import dft_settings
+from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.learn.trainer import NetworkTrainer
+from crystalloop.orchestrator.loop.contracts import Parts, Tell, now
+from crystalloop.orchestrator.loop.loop import Loop
+from crystalloop.orchestrator.loop.policy import Finish
+from crystalloop.orchestrator.propose.actors import RayRuntime
+from crystalloop.orchestrator.propose.cold_start import decorated_pool
+from crystalloop.orchestrator.propose.proposer import CandidateProposer
+from crystalloop.orchestrator.run.plan import check_dft, check_networks, known_crystals
+from crystalloop.orchestrator.run.session import database, only_runner, open_store
+from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
+from crystalloop.orchestrator.settle.formation import Energies
+from crystalloop.orchestrator.show.report_page import write_report
+
+log = logging.getLogger(__name__)
+HERE = Machine()
+
+
+def run_campaign(campaign: Campaign, tell: Tell) -> dict[str, Any]:
+    """Run or resume a campaign to its end, and write its report.
+
+    Raises:
+        Every error that `orchestrator.cli.exit_codes` knows; whatever was computed before stays.
+    """
+    folder = campaign.run_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(only_runner(folder))
+        tell("preparing", what="reading data and checking pw.x and pseudopotentials")
+        table, known = preflight(campaign, tell)
+        server, _ = database(campaign)
+        tell("note", text=server.description)
+        store = stack.enter_context(open_store(campaign))
+        _start(store, campaign, folder)
+        stack.enter_context(_stop_on_signals())
+        runtime = RayRuntime(campaign, tell)
+        stack.callback(runtime.shutdown)
+        loop = build(campaign, store, server, table, known, runtime, tell)
+        finish = loop.run()
+        tell("preparing", what="writing the report")
+        started = now()
+        report = write_report(store, campaign, folder, now())
+        store.add_span(campaign.name, Span(what="report", round=0, started_at=started, finished_at=now()))
+        return _summary(store, campaign, finish, report)
+
+
+def preflight(campaign: Campaign, tell: Tell) -> tuple[PseudoTable, tuple[KnownCrystal, ...]]:
+    """What must be right before anything is started: pw.x, pseudopotentials, data files.
+
+    Raises:
+        PwEnvironmentError, DataError: the first thing that is wrong, with the next move.
+    """
+    check_networks(campaign)
+    check_command(campaign.dft.pw_command)
+    settings, table = check_dft(campaign)
+    if text := lanthanide_note(campaign.elements, settings.d2):
+        tell("note", text=text)
+    known, notes = known_crystals(campaign)
+    for note in notes:
+        tell("note", text=note)
+    return table, known
+
+
+def build(
+    campaign: Campaign,
+    store: MongoStore,
+    server: Server,
+    table: PseudoTable,
+    known: tuple[KnownCrystal, ...],
+    runtime: RayRuntime,
+    tell: Tell,
+) -> Loop:
+    """Put the loop together."""
+    from crystalloop.orchestrator.learn.ray_fit import fit_networks
+
+    queue = RelaxQueue(store, open_launchpad(server.uri, campaign.database.name))
+    queue.prepare()
+    models = campaign.run_folder / "models"
+    parts = Parts(
+        store=store,
+        queue=queue,
+        workers=local_workers(campaign, server, campaign.dft.slots),
+        proposer=CandidateProposer(campaign, models, runtime),
+        trainer=NetworkTrainer(campaign, models, fit_networks, runtime.before_training),
+        energies=Energies(
+            dft_settings(campaign), table, pw_version(campaign.dft.pw_command), campaign.dft.reject_above_e_f
+        ),
+        meanwhile=runtime.start,
+        now=now,
+        sleep=time.sleep,
+        tell=tell,
+    )
+    return Loop(campaign, parts, known, decorated_pool(campaign))
+
+
+def local_workers(campaign: Campaign, server: Server, slots: int, machine: Machine = HERE) -> LocalWorkers:
+    """Worker processes of this machine for a campaign."""
+    # The URI may hold a password: it travels in the environment, which other users cannot read.
+    return LocalWorkers(
+        python_module("crystalloop.dft.work.worker", *machine.worker_options(campaign)),
+        slots,
+        campaign.run_folder / "logs",
+        {"CRYSTALLOOP_MONGODB_URI": server.uri},
+        keep=not machine.ends,
+    )
+
+
+def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None], machine: Machine = HERE) -> None:
+    """Keep workers for a campaign on this machine until Ctrl-C or SIGTERM, or until they end by themselves.
+
+    Raises:
+        PwEnvironmentError, ConfigError: this machine cannot do the campaign's work.
+    """
+    check_command(machine.command_of(campaign))
+    version = pw_version(machine.command_of(campaign))  # an MPI that cannot start is found here, not by candidates
+    check_dft(
+        campaign.model_copy(update={"dft": campaign.dft.model_copy(update={"pseudos": machine.pseudos_of(campaign)})})
+    )
+    server, _ = database(campaign)
+    workers = local_workers(campaign, server, slots, machine)
+    say(f"{slots} workers for {campaign.name} on {socket.gethostname()} with pw.x {version}; Ctrl-C ends them")
+    with _stop_on_signals():
+        try:
+            while workers.ensure():
+                time.sleep(1.0)
+            say("every worker has ended by itself")
+        finally:
+            workers.stop()
+
+
+def _start(store: MongoStore, campaign: Campaign, folder: Path) -> None:
+    """Register the campaign, or take it up again."""
+    moment = now()
+    record = CampaignRecord(
+        id=campaign.name,
+        spec=campaign.spec(),
+        spec_digest=campaign.spec_digest(),
+        folder=str(folder),
+        state=CampaignState.ACTIVE,
+        created_at=moment,
+        updated_at=moment,
+    )
+    store.start_campaign(record)
+    store.set_campaign_state(campaign.name, CampaignState.ACTIVE, moment)
+
+
+def _summary(store: MongoStore, campaign: Campaign, finish: Finish, report: Path) -> dict[str, Any]:
+    status = campaign_status(store, campaign.name)
+    lines = [*summary_lines(store, campaign.name), f"report: {report}"]
+    if not finish.completed:
+        lines.append("the same command goes on from here")
+    return {**status, "completed": finish.completed, "outcome": finish.reason, "report": str(report), "lines": lines}
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: workers are told, work under way is handed back."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

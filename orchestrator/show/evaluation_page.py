@@ -1,0 +1,144 @@
+"""The evaluation as one self-contained HTML page: the table with its definitions, and the figures."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from crystalloop.models.judge.evaluate import Evaluation
+from crystalloop.models.judge.inputs import E_F, any_element
+from crystalloop.models.judge.interpolation import make_strips
+from crystalloop.models.judge.rows import Row
+from crystalloop.orchestrator.show import evaluation_figures as figures
+from crystalloop.orchestrator.show.evaluation_table import count_text, part_unit, reach_text, unit_text, value_text
+from crystalloop.orchestrator.show.figures import DARK, LIGHT, Theme, png
+from crystalloop.orchestrator.show.latent_map import MOST_POINTS, tsne
+
+HEADLINES = (
+    ("cell_mae", "cell edges"),
+    ("site_error", "site positions"),
+    ("species_accuracy", "species per site"),
+    ("match_rate", "match rate"),
+    ("valid", "valid samples"),
+    ("decile_within_one", "decile within one"),
+)
+
+
+@any_element()
+def write_page(found: Evaluation, path: Path, now: datetime) -> Path:
+    """Write the page.
+
+    Args:
+        found: what was measured.
+        path: of the file; its folder is made if missing.
+        now: the date on the page.
+
+    Returns:
+        The path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(found, draw(found), now), encoding="utf-8")
+    return path
+
+
+def draw(found: Evaluation) -> dict[str, dict[str, Any]]:
+    """Figures that there is something to show in: name -> both pictures, their size and the text instead."""
+    makers: dict[str, tuple[Callable[[Theme], Figure | None], str]] = {}
+    if found.predicted is not None:
+        predicted, labels = found.predicted, found.labels
+        makers["parity"] = (
+            lambda theme: figures.parity_figure(predicted, labels, theme),
+            "Predicted against true values of each property; the errors are in the table.",
+        )
+    if found.held is not None and found.networks.vae is not None and found.networks.unet is not None:
+        held, strips = found.held, make_strips(found.networks.vae, found.networks.unet, found.held, found.judged)
+        chosen = np.random.default_rng(0).permutation(len(held))[:MOST_POINTS]
+        places = tsne(np.array([found.judged[i].latent for i in chosen]))
+        groups = [held.groups[i] for i in chosen]
+        makers["latent"] = (
+            lambda theme: figures.latent_figure(places, groups, held.labels[chosen, E_F], theme),
+            f"t-SNE map of the latent vectors of {len(chosen)} held-out crystals, by class and by formation energy.",
+        )
+        makers["slices"] = (
+            lambda theme: figures.slices_figure(found.shown, theme),
+            "Mid-slices of true density, decoded density, true species and segmentation of held-out crystals.",
+        )
+        lines = "; ".join(f"{s.start} to {s.end}: {', '.join(f or 'nothing' for f in s.formulas)}" for s in strips)
+        makers["strips"] = (lambda theme: figures.strips_figure(strips, theme), f"Decoded mid-slices on lines. {lines}")
+    pictures = {name: _picture(make(LIGHT), make(DARK), alt) for name, (make, alt) in makers.items()}
+    return {name: picture for name, picture in pictures.items() if picture is not None}
+
+
+def render(found: Evaluation, pictures: dict[str, dict[str, Any]], now: datetime) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows = {row.key: row for row in found.rows}
+    return environment.get_template("evaluation.html.j2").render(
+        settings=found.settings,
+        names=", ".join(path.name for path in found.settings.data),
+        properties=", ".join(path.name for path in found.settings.properties),
+        date=now.strftime("%Y-%m-%d %H:%M %Z").strip(),
+        counts=found.counts,
+        notes=found.notes,
+        failures=found.failures,
+        cards=[_card(rows[key], label) for key, label in HEADLINES if key in rows],
+        bounds=[row.met for row in found.rows if row.met is not None],
+        sections={
+            section: [_shown(row) for row in found.rows if row.definition.section == section]
+            for section in dict.fromkeys(row.definition.section for row in found.rows)
+        },
+        figures=pictures,
+        light=LIGHT,
+        dark=DARK,
+    )
+
+
+def _card(row: Row, label: str) -> dict[str, str]:
+    d = row.definition
+    unit = unit_text(d.unit)
+    return {
+        "label": label,
+        "value": f"{value_text(row.strict, d.unit)} {unit}".strip(),
+        "note": f"strict; seed {value_text(row.seed, d.unit)}" + (f"; reach {reach_text(d)}" if d.reach else ""),
+    }
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    d = row.definition
+    parts = [f"{name} {value_text(value, part_unit(row, name))}" for name, value in row.parts.items()]
+    return {
+        "title": d.title,
+        "unit": unit_text(d.unit),
+        "seed": value_text(row.seed, d.unit),
+        "strict": value_text(row.strict, d.unit),
+        "met": row.met,
+        "reach": reach_text(d),
+        "paper": d.paper,
+        "count": count_text(row),
+        "definition": (d.seed, d.strict),
+        "parts": ", ".join(parts),
+        "note": row.note,
+    }
+
+
+def _picture(light: Figure | None, dark: Figure | None, alt: str) -> dict[str, Any] | None:
+    if light is None or dark is None:
+        return None
+    images = [png(figure) for figure in (light, dark)]
+    width, height = struct.unpack(">II", images[0][16:24])  # PNG: the header chunk begins with both
+    encoded = [base64.b64encode(image).decode("ascii") for image in images]
+    return {"light": encoded[0], "dark": encoded[1], "alt": alt, "width": width, "height": height}

@@ -1,0 +1,236 @@
+"""The report's figures: numbers in, PNG bytes out, for a light and a dark page. No database, no files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from crystalloop.orchestrator.account.rounds import RoundResult, merged_order
+from crystalloop.orchestrator.account.wall_time import Account
+
+DPI = 150
+WIDTH = 6.4  # inches
+SHOWN_ROUNDS = 4
+"""More rounds than this make grouped bars unreadable: the first and the last ones are drawn, the tables have all."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a page; the categorical ones are Okabe and Ito's, told apart with any colour vision."""
+
+    paper: str
+    ink: str
+    muted: str
+    grid: str
+    colours: tuple[str, ...]
+    ramp: tuple[float, float]  # stretch of cividis that stands out from the paper
+
+
+LIGHT = Theme(
+    "#ffffff",
+    "#1c2126",
+    "#5b6570",
+    "#dfe3e8",
+    ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"),
+    (0.0, 0.85),
+)
+DARK = Theme(
+    "#1d2126",
+    "#e8eaed",
+    "#a4adb8",
+    "#363d45",
+    ("#56B4E9", "#E69F00", "#2FBF95", "#E39BC3", "#4A90D9", "#F07B3F"),
+    (0.25, 1.0),
+)
+MARKERS = "osD^vP"
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure always gives the same bytes."""
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def funnel_figure(results: Sequence[RoundResult], theme: Theme) -> Figure | None:
+    """Bars per stage, one for each round; None before the first round."""
+    if not results:
+        return None
+    shown = [*results] if len(results) <= SHOWN_ROUNDS else [results[0], *results[1 - SHOWN_ROUNDS :]]
+    stages = merged_order([[stage for stage, _ in result.funnel] for result in shown])
+    largest = max(count for result in shown for _, count in result.funnel)
+    height = 0.8 / len(shown)
+    colours = round_colours(results, theme)
+    figure, axes = _axes(theme, 0.9 + len(stages) * (0.16 + 0.17 * len(shown)))
+    for index, result in enumerate(shown):
+        counts = dict(result.funnel)
+        places = [row - 0.4 + height * (index + 0.5) for row, stage in enumerate(stages) if stage in counts]
+        values = [counts[stage] for stage in stages if stage in counts]
+        axes.barh(places, values, height * 0.86, color=colours[result.number], label=f"round {result.number}")
+        for place, value in zip(places, values, strict=True):
+            axes.text(value + 0.01 * largest, place, f"{value:,}", va="center", fontsize=8.5, color=theme.muted)
+    axes.set_yticks(range(len(stages)), stages)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(1, largest) * 1.12)
+    axes.set_xlabel("crystals left")
+    axes.grid(axis="x", color=theme.grid, linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.tick_params(axis="y", length=0)
+    if len(shown) > 1:
+        _legend(figure, axes, theme, len(shown))
+    return figure
+
+
+def hits_figure(results: Sequence[RoundResult], theme: Theme) -> Figure | None:
+    """Hits per round, and cumulative hits over cumulative CPU time; None before anything was computed."""
+    if not any(result.relaxed or result.gave_up for result in results):
+        return None
+    figure, (left, right) = _axes_pair(theme, 2.9)
+    numbers = [result.number for result in results]
+    left.bar(numbers, [len(result.hits) for result in results], 0.62, color=theme.colours[0], label="hits")
+    others = [result.relaxed + result.gave_up - len(result.hits) for result in results]
+    bottoms = [len(result.hits) for result in results]
+    left.bar(numbers, others, 0.62, bottom=bottoms, color=theme.grid, label="other computed")
+    left.set_xlabel("round")
+    left.set_ylabel("crystals")
+    left.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    left.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    left.legend(frameon=False, fontsize=9, labelcolor=theme.ink, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2)
+    unit, scale = ("CPU-minutes", 60.0) if results[-1].total_cpu_s < 7200 else ("CPU-hours", 3600.0)
+    spent = [0.0, *(result.total_cpu_s / scale for result in results)]
+    totals = [0, *(result.total_hits for result in results)]
+    right.plot(spent, totals, "-o", color=theme.colours[0], markersize=5, clip_on=False)
+    right.set_xlabel(f"{unit} of pw.x")
+    right.set_ylabel("hits so far")
+    right.set_xlim(left=0)
+    right.set_ylim(0, max(1.0, max(totals) * 1.1))
+    right.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    right.xaxis.set_major_locator(MaxNLocator(5))
+    for axes in (left, right):
+        axes.grid(axis="y", color=theme.grid, linewidth=0.8)
+    return figure
+
+
+def parity_figure(
+    pairs: Mapping[int, Sequence[tuple[float, float]]], results: Sequence[RoundResult], theme: Theme
+) -> Figure | None:
+    """Predicted against computed formation energy by round, and the mean absolute error of each round.
+
+    Args:
+        pairs: round -> (predicted, computed) in eV/atom.
+        results: gives the errors.
+        theme: colours.
+    """
+    rounds = [number for number, values in sorted(pairs.items()) if values]
+    if not rounds:
+        return None
+    figure, (left, right) = _axes_pair(theme, 3.3)
+    colours = round_colours(results, theme)
+    everything = np.array([pair for number in rounds for pair in pairs[number]])
+    low, high = float(everything.min()), float(everything.max())
+    margin = max(0.1, 0.08 * (high - low))
+    ends = (low - margin, high + margin)
+    left.plot(ends, ends, color=theme.muted, linewidth=1, zorder=1)
+    for index, number in enumerate(rounds):
+        predicted, computed = np.array(pairs[number]).T
+        style = {"color": colours[number], "marker": MARKERS[index % len(MARKERS)], "edgecolors": theme.paper}
+        left.scatter(computed, predicted, s=40, zorder=2, label=f"round {number}", **style)
+    left.set(xlim=ends, ylim=ends, aspect="equal", xlabel="computed (eV/atom)", ylabel="predicted (eV/atom)")
+    left.grid(color=theme.grid, linewidth=0.8)
+    errors = {result.number: (result.mae_ev or 0.0, result.compared) for result in results}
+    places = range(len(rounds))
+    right.bar(places, [errors[number][0] for number in rounds], 0.62, color=[colours[number] for number in rounds])
+    tallest = max(errors[number][0] for number in rounds)
+    for place, number in zip(places, rounds, strict=True):
+        if len(rounds) <= 8:
+            mae, count = errors[number]
+            right.text(
+                place,
+                mae + 0.02 * tallest,
+                f"{mae:.2f}\nn {count}",
+                ha="center",
+                va="bottom",
+                fontsize=9,
+                color=theme.ink,
+            )
+    right.set_ylim(0, max(0.01, tallest * 1.3))
+    step = 1 + (len(rounds) - 1) // 12
+    right.set_xticks(list(places)[::step], [str(number) for number in rounds[::step]])
+    right.set_xlabel("round")
+    right.set_ylabel("mean absolute error (eV/atom)")
+    right.grid(axis="y", color=theme.grid, linewidth=0.8)
+    if len(rounds) <= 8:
+        _legend(figure, left, theme, 4)
+    return figure
+
+
+def time_figure(parts: Sequence[tuple[str, float]], account: Account, theme: Theme) -> Figure | None:
+    """One stacked bar of the campaign's wall time; None when no time was written down."""
+    if account.wall_s <= 0:
+        return None
+    figure, axes = _axes(theme, 1.75)
+    unit, scale = ("minutes", 60.0) if account.wall_s < 3 * 3600 else ("hours", 3600.0)
+    left = 0.0
+    colours = (*theme.colours, theme.muted)
+    for index, (label, seconds) in enumerate(parts):
+        if seconds > 0:
+            axes.barh([0], [seconds / scale], 0.6, left=left, color=colours[index], edgecolor=theme.paper, label=label)
+            left += seconds / scale
+    axes.set_yticks([])
+    axes.set_xlim(0, account.wall_s / scale)
+    axes.set_xlabel(f"{unit} of wall time")
+    axes.spines["left"].set_visible(False)
+    axes.margins(y=0.05)
+    _legend(figure, axes, theme, 3)
+    return figure
+
+
+def round_colours(results: Sequence[RoundResult], theme: Theme) -> dict[int, Any]:
+    """The colour of each round, the same in every figure: categorical for a few, an ordered ramp for many."""
+    count = len(results)
+    ramp = [mpl.colormaps["cividis"](x) for x in np.linspace(*theme.ramp, count)]
+    colours = theme.colours if count <= len(theme.colours) else ramp
+    return {result.number: colour for result, colour in zip(results, colours, strict=False)}
+
+
+def _axes(theme: Theme, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
+    axes = figure.add_subplot()
+    _style(axes, theme)
+    return figure, axes
+
+
+def _axes_pair(theme: Theme, height: float) -> tuple[Figure, tuple[Axes, Axes]]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
+    left, right = figure.subplots(1, 2)
+    _style(left, theme)
+    _style(right, theme)
+    return figure, (left, right)
+
+
+def _style(axes: Axes, theme: Theme) -> None:
+    axes.set_facecolor(theme.paper)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=9.5)
+    axes.xaxis.label.set(color=theme.ink, fontsize=10)
+    axes.yaxis.label.set(color=theme.ink, fontsize=10)
+    for side, spine in axes.spines.items():
+        spine.set_color(theme.muted)
+        spine.set_visible(side in ("left", "bottom"))
+
+
+def _legend(figure: Figure, axes: Axes, theme: Theme, columns: int) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=9.5, labelcolor=theme.ink
+    )

@@ -1,0 +1,192 @@
+"""report.html of a campaign: one self-contained page with its figures, which are also written as PNG files beside it."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from crystalloop.db.ledger.records import REFERENCES, Candidate
+from crystalloop.db.ledger.store import Store
+from crystalloop.orchestrator.account.results import result_rows, used_references
+from crystalloop.orchestrator.account.rounds import RoundResult, compared, hit_definition, merged_order, round_results
+from crystalloop.orchestrator.account.wall_time import account
+from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.show import figures
+from crystalloop.orchestrator.show.report_words import (
+    NONE,
+    Findings,
+    cards,
+    duration,
+    formula_html,
+    number,
+    significant,
+    spacegroup,
+    summary,
+    time_parts,
+)
+
+
+def write_report(store: Store, campaign: Campaign, folder: Path, now: datetime) -> Path:
+    """Write report.html and figures/*.png.
+
+    Args:
+        store: what the campaign wrote down.
+        campaign: what it was asked for.
+        folder: of the campaign; made if missing.
+        now: the date on the page, the only thing that differs between two reports of the same state.
+
+    Returns:
+        Path of report.html.
+    """
+    findings = gather(store, campaign)
+    drawn = draw(findings)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for name, (light, _, _) in drawn.items():
+        (folder / "figures" / f"{name}.png").write_bytes(light)
+    path = folder / "report.html"
+    path.write_text(render(findings, drawn, now), encoding="utf-8")
+    return path
+
+
+def gather(store: Store, campaign: Campaign) -> Findings:
+    """Read what the page needs from the store."""
+    record, candidates = store.campaign(campaign.name), store.candidates(campaign.name)
+    references = own_references(campaign, candidates, store.candidates(REFERENCES))
+    return Findings(
+        campaign=campaign,
+        record=record,
+        candidates=candidates,
+        references=references,
+        models=store.model_versions(campaign.name),
+        rounds=round_results(campaign.target, candidates, store.rounds(campaign.name)),
+        account=account(record, (*candidates, *references)) if record else None,
+    )
+
+
+def own_references(
+    campaign: Campaign, candidates: Sequence[Candidate], references: Sequence[Candidate]
+) -> tuple[Candidate, ...]:
+    """The references that the campaign's formation energies were made with; all of an element while none was used."""
+    used = {r.id: element for c in candidates for element, r in used_references(c, references).items()}
+    missing = set(campaign.elements) - set(used.values())
+    return tuple(r for r in references if r.id in used or set(r.crystal.species) <= missing)
+
+
+def draw(findings: Findings) -> dict[str, tuple[bytes, bytes, str]]:
+    """Figures that there is something to show in: name -> PNG for a light page, for a dark page, text instead."""
+    rounds, time = findings.rounds, findings.account
+    pairs: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for candidate, predicted, computed in compared(findings.candidates):
+        pairs[candidate.round].append((predicted, computed))
+    makers: dict[str, tuple[Callable[[figures.Theme], Figure | None], str]] = {
+        "funnel": (partial(figures.funnel_figure, rounds), _funnel_alt(rounds)),
+        "hits": (partial(figures.hits_figure, rounds), _hits_alt(rounds)),
+        "parity": (partial(figures.parity_figure, pairs, rounds), _parity_alt(rounds)),
+    }
+    if time is not None:
+        parts = time_parts(time)
+        makers["time"] = (partial(figures.time_figure, parts, time), _time_alt(parts))
+    drawn = {}
+    for name, (make, alt) in makers.items():
+        light, dark = make(figures.LIGHT), make(figures.DARK)
+        if light is not None and dark is not None:
+            drawn[name] = (figures.png(light), figures.png(dark), alt)
+    return drawn
+
+
+def render(findings: Findings, drawn: dict[str, tuple[bytes, bytes, str]], now: datetime) -> str:
+    """The page as HTML."""
+    hits = {hit for result in findings.rounds for hit in result.hits}
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "num": number,
+        "count": lambda value: f"{value:,}",
+        "percent": lambda share: f"{100 * share:.1f} %",
+        "significant": significant,
+        "duration": duration,
+        "formula": formula_html,
+        "spacegroup": spacegroup,
+    }
+    settings = findings.computed[0].settings if findings.computed else {}
+    relaxations = [c.relaxation for c in findings.candidates if c.relaxation is not None]
+    return environment.get_template("report.html.j2").render(
+        name=findings.campaign.name,
+        date=now.strftime("%Y-%m-%d %H:%M %Z").strip(),
+        summary=summary(findings),
+        cards=cards(findings),
+        rounds=findings.rounds,
+        stages=merged_order([[stage for stage, _ in result.funnel] for result in findings.rounds]),
+        shown_rounds=figures.SHOWN_ROUNDS,
+        hit_definition=hit_definition(findings.campaign.target),
+        rows=[row | {"hit": row["id"] in hits} for row in result_rows(findings.computed)],
+        models=findings.models,
+        account=findings.account,
+        parts=time_parts(findings.account) if findings.account else [],
+        references=_reference_rows(findings),
+        pw_versions=sorted({relaxation.pw_version for relaxation in relaxations}),
+        dft_settings=yaml.safe_dump(settings, sort_keys=True, allow_unicode=True) if settings else "",
+        spec=yaml.safe_dump(findings.campaign.spec(), sort_keys=False, allow_unicode=True),
+        figures={
+            name: _picture(*drawn[name]) if name in drawn else None for name in ("funnel", "hits", "parity", "time")
+        },
+        light=figures.LIGHT,
+        dark=figures.DARK,
+    )
+
+
+def _reference_rows(findings: Findings) -> list[dict[str, Any]]:
+    """The references that the formation energies were made with."""
+    used: dict[str, tuple[str, Candidate]] = {}
+    for candidate in findings.candidates:
+        for element, reference in used_references(candidate, findings.references).items():
+            used[reference.id] = (element, reference)
+    return [
+        {"element": e, "id": r.id, "energy": r.relaxation.energy_per_atom_ev, "md5": r.relaxation.pseudos.get(e, NONE)}
+        for e, r in sorted(used.values(), key=lambda pair: (pair[0], pair[1].id))
+        if r.relaxation is not None
+    ]
+
+
+def _picture(light: bytes, dark: bytes, alt: str) -> dict[str, Any]:
+    width, height = struct.unpack(">II", light[16:24])  # PNG: the header chunk begins with both
+    encoded = [base64.b64encode(image).decode("ascii") for image in (light, dark)]
+    return {"light": encoded[0], "dark": encoded[1], "alt": alt, "width": width, "height": height}
+
+
+def _funnel_alt(rounds: Sequence[RoundResult]) -> str:
+    each = (f"round {r.number}: {', '.join(f'{stage} {count}' for stage, count in r.funnel)}" for r in rounds)
+    return "Bars of the crystals left after each stage. " + "; ".join(each)
+
+
+def _hits_alt(rounds: Sequence[RoundResult]) -> str:
+    each = (f"round {r.number}: {len(r.hits)} hits of {r.relaxed + r.gave_up} computed" for r in rounds)
+    return "Bars of hits in each round, and a line of hits over CPU-hours. " + "; ".join(each)
+
+
+def _parity_alt(rounds: Sequence[RoundResult]) -> str:
+    each = (
+        f"round {r.number}: mean absolute error {r.mae_ev:.3f} eV/atom, n {r.compared}"
+        for r in rounds
+        if r.mae_ev is not None
+    )
+    return "Predicted against computed formation energy, and the error of each round. " + "; ".join(each)
+
+
+def _time_alt(parts: Sequence[tuple[str, float]]) -> str:
+    return "A bar of the wall time. " + "; ".join(f"{label} {seconds:.0f} s" for label, seconds in parts)

@@ -1,0 +1,128 @@
+"""The funnel, the choice, the cold start and the training set, on small real crystals."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.data.files import KnownCrystal
+from crystalloop.models.generate.funnel import (
+    Draft,
+    KnownStructures,
+    contact_ratio,
+    has_valid_distances,
+    is_new,
+    near_target,
+    run_funnel,
+    unique,
+    valid_distances,
+    wanted_formula,
+)
+from crystalloop.orchestrator.acquire.greedy import choose, spread
+from crystalloop.orchestrator.campaign.spec import Campaign, Target
+from crystalloop.orchestrator.learn.training_set import build_training_set
+from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool, is_balanced
+
+CAMPAIGN = Campaign.model_validate(
+    {
+        "name": "t",
+        "elements": ["Li", "Mg", "O", "F"],
+        "prototypes": ["rocksalt_B1", "CsCl_B2", "perovskite_E21"],
+        "target": {"direction": "minimise"},
+    }
+)
+
+
+def draft(prototype, elements, a=None, e_f=None, sigma=0.0, **changes):
+    predicted = {"formation_energy_per_atom": e_f}
+    return Draft(
+        decorate(prototype, elements, a), "random", str(prototype), predicted=predicted, sigma=sigma, **changes
+    )
+
+
+LIF = draft(Prototype.ROCKSALT, ("Li", "F"), e_f=-3.0)
+MGO = draft(Prototype.ROCKSALT, ("Mg", "O"), e_f=-2.7)
+
+
+def test_stages_are_named_and_counted_in_order():
+    squeezed = draft(Prototype.ROCKSALT, ("Li", "F"), 2.0)
+    drafts = [LIF, MGO, squeezed, draft(Prototype.ROCKSALT, ("Na", "F")), dataclasses.replace(LIF, confidence=0.5)]
+    filters = (valid_distances(), wanted_formula(["Li", "Mg", "O", "F"], ["AB"], 40), unique())
+    funnel = run_funnel(drafts, filters, generated=9)
+    assert funnel.counts == (
+        ("generated", 9),
+        ("atoms found", 5),
+        ("valid distances", 4),
+        ("wanted formula", 3),
+        ("unique", 2),
+    )
+    assert set(map(id, funnel.survivors)) == {id(LIF), id(MGO)}
+
+
+def test_atoms_that_nearly_touch_and_exploded_cells_are_invalid():
+    assert contact_ratio(LIF.structure) > 0.9
+    assert not has_valid_distances(decorate(Prototype.ROCKSALT, ("Li", "F"), 2.4))
+    assert not has_valid_distances(decorate(Prototype.ROCKSALT, ("Li", "F"), 12.0))
+
+
+def test_a_crystal_is_known_whatever_its_volume_but_not_in_another_structure_type():
+    known = KnownStructures([LIF.structure])
+    assert known.knows(decorate(Prototype.ROCKSALT, ("Li", "F"), 4.4))
+    assert not known.knows(decorate(Prototype.CSCL, ("Li", "F")))
+    assert is_new(known).keep([LIF, MGO]) == [MGO]
+
+
+def test_around_a_base_only_its_own_anonymous_formula_is_wanted():
+    keep = wanted_formula(["Li", "Mg", "O", "F"], ["AB", "ABC3"], 40).keep
+    perovskite = draft(Prototype.PEROVSKITE, ("Li", "Mg", "F"))
+    around = dataclasses.replace(perovskite, kind="around", bases=("LiF:rocksalt_B1",))
+    assert keep([perovskite, around]) == [perovskite]
+
+
+def test_predictions_far_from_the_target_are_dropped_unless_uncertain():
+    ranged = near_target(Target(minimum=-2.0, maximum=-1.0), [])
+    sure, unsure = draft(Prototype.CSCL, ("Li", "F"), e_f=-2.5), draft(Prototype.CSCL, ("Mg", "O"), e_f=-2.5, sigma=0.6)
+    assert ranged.keep([sure, unsure]) == [unsure]
+    lowest = near_target(Target(direction="minimise"), [-1.0, -2.0, -3.0])
+    assert lowest.keep([LIF, draft(Prototype.CSCL, ("Li", "F"), e_f=-1.5)]) == [LIF]
+
+
+def test_the_choice_prefers_merit_then_difference():
+    twins = [draft(Prototype.ROCKSALT, ("Li", "F"), 4.0 + i / 100, e_f=-3.0 + i / 1000) for i in range(3)]
+    chosen = choose([*twins, MGO], Target(direction="minimise"), 2, np.random.default_rng(0))
+    assert [d.formula for d, _ in chosen] == ["LiF", "MgO"]
+    assert choose([], Target(direction="minimise"), 2, np.random.default_rng(0)) == []
+
+
+def test_a_spread_takes_different_compositions_first():
+    drafts = [LIF, dataclasses.replace(LIF), MGO]
+    assert [d.formula for d, _ in spread(drafts, [0.0, 0.0, 0.0], 2)] == ["LiF", "MgO"]
+
+
+def test_the_cold_start_is_diverse_valid_and_the_same_each_time():
+    pool = decorated_pool(CAMPAIGN)
+    first = choose_decorated(CAMPAIGN, pool, KnownStructures(), 6)
+    again = choose_decorated(CAMPAIGN, decorated_pool(CAMPAIGN), KnownStructures(), 6)
+    names = [(d.formula, d.prototype) for d, _ in first.chosen]
+    assert names == [(d.formula, d.prototype) for d, _ in again.chosen]
+    assert len(set(names)) == 6
+    assert {d.prototype for d, _ in first.chosen} == set(map(str, CAMPAIGN.prototypes))
+    assert dict(first.counts)["generated"] == len(pool)
+
+
+@pytest.mark.parametrize(
+    ("formula", "prototype", "balanced"),
+    [("LiF", "rocksalt_B1", True), ("MgF", "rocksalt_B1", False), ("LiMgF3", "perovskite_E21", True)],
+)
+def test_charge_balance_is_seen(formula, prototype, balanced):
+    assert is_balanced(formula, prototype) is balanced
+
+
+def test_a_file_crystal_replaces_its_decoration_and_the_digest_sees_labels():
+    known = KnownCrystal("a", "f line 1", LIF.structure, {"formation_energy_per_atom": -3.0})
+    training = build_training_set([], [known], [LIF, MGO])
+    assert [e.source for e in training.examples] == ["file:f line 1", "decorated"]
+    assert (len(training.labelled), len(training.unlabelled)) == (1, 1)
+    other = dataclasses.replace(known, labels={"formation_energy_per_atom": -2.9})
+    assert build_training_set([], [other], [LIF, MGO]).digest() != training.digest()

@@ -1,0 +1,60 @@
+"""--target: what can be written, and where a mistake is."""
+
+from __future__ import annotations
+
+from math import inf, log10
+
+import pytest
+
+from crystalloop.orchestrator.propose.target_text import TargetError, Wanted, parse_target
+
+E_F, GAP, K = "formation_energy_per_atom", "band_gap", "log10_bulk_modulus"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("e_f in -2.5..-1.5", (Wanted(E_F, -2.5, -1.5),)),
+        ("e_f in -2.5 .. -1.5", (Wanted(E_F, -2.5, -1.5),)),
+        ("e_f in -2...-1.", (Wanted(E_F, -2.0, -1.0),)),
+        ("e_f < -1", (Wanted(E_F, -inf, -1.0),)),
+        ("gap > 2", (Wanted(GAP, 2.0, inf),)),
+        ("  band_gap>=.5", (Wanted(GAP, 0.5, inf),)),
+        ("gap > 1 and gap < 3", (Wanted(GAP, 1.0, 3.0),)),
+        ("gap > 2, e_f <= -1e0", (Wanted(GAP, 2.0, inf), Wanted(E_F, -inf, -1.0))),
+        ("K > 100", (Wanted(K, 2.0, inf),)),
+        ("bulk_modulus in 10..50", (Wanted(K, 1.0, log10(50.0)),)),
+        ("log10_bulk_modulus > 2", (Wanted(K, 2.0, inf),)),
+    ],
+)
+def test_a_target_becomes_ranges_in_the_networks_units(text, wanted):
+    assert parse_target(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "says"),
+    [
+        ("ef < 2", 1, "did you mean e_f?"),
+        ("gap > 2 and stiffness < 1", 13, "unknown property 'stiffness'"),
+        ("e_f", 4, "expected e.g."),
+        ("e_f in -2", 4, "expected e.g."),
+        ("e_f < two", 4, "expected e.g."),
+        ("", 1, "expected e.g."),
+        ("e_f < -1 or gap > 2", 10, "expected `and`"),
+        ("gap > 2 and", 12, "expected e.g."),
+        ("e_f in -1..-2", 8, "the range -1..-2 is empty"),
+        ("e_f < -150", 7, "lies within -8..8 eV/atom: wrong unit?"),
+        ("K > -3", 5, "K = -3 is not positive"),
+        ("gap > 3 and gap < 2", 20, "nothing has"),
+        ("__import__('os')", 1, "unknown property '__import__'"),
+    ],
+)
+def test_a_mistake_is_shown_where_it_is(text, at, says):
+    with pytest.raises(TargetError, match=rf"character {at}:") as refused:
+        parse_target(text)
+    assert says in str(refused.value)
+
+
+def test_a_range_holds_its_ends_and_nothing_unknown():
+    wanted = Wanted(GAP, 1.0, 2.0)
+    assert [wanted.holds(value) for value in (0.99, 1.0, 2.0, 2.01, None)] == [False, True, True, False, False]

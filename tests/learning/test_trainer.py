@@ -1,0 +1,115 @@
+"""The loop's trainer: which crystals, labels, sizes and folders a training gets, and what is recorded of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from example_campaign import campaign, version
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
+
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.learn.job import FittedNetwork, TrainError, TrainOutcome
+from crystalloop.orchestrator.learn.trainer import NetworkTrainer
+from crystalloop.orchestrator.learn.training_set import Example, TrainingSet
+
+SALT = decorate(Prototype.ROCKSALT, ("Na", "Cl"), 5.64)
+PEROVSKITE = decorate(Prototype.PEROVSKITE, ("Sr", "Ti", "O"))
+WURTZITE = Structure.from_spacegroup(
+    "P6_3mc", Lattice.hexagonal(3.25, 5.2), ["Zn", "O"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.38]]
+)
+TETRAGONAL = Structure(Lattice.tetragonal(4.0, 4.1), ["Li", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+TRAINING = TrainingSet(
+    (
+        Example(WURTZITE, {"formation_energy_per_atom": -1.8}, "file:a"),
+        Example(SALT.get_primitive_structure(), {"formation_energy_per_atom": -2.1, "band_gap": 5.0}, "dft:1"),
+        Example(TETRAGONAL, {"formation_energy_per_atom": -3.0}, "file:b"),
+        Example(PEROVSKITE, {}, "decorated"),
+    ),
+    ("1",),
+)
+
+
+class FakeFit:
+    """Remembers what it was asked for, and says that it was done."""
+
+    def __init__(self):
+        self.asked, self.ray_runs = [], 0
+
+    def ray(self):
+        self.ray_runs += 1
+
+    def __call__(self, job, resources):
+        assert self.ray_runs > len(self.asked)
+        self.asked.append((job, resources))
+        done = {n: FittedNetwork(job.folder / n, f"sha-{n}", {"loss": 0.5}, 2, 1.5) for n in ("unet", "vae", "cgcnn")}
+        return TrainOutcome(done, step_s=4.0, wall_s=9.0)
+
+
+def train(folder, training=TRAINING, parent=None, **changes):
+    fit = FakeFit()
+    trained = NetworkTrainer(campaign(**changes), folder, fit, fit.ray).train("first-v2", 3, training, parent)
+    return *fit.asked[0], trained
+
+
+def test_only_cubic_crystals_are_trained_on_in_their_conventional_cells(tmp_path):
+    job, _, _ = train(tmp_path)
+    assert [crystal.formula for crystal in job.crystals] == ["NaCl", "SrTiO3"]
+    assert [len(crystal) for crystal in job.crystals] == [8, 5]
+    np.testing.assert_allclose(job.crystals[0].lengths_ang, 5.64, rtol=1e-6)
+
+
+def test_labels_stand_in_the_order_of_the_properties(tmp_path):
+    job, _, _ = train(tmp_path)
+    expected = np.full((2, 8), np.nan)
+    expected[0, PROPERTIES.index("formation_energy_per_atom")], expected[0, PROPERTIES.index("band_gap")] = -2.1, 5.0
+    np.testing.assert_array_equal(job.labels, expected)
+
+
+def test_the_digest_is_that_of_the_training_set(tmp_path):
+    job, _, _ = train(tmp_path)
+    assert job.data_digest == TRAINING.digest()
+
+
+def test_sizes_steps_and_workers_are_the_campaigns(tmp_path):
+    job, resources, _ = train(
+        tmp_path,
+        voxels={"n": 16, "width_scale": 0.7},
+        networks={"unet": {"base": 4}, "steps": {"vae": 11}, "warm_share": 0.25},
+        ray={"train_workers": 3, "cpus_per_train_worker": 1.5, "use_gpu": True},
+    )
+    assert (job.voxels.n, job.voxels.width_scale, job.warm_share) == (16, 0.7, 0.25)
+    assert job.overrides["unet"] == {"base": 4}
+    assert job.steps_of("vae", warm=False) == 11
+    assert (resources.num_workers, resources.cpus_per_worker, resources.use_gpu) == (3, 1.5, True)
+
+
+def test_every_version_has_a_folder_a_progress_file_and_a_seed_of_its_own(tmp_path):
+    job, _, _ = train(tmp_path, seed=2)
+    assert job.folder == tmp_path / "first-v2"
+    assert job.progress == tmp_path / "first-v2.progress.jsonl"
+    assert job.parent is None
+    fit = FakeFit()
+    NetworkTrainer(campaign(seed=2), tmp_path, fit, fit.ray).train("first-v3", 4, TRAINING, None)
+    assert fit.asked[0][0].seed != job.seed
+
+
+def test_training_goes_on_from_the_parents_folder(tmp_path):
+    job, _, _ = train(tmp_path, parent=version(1, 1, ["a"]))
+    assert job.parent == tmp_path / "first-v1"
+
+
+def test_what_was_trained_is_recorded_with_places_below_the_models_folder(tmp_path):
+    _, _, trained = train(tmp_path)
+    assert trained.busy_s == 4.0
+    assert {name: record.folder for name, record in trained.networks.items()} == {
+        name: f"first-v2/{name}" for name in ("unet", "vae", "cgcnn")
+    }
+    record = trained.networks["vae"]
+    assert (record.sha256, record.metrics, record.samples, record.train_s) == ("sha-vae", {"loss": 0.5}, 2, 1.5)
+
+
+def test_nothing_cubic_to_train_on_is_an_error(tmp_path):
+    with pytest.raises(TrainError, match="the training set is empty; name data files"):
+        train(tmp_path, TrainingSet(TRAINING.examples[:1], ()))

@@ -1,0 +1,241 @@
+"""A campaign's crystals on the hulls of its database: what counts, what does not, and what an import changes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from database_fixture import NOON, new_candidate, new_relaxation
+from pw_fakes import fake_table
+
+from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
+from crystalloop.dft.energies.references import energy_scheme, reference_settings
+from crystalloop.dft.recipe.settings import preset
+from crystalloop.models.data.files import DataError
+from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.settle.hulls import hull_lines, look, refresh_hull
+
+ENERGIES = {"Li": -10.0, "F": -20.0}
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    fake_table(tmp_path / "pseudos")
+    fields = {
+        "name": "first",
+        "elements": ["Li", "F"],
+        "prototypes": ["rocksalt_B1"],
+        "target": {"direction": "minimise"},
+    }
+    return Campaign.model_validate(fields | {"dft": {"pseudos": str(tmp_path / "pseudos")}})
+
+
+@pytest.fixture
+def table(campaign):
+    return fake_table(campaign.pseudo_folder)
+
+
+def relaxed(name, species, formation, table, settings=None, version="6.7MaX", **changes):
+    """A stored crystal with this formation energy per atom."""
+    energy = sum(ENERGIES[element] for element in species) / len(species) + formation
+    doc = CrystalDoc(
+        lattice=((3.0, 0.0, 0.0), (0.0, 3.0, 0.0), (0.0, 0.0, 3.0)),
+        species=tuple(species),
+        frac_coords=tuple((0.1 * i, 0.0, 0.0) for i in range(len(species))),
+    )
+    relaxation = new_relaxation(
+        crystal=doc,
+        conventional=doc,
+        energy_ev=energy * len(species),
+        energy_per_atom_ev=energy,
+        pw_version=version,
+        pseudos={element: table[element].md5 for element in set(species)},
+    )
+    fields = {
+        "id": name,
+        "key": f"key-{name}",
+        "crystal": doc,
+        "state": CandidateState.RELAXED,
+        "relaxation": relaxation,
+    }
+    fields["settings"] = (settings or preset("fast")).model_dump(mode="json")
+    return new_candidate(**(fields | changes))
+
+
+def reference(element, table, settings=None, version="6.7MaX", name="ref"):
+    how = reference_settings(element, settings or preset("fast"))
+    more = {"campaign": REFERENCES, "kind": "reference"}
+    return relaxed(f"{name}-{element}", [element], 0.0, table, how, version, **more)
+
+
+def known(store, table, *candidates):
+    store.add_candidates([reference("Li", table), reference("F", table), *candidates])
+
+
+def above(store, campaign):
+    return {name: at.e_above_hull for name, at in refresh_hull(store, campaign).above.items()}
+
+
+def rows_of(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_every_crystal_of_the_campaign_is_judged_and_the_value_is_stored(store, campaign, table):
+    known(store, table, relaxed("a", ["Li", "F"], -3.0, table), relaxed("b", ["Li", "Li", "F"], -1.5, table))
+    assert above(store, campaign) == {"a": 0.0, "b": pytest.approx(0.5)}
+    assert store.candidate("b").e_above_hull == pytest.approx(0.5)
+    assert store.candidate("b").updated_at == NOON
+    assert [c.id for c in store.matching({"e_above_hull": {"$lt": 0.1}})] == ["a"]
+
+
+def test_a_sparse_hull_is_said_and_stored(store, campaign, table):
+    known(store, table, relaxed("a", ["Li", "F"], -3.0, table))
+    assert above(store, campaign) == {"a": None}
+    assert "sparse hull for F-Li" in store.candidate("a").hull_reason
+
+
+def test_only_energies_of_the_same_scheme_count(store, campaign, table):
+    changed = relaxed("p", ["Li", "Li", "F"], -9.0, table, campaign="p")
+    wrong = changed.relaxation.model_copy(update={"pseudos": {"Li": "0" * 32, "F": table["F"].md5}})
+    known(
+        store,
+        table,
+        relaxed("a", ["Li", "F"], -3.0, table),
+        relaxed("k", ["Li", "Li", "F"], -9.0, table, preset("test"), campaign="k"),
+        relaxed("d", ["Li", "Li", "F"], -9.0, table, preset("fast").model_copy(update={"d2": True}), campaign="d"),
+        relaxed("v", ["Li", "Li", "F"], -9.0, table, version="7.3.1", campaign="v"),
+        changed.model_copy(update={"relaxation": wrong}),
+    )
+    assert above(store, campaign) == {"a": None}
+    store.add_candidates([relaxed("other", ["Li", "Li", "F"], -2.5, table, campaign="second")])
+    assert above(store, campaign) == {"a": 0.0}
+
+
+def test_a_reference_of_other_settings_does_not_serve(store, campaign, table):
+    paper = preset("paper")
+    both = [relaxed("a", ["Li", "F"], -3.0, table), relaxed("b", ["Li", "Li", "F"], -1.5, table)]
+    store.add_candidates([reference("Li", table), reference("F", table, paper), *both])
+    assert above(store, campaign) == {"a": None, "b": None}
+    assert "no reference energy of F" in store.candidate("a").hull_reason
+
+
+def test_an_imported_set_makes_a_sparse_hull_a_hull(store, campaign, table, tmp_path):
+    known(store, table, relaxed("a", ["Li", "F"], -2.4, table))
+    scheme = energy_scheme(preset("fast"), table, "6.7")
+    path = rows_of(
+        tmp_path / "set.jsonl",
+        {"formula": "LiF", "energy_per_atom": -18.0, "scheme": scheme, "id": "griceite"},
+        {"formula": "Li", "energy_per_atom": -10.001, "scheme": scheme},
+    )
+    found = look(store, campaign, path, None, skip_bad=False)
+    assert found["schemes"] == {"6.7": scheme}
+    (crystal,) = found["crystals"]
+    assert crystal["e_above_hull"] == pytest.approx(0.6)
+    assert crystal["decomposition"][0]["id"] == f"{scheme}/griceite"
+    (system,) = found["systems"]
+    assert (system["computed"], system["imported"], system["on the hull"]) == (1, 1, "LiF")
+    assert found["notes"] == ["set.jsonl: 2 energies are new, 0 replace earlier ones"]
+    again = look(store, campaign, path, None, skip_bad=False)
+    assert again["notes"] == ["set.jsonl: 0 energies are new, 2 replace earlier ones"]
+
+
+def test_the_lines_name_what_is_stable_and_why_nothing_is_said(store, campaign, table):
+    known(store, table, relaxed("a", ["Li", "F"], -3.0, table))
+    lines = hull_lines(look(store, campaign, None, None, skip_bad=False))
+    assert lines[1] == "F-Li (pw.x 6.7): 1 computed, 0 imported; on the hull: not said"
+    assert lines[2].startswith("  sparse hull for F-Li")
+    store.add_candidates([relaxed("b", ["Li", "Li", "F"], -1.5, table)])
+    assert hull_lines(look(store, campaign, None, None, skip_bad=False))[1:] == [
+        "F-Li (pw.x 6.7): 2 computed, 0 imported; on the hull: LiF"
+    ]
+
+
+def test_what_one_database_exports_another_imports(store, campaign, table, tmp_path):
+    known(store, table, relaxed("a", ["Li", "F"], -3.0, table), relaxed("worse", ["Li", "F"], -2.0, table))
+    look(store, campaign, None, tmp_path / "set.jsonl", skip_bad=False)
+    rows = [json.loads(line) for line in (tmp_path / "set.jsonl").read_text().splitlines()]
+    assert {row["formula"]: row["id"] for row in rows} == {"Li": "ref-Li", "F2": "ref-F", "LiF": "a"}
+    store.database.client.drop_database(store.database.name)
+    store.ensure_indexes()
+    known(store, table, relaxed("b", ["Li", "F"], -2.9, table))
+    found = look(store, campaign, tmp_path / "set.jsonl", None, skip_bad=False)
+    assert found["crystals"][0]["e_above_hull"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        (
+            {"formula": "LiF", "energy_per_atom": -18.0, "scheme": "pw6.7-k0.2-d2-0"},
+            "scheme 'pw6.7-k0.2-d2-0' is not this",
+        ),
+        ({"formula": "LiF", "energy_per_atom": -18.0}, "field 'scheme' is missing"),
+        ({"formula": "LiF", "scheme": ""}, "field 'energy_per_atom' is missing"),
+        ({"formula": "LiF", "energy_per_atom": "low"}, "energy_per_atom 'low' is not a number"),
+        ({"formula": "LiF", "energy_per_atom": float("nan")}, "energy_per_atom nan is not a number"),
+        ({"formula": "LiF", "energy_per_atom": True}, "energy_per_atom True is not a number"),
+        ({"formula": "", "energy_per_atom": -18.0}, "formula ''"),
+        ({"formula": "Xx2", "energy_per_atom": -18.0}, "formula 'Xx2'"),
+        ({"formula": "Li0.5F", "energy_per_atom": -18.0}, "no formula of whole numbers"),
+        ({"formula": "Li", "energy_per_atom": -10.05}, "50 meV apart, over 20: not the same scheme"),
+        ({"formula": "LiF", "energy_per_atom": -3.0}, "would form with 12.00 eV/atom"),
+        ({"formula": "LiF", "energy_per_atom": -36.0}, "would form with -21.00 eV/atom"),
+    ],
+)
+def test_bad_rows_are_refused_with_their_place_or_left_out(store, campaign, table, tmp_path, row, sentence):
+    known(store, table)
+    scheme = energy_scheme(preset("fast"), table, "6.7")
+    named = row if "scheme" in row or "is missing" in sentence else row | {"scheme": scheme}
+    good = {"formula": "LiF", "energy_per_atom": -18.0, "scheme": scheme}
+    path = rows_of(tmp_path / "set.jsonl", good, named)
+    with pytest.raises(DataError) as told:
+        look(store, campaign, path, None, skip_bad=False)
+    assert str(told.value).startswith("set.jsonl line 2: ")
+    assert sentence in str(told.value)
+    assert store.imported.all() == ()
+    notes = look(store, campaign, path, None, skip_bad=True)["notes"]
+    assert notes[0] == "set.jsonl: 1 energies are new, 0 replace earlier ones"
+    assert sentence in notes[1]
+
+
+def test_two_energies_under_one_id_and_files_of_another_kind_are_refused(store, campaign, table, tmp_path):
+    known(store, table)
+    row = {"formula": "LiF", "energy_per_atom": -18.0, "scheme": energy_scheme(preset("fast"), table, "6.7"), "id": "x"}
+    with pytest.raises(DataError, match="id 'x' has another energy"):
+        look(
+            store,
+            campaign,
+            rows_of(tmp_path / "set.jsonl", row, row | {"energy_per_atom": -18.1}),
+            None,
+            skip_bad=False,
+        )
+    (tmp_path / "set.json").write_text("{}")
+    with pytest.raises(DataError, match=r"\.jsonl, \.jsonl\.gz, \.csv"):
+        look(store, campaign, tmp_path / "set.json", None, skip_bad=False)
+    with pytest.raises(DataError, match="no such file"):
+        look(store, campaign, tmp_path / "none.jsonl", None, skip_bad=False)
+    with pytest.raises(DataError, match="no usable row"):
+        look(store, campaign, rows_of(tmp_path / "empty.jsonl"), None, skip_bad=False)
+
+
+def test_a_csv_is_read_as_well(store, campaign, table, tmp_path):
+    known(store, table)
+    scheme = energy_scheme(preset("fast"), table, "6.7")
+    (tmp_path / "set.csv").write_text(f"formula,energy_per_atom,scheme,id\nLiF,-18.0,{scheme},x\n")
+    look(store, campaign, tmp_path / "set.csv", None, skip_bad=False)
+    (energy,) = store.imported.all()
+    assert (energy.formula, energy.energy_per_atom_ev, energy.source) == ("LiF", -18.0, "set.csv")
+
+
+def test_looking_at_results_imports_no_hull_before_there_is_one_to_compute():
+    heavy = ("scipy", "pymatgen.analysis.phase_diagram", "pymatgen.analysis.structure_matcher", "keras")
+    code = f"import sys, orchestrator.hulls; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_without_the_pseudopotential_table_there_is_a_reason(store, campaign, table, tmp_path):
+    known(store, table, relaxed("a", ["Li", "F"], -3.0, table))
+    away = campaign.model_copy(update={"dft": campaign.dft.model_copy(update={"pseudos": tmp_path / "nowhere"})})
+    assert "nowhere" in refresh_hull(store, away).above["a"].reason

@@ -1,0 +1,119 @@
+"""Campaign files: what is accepted, and what each mistake is told."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pymatgen.core.composition import Composition
+
+from crystalloop.models.crystals.formulas import parse_compound
+from crystalloop.orchestrator.campaign.pw_settings import dft_settings
+from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError, read_campaign
+
+SMALL = {
+    "name": "small",
+    "elements": ["Li", "F"],
+    "prototypes": ["rocksalt_B1"],
+    "target": {"direction": "minimise"},
+}
+CAMPAIGNS = sorted((Path(__file__).parents[2] / "campaigns").glob("*.yaml"))
+
+
+def written(tmp_path, **changes):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(SMALL | changes))
+    return path
+
+
+@pytest.mark.parametrize("path", CAMPAIGNS, ids=lambda path: path.name)
+def test_every_ready_campaign_file_is_accepted(path):
+    assert read_campaign(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"elemnts": ["Li"]}, "unknown key 'elemnts'; did you mean 'elements'?"),
+        ({"dft": {"slot": 2}}, "unknown key 'dft.slot'; did you mean 'slots'?"),
+        ({"dft": {"preset": "quick"}}, "dft.preset: Input should be 'test', 'fast' or 'paper' (given: 'quick')"),
+        ({"elements": ["Li", "Fl", "Xx"]}, "'Xx' is not an element symbol"),
+        ({"elements": ["Li", "LI"]}, "'LI' is not an element symbol; did you mean Li?"),
+        ({"elements": ["Li", "Li"]}, "named twice"),
+        ({"target": {"minimum": -1.0, "maximum": -2.0}}, "minimum -1.0 is not below maximum -2.0"),
+        ({"target": {}}, "give minimum, maximum or direction"),
+        ({"target": {"property": "bandgap", "minimum": 1}}, "did you mean 'band_gap'"),
+        ({"target": {"property": "band_gap", "minimum": 1}}, "its labels must come from data files"),
+        ({"prototypes": []}, "give prototypes or bases"),
+        ({"prototypes": ["rocksalt"]}, "rocksalt_B1"),
+        ({"bases": ["NaCl:rocksalt_B1"]}, "contains Cl, Na, not among elements"),
+        ({"bases": ["LiF"]}, "names no prototype"),
+        ({"budget": {"relaxations": 0}}, "budget.relaxations: Input should be greater than or equal to 1 (given: 0)"),
+        ({"generate": {"random": 0, "around": 0, "between": 0}}, "nothing would be generated"),
+        ({"name": "../up"}, "name: String should match pattern"),
+        ({"voxels": {"n": 31}}, "voxels.n"),
+    ],
+)
+def test_a_mistake_is_named_with_key_value_and_remedy(tmp_path, changes, says):
+    with pytest.raises(ConfigError) as refused:
+        read_campaign(written(tmp_path, **changes))
+    assert says in str(refused.value)
+    assert "c.yaml" in str(refused.value)
+
+
+def test_files_that_are_no_campaign_are_refused_with_a_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_campaign(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(ConfigError, match="holds list"):
+        read_campaign(tmp_path / "list.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1\nb: 2\n")
+    with pytest.raises(ConfigError, match="line 2"):
+        read_campaign(tmp_path / "bad.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not a text file"):
+        read_campaign(tmp_path / "bytes.yaml")
+
+
+def test_what_decides_the_candidates_is_in_the_digest_and_budgets_are_not(tmp_path):
+    digest = read_campaign(written(tmp_path)).spec_digest()
+    assert read_campaign(written(tmp_path, rounds=9, budget={"relaxations": 3})).spec_digest() == digest
+    assert read_campaign(written(tmp_path, dft={"slots": 7})).spec_digest() == digest
+    assert read_campaign(written(tmp_path, seed=1)).spec_digest() != digest
+    assert read_campaign(written(tmp_path, dft={"preset": "paper"})).spec_digest() != digest
+
+
+def test_the_schema_names_every_key_of_a_campaign():
+    assert set(Campaign.model_json_schema()["properties"]) == set(Campaign.model_fields)
+
+
+def test_a_password_in_the_database_uri_is_not_stored():
+    campaign = Campaign.model_validate(SMALL | {"database": {"uri": "mongodb://me:secret@db/"}})
+    assert "secret" not in str(campaign.spec())
+
+
+@pytest.mark.parametrize(
+    ("text", "elements"),
+    [
+        ("LiF:rocksalt_B1", ("Li", "F")),
+        ("SrTiO3:perovskite_E21", ("Sr", "Ti", "O")),
+        ("Fe2VAl:full_heusler_L21", ("Fe", "V", "Al")),
+    ],
+)
+def test_base_compounds_put_elements_on_the_roles_in_writing_order(text, elements):
+    compound = parse_compound(text)
+    assert compound.elements == elements
+    assert compound.structure().composition.reduced_composition == Composition(text.partition(":")[0])
+
+
+@pytest.mark.parametrize("text", ["LiF2:rocksalt_B1", "li:rocksalt_B1", "LiF:wurtzite", "XyF:rocksalt_B1"])
+def test_impossible_base_compounds_are_refused(text):
+    with pytest.raises(ValueError, match=text.partition(":")[0]):
+        parse_compound(text)
+
+
+def test_a_limit_of_the_formation_energy_turns_the_cheap_rung_on_or_is_refused(tmp_path):
+    fast = read_campaign(written(tmp_path, dft={"preset": "fast", "reject_above_e_f": 0.3}))
+    assert dft_settings(fast).cheap_first
+    coarse = read_campaign(written(tmp_path, dft={"preset": "test", "reject_above_e_f": 0.3}))
+    with pytest.raises(ConfigError, match="no cheaper rung that could reject: preset 'test'"):
+        dft_settings(coarse)

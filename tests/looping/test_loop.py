@@ -1,0 +1,237 @@
+"""The loop on a real store with instant parts: what it does, and that a crash at any point changes nothing."""
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+from database_fixture import NOON, new_relaxation
+
+from crystalloop.db.ledger.records import (
+    REFERENCES,
+    CampaignRecord,
+    CampaignState,
+    Candidate,
+    CandidateState,
+    CrystalDoc,
+    NetworkRecord,
+    Origin,
+    OriginKind,
+)
+from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.generate.funnel import Draft
+from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.loop.contracts import Parts, Proposed, Trained
+from crystalloop.orchestrator.loop.loop import Loop
+from crystalloop.orchestrator.loop.policy import Finish
+from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
+
+CAMPAIGN = Campaign.model_validate(
+    {
+        "name": "first",
+        "elements": ["Li", "F", "Mg", "O"],
+        "prototypes": ["rocksalt_B1", "CsCl_B2"],
+        "target": {"direction": "minimise"},
+        "networks": {"minimum_labels": 2},
+        "dft": {"per_round": 3},
+        "rounds": 2,
+    }
+)
+NETWORK = NetworkRecord(folder="f", sha256="0" * 64, metrics={}, samples=1, train_s=1.0)
+
+
+class Crash(Exception):
+    """What kill -9 looks like from inside."""
+
+
+class FakeEnergies:
+    """Keys from formula and prototype; every formation energy is -1 eV/atom, and no limit of it."""
+
+    def limited(self, candidate, find):
+        return candidate
+
+    def candidate(self, draft, campaign, round_, passed, now, kind="crystal"):
+        key = f"{draft.formula}-{draft.prototype}"
+        fields = {
+            "id": f"{campaign}-{round_}-{key}",
+            "key": key,
+            "formula": draft.formula,
+            "prototype": draft.prototype,
+        }
+        origin = Origin(kind=OriginKind(draft.kind), model_version=draft.model_version)
+        crystal = CrystalDoc.from_structure(draft.structure)
+        times = {"created_at": now, "updated_at": now}
+        return Candidate(
+            campaign=campaign,
+            kind=kind,
+            round=round_,
+            crystal=crystal,
+            settings={},
+            origin=origin,
+            passed=passed,
+            **fields,
+            **times,
+        )
+
+    def references(self, elements, now):
+        solids = [Draft(decorate(Prototype.CSCL, (e, "Na")), "element", e) for e in sorted(elements)]
+        return tuple(self.candidate(solid, REFERENCES, 0, (), now, "reference") for solid in solids)
+
+    def reference_key(self, element):
+        return self.references([element], NOON)[0].key
+
+    def formation_energy(self, relaxation, find):
+        return -1.0, None
+
+
+class InstantWorkers:
+    """Relaxes one queued candidate whenever it is looked after; `fail` names formulas that give up."""
+
+    def __init__(self, store, fail=()):
+        self.store, self.fail, self.relaxed = store, fail, []
+
+    def ensure(self):
+        queued = self.store.candidates(states=[CandidateState.QUEUED])
+        if not queued:
+            return
+        claimed = self.store.claim(queued[0].id, "w", NOON, 60.0)
+        if claimed.formula in self.fail:
+            self.store.record_failure(claimed.id, claimed.lease.token, "SCF did not converge", NOON)
+        else:
+            relaxation = new_relaxation(crystal=claimed.crystal, conventional=claimed.crystal)
+            self.store.record_relaxation(claimed.id, claimed.lease.token, relaxation, NOON)
+            self.relaxed.append(claimed.id)
+
+    def stop(self):
+        pass
+
+
+class FakeProposer:
+    """Decorations; those of a model carry its version."""
+
+    def propose(self, round_, version, training, known, count):
+        proposed = choose_decorated(CAMPAIGN, decorated_pool(CAMPAIGN), known, count)
+        if version is None:
+            return proposed
+        marked = tuple((dataclasses.replace(d, kind="around", model_version=version.id), s) for d, s in proposed.chosen)
+        return Proposed(proposed.counts, marked)
+
+
+class FakeTrainer:
+    def train(self, version_id, round_, training, parent):
+        return Trained({"cgcnn": NETWORK}, 1.0)
+
+    def progress_file(self, version_id):
+        return None
+
+
+class FakeQueue:
+    def submit(self, candidates):
+        pass
+
+    def reconcile(self, now):
+        pass
+
+
+class CrashingStore:
+    """The real store, until one call too many: then it dies before or after doing what was asked."""
+
+    def __init__(self, store, calls, after):
+        self._store, self._left, self._after = store, calls, after
+
+    def __getattr__(self, name):
+        method = getattr(self._store, name)
+
+        def call(*arguments, **named):
+            self._left -= 1
+            if self._left < 0:
+                if self._after:
+                    method(*arguments, **named)
+                raise Crash
+            return method(*arguments, **named)
+
+        return call
+
+
+def make_loop(store, workers, heard=None):
+    clock = iter(NOON + timedelta(seconds=i) for i in range(100_000))
+    parts = Parts(
+        store=store,
+        queue=FakeQueue(),
+        workers=workers,
+        proposer=FakeProposer(),
+        trainer=FakeTrainer(),
+        energies=FakeEnergies(),
+        meanwhile=lambda: None,
+        now=lambda: next(clock),
+        sleep=lambda seconds: None,
+        tell=lambda event, **facts: heard.append(event) if heard is not None else None,
+    )
+    return Loop(CAMPAIGN, parts, [], decorated_pool(CAMPAIGN))
+
+
+def register(store, state=CampaignState.ACTIVE):
+    store.start_campaign(
+        CampaignRecord(id="first", spec={}, spec_digest="d", folder="f", state=state, created_at=NOON, updated_at=NOON)
+    )
+
+
+def story(store):
+    """What a campaign leaves, without times."""
+    return (
+        [(c.id, c.state, c.e_f, c.origin.model_version) for c in store.candidates("first")],
+        [(r.number, r.model_version, r.chosen, r.finished_at is not None) for r in store.rounds("first")],
+        [(v.id, v.round, v.trained_on, v.labelled, v.parent) for v in store.model_versions("first")],
+    )
+
+
+def test_two_rounds_with_the_second_proposed_by_a_model_trained_on_the_first(store):
+    register(store)
+    workers = InstantWorkers(store)
+    assert make_loop(store, workers).run() == Finish("all 2 rounds are done")
+    first, second = store.rounds("first")
+    (version,) = store.model_versions("first")
+    assert first.model_version is None
+    assert second.model_version == version.id
+    assert set(version.trained_on) == set(first.chosen)
+    assert all(store.candidate(c).origin.model_version == version.id for c in second.chosen)
+    assert len(workers.relaxed) == len(set(workers.relaxed))
+    assert store.campaign("first").state is CampaignState.FINISHED
+
+
+def test_a_failed_relaxation_is_an_outcome_and_the_campaign_goes_on(store):
+    register(store)
+    assert make_loop(store, InstantWorkers(store, fail=("MgO",))).run().completed
+    failed = [c for c in store.candidates("first") if c.state is CandidateState.GAVE_UP]
+    assert failed
+    assert {c.reason for c in failed} == {"SCF did not converge"}
+    assert not {c.id for c in failed} & set(store.model_versions("first")[0].trained_on)
+
+
+def test_a_stop_ends_at_the_next_step_and_a_later_run_goes_on(store):
+    register(store)
+    workers = InstantWorkers(store)
+    loop = make_loop(store, workers)
+    loop.step()
+    store.set_campaign_state("first", CampaignState.STOPPING, NOON)
+    assert loop.run() == Finish("stopped on request", completed=False)
+    assert make_loop(store, workers).run().completed
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
+def test_a_crash_at_any_call_of_the_store_changes_nothing_in_the_end(store, after):
+    register(store)
+    workers = InstantWorkers(store)
+    whole = make_loop(store, workers)
+    whole.run()
+    wanted, relaxations = story(store), sorted(workers.relaxed)
+    for calls in range(0, 120, 7):
+        store.database.client.drop_database(store.database.name)
+        store.ensure_indexes()
+        register(store)
+        workers = InstantWorkers(store)
+        with pytest.raises(Crash):
+            crashing = CrashingStore(store, calls, after)
+            make_loop(crashing, workers).run()
+        assert make_loop(store, workers).run().completed
+        assert story(store) == wanted, f"crash at call {calls}"
+        assert sorted(workers.relaxed) == relaxations, f"crash at call {calls}"
