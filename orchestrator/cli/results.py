@@ -9,7 +9,7 @@ import typer
 
 from crystalloop.db.query.language import parse_query
 from crystalloop.orchestrator.account.results import result_rows, trace_chain
-from crystalloop.orchestrator.campaign.spec import read_campaign
+from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.cli.options import AsJson, File, err, escape, out, print_json
 from crystalloop.orchestrator.run.session import open_store
 from crystalloop.orchestrator.settle.hulls import hull_lines, look
