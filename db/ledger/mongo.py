@@ -34,6 +34,7 @@ from crystalloop.db.ledger.records import (
     Round,
     Span,
 )
+from crystalloop.db.ledger.standing import STANDING_FIELDS, Standing
 from crystalloop.db.ledger.store import CampaignMismatch
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -160,6 +161,12 @@ class MongoStore:
     def matching(self, condition: Mapping[str, Any]) -> tuple[Candidate, ...]:
         """Candidates that a filter document of db.query.language matches, ordered by (round, id)."""
         return tuple(Candidate.from_document(_unmarked(found)) for found in self._find(self._candidates, condition))
+
+    def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
+        """See Store."""
+        condition, fields = {"_id": {"$in": list(candidate_ids)}}, dict.fromkeys(STANDING_FIELDS, 1)
+        found = self._retry(lambda: {one["_id"]: one for one in self._candidates.find(condition, fields)})
+        return tuple(Standing.from_document(found[id_]) for id_ in candidate_ids if id_ in found)
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:
         """See Store."""

@@ -209,7 +209,7 @@ class Candidate(Record):
     relaxation: Relaxation | None = None
     e_f: float | None = None  # eV/atom, relative to this database's own elemental references
     e_f_without_d2: float | None = None  # eV/atom, where D2 was on for crystal and references: the same without it
-    e_above_hull: float | None = None  # eV/atom, as of the last look: the hull grows with the database
+    e_above_hull: float | None = None  # eV/atom, as last settled: the hull grows with the database
     hull_reason: str | None = None  # why e_above_hull is missing
     reason: str | None = None  # why GAVE_UP, or why e_f is missing
     created_at: datetime

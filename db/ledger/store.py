@@ -17,6 +17,7 @@ from crystalloop.db.ledger.records import (
     Round,
     Span,
 )
+from crystalloop.db.ledger.standing import Standing
 
 
 class StoreUnavailable(Exception):
@@ -67,6 +68,12 @@ class Store(Protocol):
         formula: str | None = None,
     ) -> tuple[Candidate, ...]:
         """Candidates that match every given condition, ordered by (round, id)."""
+
+    def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
+        """Where the candidates with these ids stand, in the order given, in one read; unknown ids are left out.
+
+        Cheap enough to ask every second: no crystal, no settings and no history is read.
+        """
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:
         """PROPOSED -> QUEUED; returns the ids that moved."""

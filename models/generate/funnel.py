@@ -12,7 +12,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core.composition import Composition
 
 from crystalloop.models.crystals.elements import covalent_radii_ang
-from crystalloop.orchestrator.campaign.spec import Target
+from crystalloop.models.draw.target import Target
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure

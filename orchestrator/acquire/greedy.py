@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalloop.models.draw.target import Target
 from crystalloop.models.generate.funnel import Draft
-from crystalloop.orchestrator.campaign.spec import Target
 
 KAPPA = 1.0
 """Weight of the uncertainty: mu + kappa sigma, the upper confidence bound that led science.md's Perov-5 baseline."""

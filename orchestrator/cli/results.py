@@ -9,10 +9,10 @@ import typer
 
 from crystalloop.db.query.language import parse_query
 from crystalloop.orchestrator.account.results import result_rows, trace_chain
-from crystalloop.orchestrator.campaign.spec import read_campaign
+from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.cli.options import AsJson, File, err, escape, out, print_json
 from crystalloop.orchestrator.run.session import open_store
-from crystalloop.orchestrator.settle.hulls import hull_lines, look, refresh_hull
+from crystalloop.orchestrator.settle.hulls import hull_lines, look
 from crystalloop.orchestrator.show.tables import show_results
 from crystalloop.orchestrator.show.trace import trace_lines
 
@@ -32,7 +32,6 @@ def results(
     campaign = read_campaign(file)
     condition = {"campaign": campaign.name, **(parse_query(where) if where else {})}
     with open_store(campaign) as store:
-        refresh_hull(store, campaign)
         rows = result_rows(store.matching(condition))
     print_json(rows) if as_json else show_results(out, rows)
 

@@ -94,6 +94,7 @@ class Parts:
     proposer: Proposer
     trainer: Trainer
     energies: Energies
+    settle_hulls: Callable[[], object]  # judges e_above_hull of the campaign's crystals and notes it
     meanwhile: Callable[[], None]  # called once pw.x is at work: what would cost time later
     now: Callable[[], datetime]
     sleep: Callable[[float], None]

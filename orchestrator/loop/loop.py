@@ -211,6 +211,7 @@ class Loop:
 
     def _close(self, number: int) -> None:
         store, name = self._parts.store, self._campaign.name
+        self._parts.settle_hulls()
         round_ = next(r for r in store.rounds(name) if r.number == number)
         store.put_round(round_.model_copy(update={"finished_at": self._parts.now()}))
         self._parts.tell("round closed", round=number, candidates=store.candidates(name, round=number))
@@ -249,6 +250,7 @@ class Loop:
         parts.tell("trained", version=version)
 
     def _finish(self, action: Finish) -> None:
+        self._parts.settle_hulls()  # other campaigns of the database may have gone on since the last round was closed
         state = CampaignState.FINISHED if action.completed else CampaignState.ACTIVE
         self._parts.store.set_campaign_state(self._campaign.name, state, self._parts.now(), action.reason)
         self._parts.tell("finished", reason=action.reason)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
-from math import inf, log10
+from math import log10
 
 from crystalloop.models.crystals.properties import TABLE
+from crystalloop.models.draw.target import Range
 
 ALIASES = {
     "e_f": "formation_energy_per_atom",
@@ -37,34 +37,13 @@ class TargetError(Exception):
     """A --target that cannot be read; the message has the place, and what can be written there."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A range that a property's prediction must lie in, ends included, in the units of models.crystals.properties.
-
-    Attributes:
-        property: name in models.crystals.properties.
-        low, high: ends; -inf and inf where open.
-    """
-
-    property: str
-    low: float = -inf
-    high: float = inf
-
-    def holds(self, value: float | None) -> bool:
-        """Whether a predicted value lies in the range; not for an unknown one."""
-        return value is not None and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.property} in {self.low:g}..{self.high:g}"
-
-
-def parse_target(text: str) -> tuple[Wanted, ...]:
+def parse_target(text: str) -> tuple[Range, ...]:
     """Read clauses `NAME in LOW..HIGH`, `NAME < X`, `NAME > X`, joined by `and` or a comma.
 
     Raises:
         TargetError: another form, an unknown property, an empty range, or one outside what the property can be.
     """
-    wanted: list[Wanted] = []
+    wanted: list[Range] = []
     at = 0
     while True:
         match = _CLAUSE.match(text, at)
@@ -80,7 +59,7 @@ def parse_target(text: str) -> tuple[Wanted, ...]:
         at = joint.end()
 
 
-def _clause(text: str, match: re.Match[str]) -> Wanted:
+def _clause(text: str, match: re.Match[str]) -> Range:
     name = match["name"]
     prop = _property(text, name, match.start("name"))
     logarithm = prop.startswith("log10_") and name in ALIASES
@@ -95,13 +74,14 @@ def _clause(text: str, match: re.Match[str]) -> Wanted:
 
     if match["sign"]:
         value, place = end("end"), match.start("end")
-        made = Wanted(prop, high=value) if match["sign"].startswith("<") else Wanted(prop, low=value)
+        made = Range(prop, high=value) if match["sign"].startswith("<") else Range(prop, low=value)
     else:
-        made, place = Wanted(prop, end("low"), end("high")), match.start("low")
-        if made.low > made.high:
+        low, high, place = end("low"), end("high"), match.start("low")
+        if low > high:
             raise _error(
                 text, place, f"the range {match['low']}..{match['high']} is empty; write the smaller end first"
             )
+        made = Range(prop, low, high)
     bound = _BOUNDS[prop]
     if made.low > bound.highest or made.high < bound.lowest:
         unit = f" {bound.unit}" if bound.unit else ""
@@ -118,15 +98,15 @@ def _property(text: str, name: str, at: int) -> str:
     raise _error(text, at, f"unknown property {name!r}; {hint}known: {', '.join(known)}")
 
 
-def _each_once(text: str, wanted: list[Wanted]) -> tuple[Wanted, ...]:
+def _each_once(text: str, wanted: list[Range]) -> tuple[Range, ...]:
     """One range for each property: `gap > 1 and gap < 3` is 1..3."""
-    ranges: dict[str, Wanted] = {}
+    ranges: dict[str, Range] = {}
     for one in wanted:
-        before = ranges.get(one.property, Wanted(one.property))
-        both = Wanted(one.property, max(before.low, one.low), min(before.high, one.high))
-        if both.low > both.high:
+        before = ranges.get(one.property, Range(one.property))
+        low, high = max(before.low, one.low), min(before.high, one.high)
+        if low > high:
             raise _error(text, len(text), f"nothing has {before} and {one}")
-        ranges[one.property] = both
+        ranges[one.property] = Range(one.property, low, high)
     return tuple(ranges.values())
 
 

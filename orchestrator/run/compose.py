@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,6 +36,7 @@ from crystalloop.orchestrator.run.plan import check_dft, check_networks, known_c
 from crystalloop.orchestrator.run.session import database, only_runner, open_store
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
+from crystalloop.orchestrator.settle.hulls import settle_hulls
 from crystalloop.orchestrator.show.report_page import write_report
 
 log = logging.getLogger(__name__)
@@ -110,6 +112,7 @@ def build(
         energies=Energies(
             dft_settings(campaign), table, pw_version(campaign.dft.pw_command), campaign.dft.reject_above_e_f
         ),
+        settle_hulls=partial(settle_hulls, store, campaign),
         meanwhile=runtime.start,
         now=now,
         sleep=time.sleep,

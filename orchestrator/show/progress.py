@@ -1,28 +1,194 @@
-"""What the terminal shows of a training: a live bar for each network, or a line now and then. Rendering only."""
+"""What the terminal shows while work goes on, of a campaign and of a training. Rendering only; finished tables are in tables."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.spinner import Spinner
 
+from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.models.learn.engine import read_progress
 from crystalloop.orchestrator.show.tables import show_rows
 
 PARTS = 4
 """Parts of a loss that fit on a line."""
-LOOK_S = 0.5
 LINE_S = 15.0
 """Without a terminal to redraw, a line this often says that work goes on."""
 
 
-class TrainWatch:
+class Watch(ABC):
+    """Looks at work that goes on from a thread of its own: often where a terminal can be redrawn, else every LINE_S.
+
+    Args:
+        console: where to.
+        live: what is redrawn on a terminal; None says lines alone.
+        look_s: seconds between two looks where something is redrawn.
+        quiet: neither looks nor says.
+    """
+
+    looks_last: ClassVar[bool] = False
+    """Whether the last news is shown after the work has ended."""
+
+    def __init__(self, console: Console, live: Live | Bars | None, look_s: float, *, quiet: bool = False) -> None:
+        self._console, self._quiet = console, quiet
+        self._live = live if console.is_terminal and not quiet else None
+        self._wait_s = look_s if self._live else LINE_S
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        if not self._quiet:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        if not self._quiet:
+            self._thread.join()
+        if self.looks_last:
+            self._look()
+        if self._live:
+            self._live.stop()
+
+    def _watch(self) -> None:
+        while not self._end.wait(self._wait_s):
+            self._look()
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Redraw, or write a line if there is news."""
+
+
+class Progress(Watch):
+    """Hears what the loop does and shows it: a live line on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._started = time.monotonic()
+        self._now, self._said = "starting", ""
+        self._file: Path | None = None
+        self._known: dict[str, CandidateState] = {}
+        self._spinner = Spinner("dots", text="starting")
+        super().__init__(console, Live(self._spinner, console=console, transient=True), 0.25, quiet=quiet)
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """See parts.Tell."""
+        handler = getattr(self, "_on_" + event.replace(" ", "_"), None)
+        if handler is not None:
+            handler(**facts)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if not self._quiet:
+            self._console.print(f"[dim]{self._clock()}[/] {line}", highlight=False)
+
+    def _clock(self) -> str:
+        seconds = int(time.monotonic() - self._started)
+        return f"{seconds // 60:3d}:{seconds % 60:02d}"
+
+    def _look(self) -> None:
+        text = self._describe()
+        if self._live:
+            self._spinner.update(text=f"{self._clock()} {text}")
+        elif text != self._said:
+            self.say(text)
+            self._said = text
+
+    def _describe(self) -> str:
+        if self._file is None:
+            return self._now
+        lines = read_progress(self._file)
+        if not lines:
+            return f"{self._now}: starting the workers of Ray Train"
+        line = lines[-1]
+        return f"{self._now}: {line['network']} step {line['step']}/{line['steps']}, loss {line.get('loss', 0.0):.4g}"
+
+    def _doing(self, text: str, file: Path | None = None) -> None:
+        self._now, self._file = text, file
+
+    def _on_note(self, text: str) -> None:
+        self.say(escape(text))
+
+    def _on_preparing(self, what: str) -> None:
+        self._doing(escape(what))
+
+    def _on_proposing(self, round: int, model: str | None) -> None:
+        source = f"model {model}" if model else "decorated prototypes"
+        self._doing(f"round {round}: proposing from {source}")
+
+    def _on_proposed(self, round: int, counts: Sequence[tuple[str, int]], chosen: Sequence[Candidate]) -> None:
+        funnel = " > ".join(f"{count} {name}" for name, count in counts)
+        self.say(f"[bold]round {round}[/] proposed: {funnel} > {len(chosen)} chosen")
+        for candidate in chosen:
+            predicted = "" if candidate.e_f_predicted is None else f", predicted {candidate.e_f_predicted:+.3f} eV/atom"
+            self.say(f"  {candidate.id} ({candidate.prototype or 'no known prototype'}{predicted})")
+
+    def _on_waiting(self, round: int, candidates: Sequence[Candidate], references: Sequence[Candidate]) -> None:
+        both = [*references, *candidates]
+        for candidate in both:
+            self._note_end(candidate)
+        ended = sum(_has_ended(candidate) for candidate in candidates)
+        missing = sum(not _has_ended(reference) for reference in references)
+        running = ", ".join(c.formula for c in both if c.state is CandidateState.RUNNING)
+        extra = f", {missing} elemental references to go" if missing else ""
+        now = f"; pw.x on {running}" if running else ""
+        self._doing(f"round {round}: {ended}/{len(candidates)} relaxations done{extra}{now}")
+
+    def _on_leases_expired(self, candidates: Sequence[str]) -> None:
+        self.say(f"  handed back, since their worker is gone: {', '.join(candidates)}")
+
+    def _note_end(self, candidate: Candidate) -> None:
+        before = self._known.get(candidate.id)
+        self._known[candidate.id] = candidate.state
+        if not _has_ended(candidate) or before is candidate.state:
+            return
+        cpu = sum(attempt.cpu_s for attempt in candidate.attempts)
+        relaxation = candidate.relaxation
+        if relaxation is None:
+            self.say(f"  {candidate.id} [yellow]gave up[/]: {escape(candidate.reason or '')}")
+        elif before is not None:
+            self.say(f"  {candidate.id} relaxed: a {relaxation.a_ang:.3f} A, {relaxation.steps} steps, {cpu:.0f} CPU s")
+
+    def _on_round_closed(self, round: int, candidates: Sequence[Candidate]) -> None:
+        for candidate in candidates:
+            self._note_end(candidate)
+        self._doing(f"round {round}: done")
+
+    def _on_settled(self, candidate: Candidate, e_f: float | None, reason: str | None) -> None:
+        predicted = candidate.e_f_predicted
+        beside = f" (predicted {predicted:+.3f})" if predicted is not None else ""
+        text = f"formation energy {e_f:+.3f} eV/atom{beside}" if e_f is not None else f"no formation energy: {reason}"
+        self.say(f"  {candidate.id} {escape(text)}")
+
+    def _on_training(self, version: str, labelled: int, unlabelled: int, progress: Path | None = None) -> None:
+        self.say(f"[bold]training {version}[/] on {labelled} labelled and {unlabelled} unlabelled crystals")
+        self._doing(f"training {version}", progress)
+
+    def _on_trained(self, version: Any) -> None:  # noqa: ANN401
+        seconds = {name: network.train_s for name, network in version.networks.items()}
+        self.say(f"{version.id} trained: " + ", ".join(f"{name} {s:.0f} s" for name, s in seconds.items()))
+        self._doing("loading the new weights")
+
+
+def _has_ended(candidate: Candidate) -> bool:
+    return candidate.state in (CandidateState.RELAXED, CandidateState.GAVE_UP)
+
+
+class TrainWatch(Watch):
     """Reads the progress file while networks train, and shows network, step, loss parts, samples/s and time left.
 
     Args:
@@ -31,43 +197,25 @@ class TrainWatch:
         crystals_in_step: network -> crystals in a step.
     """
 
+    looks_last = True
+
     def __init__(self, console: Console, progress: Path, crystals_in_step: Callable[[str], int]) -> None:
-        self._console, self._path, self._size = console, progress, crystals_in_step
-        self._bars = Progress(
+        self._path, self._size = progress, crystals_in_step
+        self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
         self._shown = len(read_progress(progress))
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end.set()
-        self._thread.join()
-        self._look()
-        self._bars.stop()
+        super().__init__(console, self._bars, 0.5)
 
     def say(self, text: str) -> None:
         """A line that stays."""
         self._console.print(f"[dim]{escape(text)}[/]", highlight=False)
-
-    def _watch(self) -> None:
-        wait = LOOK_S if self._console.is_terminal else LINE_S
-        while not self._end.wait(wait):
-            self._look()
 
     def _look(self) -> None:
         lines = read_progress(self._path)
@@ -78,9 +226,10 @@ class TrainWatch:
         latest = {line["network"]: line for line in news}
         for network, line in latest.items():
             text = describe(line, self._size(network))
-            if self._console.is_terminal:
-                task = self._tasks.setdefault(network, self._bars.add_task(network, total=None, text=""))
-                self._bars.update(task, completed=line["step"], total=line["steps"], text=text)
+            if self._live:
+                if network not in self._tasks:
+                    self._tasks[network] = self._bars.add_task(network, total=None, text="")
+                self._bars.update(self._tasks[network], completed=line["step"], total=line["steps"], text=text)
             else:
                 self.say(f"{network} step {line['step']}/{line['steps']}: {text}")
 

@@ -7,6 +7,7 @@ import pytest
 
 from crystalloop.models.crystals.prototypes import Prototype, decorate
 from crystalloop.models.data.files import KnownCrystal
+from crystalloop.models.draw.target import Target
 from crystalloop.models.generate.funnel import (
     Draft,
     KnownStructures,
@@ -20,7 +21,7 @@ from crystalloop.models.generate.funnel import (
     wanted_formula,
 )
 from crystalloop.orchestrator.acquire.greedy import choose, spread
-from crystalloop.orchestrator.campaign.spec import Campaign, Target
+from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import build_training_set
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool, is_balanced
 

@@ -8,7 +8,8 @@ from pymatgen.core.composition import Composition
 
 from crystalloop.models.crystals.formulas import parse_compound
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
-from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError, read_campaign
+from crystalloop.orchestrator.campaign.read import read_campaign
+from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
 
 SMALL = {
     "name": "small",

@@ -161,6 +161,7 @@ def make_loop(store, workers, heard=None):
         proposer=FakeProposer(),
         trainer=FakeTrainer(),
         energies=FakeEnergies(),
+        settle_hulls=lambda: heard.append("hulls settled") if heard is not None else None,
         meanwhile=lambda: None,
         now=lambda: next(clock),
         sleep=lambda seconds: None,
@@ -196,6 +197,14 @@ def test_two_rounds_with_the_second_proposed_by_a_model_trained_on_the_first(sto
     assert all(store.candidate(c).origin.model_version == version.id for c in second.chosen)
     assert len(workers.relaxed) == len(set(workers.relaxed))
     assert store.campaign("first").state is CampaignState.FINISHED
+
+
+def test_hulls_are_settled_before_a_round_closes_and_at_the_end(store):
+    register(store)
+    heard = []
+    make_loop(store, InstantWorkers(store), heard).run()
+    told = [event for event in heard if event in {"hulls settled", "round closed", "finished"}]
+    assert told == ["hulls settled", "round closed"] * 2 + ["hulls settled", "finished"]
 
 
 def test_a_failed_relaxation_is_an_outcome_and_the_campaign_goes_on(store):

@@ -1,6 +1,7 @@
 """A campaign of deliberately hard candidates, through the real queue, worker processes and pw.x, ends by itself."""
 
 import time
+from functools import partial
 
 import pytest
 from database_fixture import NOON
@@ -22,7 +23,7 @@ from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.policy import Finish
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
-from crystalloop.orchestrator.settle.hulls import refresh_hull
+from crystalloop.orchestrator.settle.hulls import settle_hulls
 from crystalloop.orchestrator.show.trace import trace_lines
 
 # Too few SCF steps for any crystal, and a spin that lithium does not keep.
@@ -79,6 +80,7 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
         proposer=Hard(),
         trainer=None,
         energies=Energies(dft_settings(campaign), table, pw_version(campaign.dft.pw_command)),
+        settle_hulls=partial(settle_hulls, store, campaign),
         meanwhile=lambda: None,
         now=now,
         sleep=time.sleep,
@@ -118,7 +120,7 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
 
     (reference,) = store.candidates(REFERENCES)
     assert reference.state is CandidateState.RELAXED
-    assert refresh_hull(store, campaign).above[fcc.id].reason == "no hull: an element"
+    assert settle_hulls(store, campaign).above[fcc.id].reason == "no hull: an element"
     assert "no hull: an element" in story(store, fcc.id)
     assert len(result_rows(store.candidates("hard"))) == 3
     assert list((campaign.run_folder.parent / "scratch").iterdir()) == []
