@@ -34,8 +34,8 @@ from crystalloop.models.generate.request import (
 from crystalloop.models.generate.results import Generated, Made, as_json, write_crystals
 from crystalloop.models.maps.channels import draw_maps
 from crystalloop.models.nets.checkpoint import save
+from crystalloop.orchestrator.campaign.target_text import parse_target
 from crystalloop.orchestrator.cli.app import app
-from crystalloop.orchestrator.propose.target_text import parse_target
 from crystalloop.orchestrator.show.crystals_table import show_generated
 
 pytestmark = SAVES_WEIGHTS
