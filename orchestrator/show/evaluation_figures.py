@@ -26,11 +26,10 @@ if TYPE_CHECKING:
     from crystalloop.models.judge.round_trip import RoundTrip
 
 
-Reals = NDArray[np.float64]
 DENSITY = "magma"
 
 
-def parity_figure(predicted: Predicted, labels: Reals, theme: Theme) -> Figure | None:
+def parity_figure(predicted: Predicted, labels: NDArray[np.float64], theme: Theme) -> Figure | None:
     """Predicted against true, a panel for each property with labels, 90 % intervals as thin lines."""
     shown = [
         i for i in range(len(PROPERTIES)) if (np.isfinite(labels[:, i]) & np.isfinite(predicted.values[:, i])).any()
@@ -47,7 +46,7 @@ def parity_figure(predicted: Predicted, labels: Reals, theme: Theme) -> Figure |
     return figure
 
 
-def _parity(axes: Axes, predicted: Predicted, labels: Reals, i: int, theme: Theme) -> None:
+def _parity(axes: Axes, predicted: Predicted, labels: NDArray[np.float64], i: int, theme: Theme) -> None:
     known = np.isfinite(labels[:, i]) & np.isfinite(predicted.values[:, i])
     true, made = labels[known, i], predicted.values[known, i]
     low, high = predicted.low[known, i], predicted.high[known, i]
@@ -75,7 +74,9 @@ def _parity(axes: Axes, predicted: Predicted, labels: Reals, i: int, theme: Them
     axes.grid(color=theme.grid, linewidth=0.7)
 
 
-def latent_figure(places: NDArray[np.float32], groups: Sequence[str], e_f_ev: Reals, theme: Theme) -> Figure:
+def latent_figure(
+    places: NDArray[np.float32], groups: Sequence[str], e_f_ev: NDArray[np.float64], theme: Theme
+) -> Figure:
     """The latent map twice: by class, and by formation energy."""
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained", facecolor=theme.paper)
     left, right = figure.subplots(1, 2)
