@@ -36,7 +36,7 @@ from crystalloop.models.maps.channels import draw_maps
 from crystalloop.models.nets.checkpoint import save
 from crystalloop.orchestrator.campaign.target_text import parse_target
 from crystalloop.orchestrator.cli.app import app
-from crystalloop.orchestrator.show.crystals_table import show_generated
+from crystalloop.orchestrator.show.tables import show_generated
 
 pytestmark = SAVES_WEIGHTS
 EDGES = tuple(np.linspace(-3, -1, 9))
