@@ -12,6 +12,7 @@ from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
 from crystalloop.db.ledger.store import Store
 from crystalloop.models.generate.funnel import Draft, KnownStructures
 from crystalloop.orchestrator.learn.training_set import TrainingSet
+from crystalloop.orchestrator.loop.events import EventListener
 
 if TYPE_CHECKING:
     from crystalloop.orchestrator.settle.formation import Energies
@@ -77,13 +78,6 @@ class Workers(Protocol):
         """End them; work under way is handed back."""
 
 
-class Tell(Protocol):
-    """Hears what happens, for the terminal."""
-
-    def __call__(self, event: str, **facts: object) -> None:
-        """Take note."""
-
-
 @dataclass(frozen=True)
 class Parts:
     """Everything with an effect, made in compose."""
@@ -98,4 +92,4 @@ class Parts:
     meanwhile: Callable[[], None]  # called once pw.x is at work: what would cost time later
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
-    tell: Tell
+    tell: EventListener

@@ -16,11 +16,23 @@ from crystalloop.db.ledger.records import (
     Round,
     Span,
 )
+from crystalloop.db.ledger.standing import Standing
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.generate.funnel import Draft, KnownStructures
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import E_F, TrainingSet, build_training_set, is_labelled
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed
+from crystalloop.orchestrator.loop.events import (
+    EnergySettled,
+    Finished,
+    LeasesExpired,
+    ModelTrained,
+    Proposing,
+    RoundClosed,
+    RoundProposed,
+    Training,
+    Waiting,
+)
 from crystalloop.orchestrator.loop.policy import (
     Action,
     CloseRound,
@@ -97,14 +109,13 @@ class Loop:
     def snapshot(self) -> Snapshot:
         """What the ledger says now."""
         store, name = self._parts.store, self._campaign.name
-        record = store.campaign(name)
-        candidates = store.candidates(name)
+        record, candidates = store.campaign(name), store.candidates(name)
         rounds, versions = store.rounds(name), store.model_versions(name)
         chosen = {identity for round_ in rounds for identity in round_.chosen}
         computed = [c for c in candidates if c.id in chosen]
         return Snapshot(
             current=_view(rounds[-1], computed) if rounds else None,
-            references_open=len(self._open_references()),
+            references_open=sum(c.state in OPEN for c in self._references()),
             labelled=sum(map(is_labelled, candidates)) + sum(E_F in crystal.labels for crystal in self._known),
             model_round=versions[-1].round if versions else None,
             relaxations=len(computed),
@@ -118,7 +129,7 @@ class Loop:
         started = parts.now()
         versions = parts.store.model_versions(name)
         version = versions[-1] if action.with_model and versions else None
-        parts.tell("proposing", round=action.round, model=version.id if version else None)
+        parts.tell(Proposing(action.round, version.id if version else None))
         count = affordable(self._campaign.dft.per_round, self.snapshot(), self._rules)
         # Candidates of this very round may be in the store already, from a run that was cut off here.
         earlier = [c for c in parts.store.candidates(name) if c.round < action.round]
@@ -128,7 +139,7 @@ class Loop:
                 known.add(crystal.structure)
         proposed = parts.proposer.propose(action.round, version, self._training_set(), known, count)
         chosen = self._write_down(proposed, action.round, version, started)
-        parts.tell("proposed", round=action.round, counts=proposed.counts, chosen=chosen)
+        parts.tell(RoundProposed(action.round, proposed.counts, tuple(chosen)))
         self._dispatch(chosen)
         parts.store.add_span(name, self._span("generate", action.round, started))
 
@@ -181,11 +192,11 @@ class Loop:
         parts.workers.ensure()
         lost = parts.store.expire_leases(parts.now())
         if lost:
-            parts.tell("leases expired", candidates=lost)
+            parts.tell(LeasesExpired(lost))
         parts.queue.reconcile(parts.now())
         round_ = parts.store.rounds(name)[-1]
         chosen, references = self._chosen(), self._references()
-        parts.tell("waiting", round=round_.number, candidates=chosen, references=references)
+        parts.tell(Waiting(round_.number, tuple(map(Standing.of, chosen)), tuple(map(Standing.of, references))))
         if any(c.state is CandidateState.RUNNING for c in (*chosen, *references)):
             parts.meanwhile()  # pw.x is at work: time spent here costs nothing
         parts.sleep(POLL_S)
@@ -207,14 +218,14 @@ class Loop:
                     else None
                 )
                 parts.store.set_formation_energy(candidate.id, e_f, reason, parts.now(), without)
-                parts.tell("settled", candidate=candidate, e_f=e_f, reason=reason)
+                parts.tell(EnergySettled(candidate, e_f, reason))
 
     def _close(self, number: int) -> None:
         store, name = self._parts.store, self._campaign.name
         self._parts.settle_hulls()
         round_ = next(r for r in store.rounds(name) if r.number == number)
         store.put_round(round_.model_copy(update={"finished_at": self._parts.now()}))
-        self._parts.tell("round closed", round=number, candidates=store.candidates(name, round=number))
+        self._parts.tell(RoundClosed(number, tuple(map(Standing.of, store.candidates(name, round=number)))))
 
     def _retrain(self, after_round: int) -> None:
         parts, name = self._parts, self._campaign.name
@@ -223,13 +234,8 @@ class Loop:
         parent = versions[-1] if versions else None
         training = self._training_set()
         version_id = f"{name}-v{len(versions) + 1}"
-        parts.tell(
-            "training",
-            version=version_id,
-            labelled=len(training.labelled),
-            unlabelled=len(training.unlabelled),
-            progress=parts.trainer.progress_file(version_id),
-        )
+        progress = parts.trainer.progress_file(version_id)
+        parts.tell(Training(version_id, len(training.labelled), len(training.unlabelled), progress))
         trained = parts.trainer.train(version_id, after_round, training, parent)
         version = ModelVersion(
             id=version_id,
@@ -247,13 +253,13 @@ class Loop:
         parts.store.add_model_version(version)
         span = self._span("train", after_round, started)
         parts.store.add_span(name, span.model_copy(update={"busy_s": trained.busy_s}))
-        parts.tell("trained", version=version)
+        parts.tell(ModelTrained(version))
 
     def _finish(self, action: Finish) -> None:
         self._parts.settle_hulls()  # other campaigns of the database may have gone on since the last round was closed
         state = CampaignState.FINISHED if action.completed else CampaignState.ACTIVE
         self._parts.store.set_campaign_state(self._campaign.name, state, self._parts.now(), action.reason)
-        self._parts.tell("finished", reason=action.reason)
+        self._parts.tell(Finished(action.reason, action.completed))
 
     def _training_set(self) -> TrainingSet:
         candidates = self._parts.store.candidates(self._campaign.name, states=[CandidateState.RELAXED])
@@ -263,9 +269,6 @@ class Loop:
         """The elemental references of this campaign's elements that exist so far."""
         keys = {self._parts.energies.reference_key(element) for element in self._campaign.elements}
         return [c for c in self._parts.store.candidates(REFERENCES) if c.key in keys]
-
-    def _open_references(self) -> list[Candidate]:
-        return [c for c in self._references() if c.state in OPEN]
 
     def _span(self, what: Literal["generate", "dft", "train"], round_: int, started: datetime) -> Span:
         return Span(what=what, round=round_, started_at=started, finished_at=self._parts.now())

@@ -21,6 +21,7 @@ from crystalloop.models.crystals.prototypes import Prototype, decorate
 from crystalloop.models.generate.funnel import Draft
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed, Trained
+from crystalloop.orchestrator.loop.events import Finished, RoundClosed
 from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.policy import Finish
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
@@ -165,7 +166,7 @@ def make_loop(store, workers, heard=None):
         meanwhile=lambda: None,
         now=lambda: next(clock),
         sleep=lambda seconds: None,
-        tell=lambda event, **facts: heard.append(event) if heard is not None else None,
+        tell=heard.append if heard is not None else lambda event: None,
     )
     return Loop(CAMPAIGN, parts, [], decorated_pool(CAMPAIGN))
 
@@ -203,8 +204,9 @@ def test_hulls_are_settled_before_a_round_closes_and_at_the_end(store):
     register(store)
     heard = []
     make_loop(store, InstantWorkers(store), heard).run()
-    told = [event for event in heard if event in {"hulls settled", "round closed", "finished"}]
-    assert told == ["hulls settled", "round closed"] * 2 + ["hulls settled", "finished"]
+    told = [event if isinstance(event, str) else type(event) for event in heard]
+    told = [event for event in told if event in {"hulls settled", RoundClosed, Finished}]
+    assert told == ["hulls settled", RoundClosed] * 2 + ["hulls settled", Finished]
 
 
 def test_a_failed_relaxation_is_an_outcome_and_the_campaign_goes_on(store):
