@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -165,7 +166,9 @@ class MongoStore:
     def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
         """See Store."""
         condition, fields = {"_id": {"$in": list(candidate_ids)}}, dict.fromkeys(STANDING_FIELDS, 1)
-        found = self._retry(lambda: {one["_id"]: one for one in self._candidates.find(condition, fields)})
+        batch = len(candidate_ids) + 1  # one command, where the default would be one for every 101 documents
+        find = partial(self._candidates.find, condition, fields, batch_size=batch)
+        found = self._retry(lambda: {one["_id"]: one for one in find()})
         return tuple(Standing.from_document(found[id_]) for id_ in candidate_ids if id_ in found)
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:

@@ -58,14 +58,22 @@ class Trainer(Protocol):
         """JSON lines of how far the training is."""
 
 
+class Repaired(Protocol):
+    """What a repair of the queue found."""
+
+    @property
+    def expired(self) -> tuple[str, ...]:
+        """Candidates whose leases had ended, now queued again."""
+
+
 class Queue(Protocol):
     """Brings queued candidates to the workers."""
 
     def submit(self, candidates: Sequence[Candidate]) -> object:
         """Make a workflow for each; repeating it adds nothing."""
 
-    def reconcile(self, now: datetime) -> object:
-        """Repair what a crash left between the ledger and the queue."""
+    def reconcile(self, now: datetime) -> Repaired:
+        """Take back what is under an ended lease, and repair what a crash left between the ledger and the queue."""
 
 
 class Workers(Protocol):
