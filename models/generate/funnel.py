@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core.composition import Composition
 
 from crystalloop.models.crystals.elements import covalent_radii_ang
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.draw.target import Target
 
 if TYPE_CHECKING:
@@ -134,26 +133,7 @@ def wanted_formula(elements: Iterable[str], anonymous: Iterable[str], max_atoms:
     return Filter("wanted formula", _each(fits))
 
 
-class KnownStructures:
-    """Crystals that need not be computed again, looked up by reduced formula and compared by StructureMatcher."""
-
-    def __init__(self, structures: Iterable[Structure] = ()) -> None:
-        self._matcher = StructureMatcher(primitive_cell=True, scale=True)
-        self._by_formula: dict[str, list[Structure]] = defaultdict(list)
-        for structure in structures:
-            self.add(structure)
-
-    def add(self, structure: Structure) -> None:
-        """Make a crystal known."""
-        self._by_formula[structure.composition.reduced_formula].append(structure)
-
-    def knows(self, structure: Structure) -> bool:
-        """Whether the same crystal, up to volume and small displacements, is known."""
-        same = self._by_formula.get(structure.composition.reduced_formula, [])
-        return any(self._matcher.fit(structure, other) for other in same)
-
-
-def is_new(known: KnownStructures) -> Filter:
+def is_new(known: KnownCrystals) -> Filter:
     """Keep crystals without a known energy: neither labelled in the data nor a candidate of this campaign."""
     return Filter("new", _each(lambda draft: not known.knows(draft.structure)))
 
@@ -182,11 +162,7 @@ def unique() -> Filter:
     """Keep the most confident of equal crystals."""
 
     def keep(drafts: Sequence[Draft]) -> list[Draft]:
-        seen, kept = KnownStructures(), []
-        for draft in sorted(drafts, key=lambda draft: -draft.confidence):
-            if not seen.knows(draft.structure):
-                seen.add(draft.structure)
-                kept.append(draft)
-        return kept
+        seen = KnownCrystals()
+        return [draft for draft in sorted(drafts, key=lambda draft: -draft.confidence) if seen.takes(draft.structure)]
 
     return Filter("unique", keep)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_number
-from crystalloop.models.crystals.known import DistinctCrystals
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.data.corpus_file import NAME, load_corpus
 from crystalloop.models.draw.target import Range
-from crystalloop.models.generate.bases import KnownCrystals, read_base
+from crystalloop.models.generate.bases import TrainingCrystals, read_base
 from crystalloop.models.generate.funnel import has_valid_distances
 from crystalloop.models.generate.results import Generated, Made, row_of
 from crystalloop.models.maps.voxels import VoxelConfig
@@ -24,7 +25,6 @@ from crystalloop.models.maps.voxels import VoxelConfig
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from crystalloop.models.crystals.crystal import Crystal
     from crystalloop.models.draw.proposal import Base, Draws, Proposal
     from crystalloop.models.nets.cgcnn import CGCNN
     from crystalloop.models.nets.unet import UNet
@@ -96,24 +96,23 @@ class Networks:
 class _Funnel:
     """Counts, and what has been seen, over all batches of one call."""
 
-    known: KnownCrystals
+    known: TrainingCrystals
     keep_known: bool
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    seen: DistinctCrystals = field(default_factory=DistinctCrystals)
+    seen: KnownCrystals = field(default_factory=KnownCrystals)
 
     def passes(self, structure: Structure) -> str | None:
         """Novelty of a crystal that is valid, new and not drawn before (`unknown` without a corpus); else None."""
         if not has_valid_distances(structure):
             return None
         self.counts["valid"] += 1
-        novelty = self.known.novelty(structure) or "unknown"
+        novelty = self.known.novelty(Crystal.from_structure(structure))
         if novelty == "known" and not self.keep_known:
             return None
         self.counts["new"] += novelty != "known"
-        if self.seen.knows(structure):
+        if not self.seen.takes(structure):
             return None
-        self.seen.add(str(structure.composition.reduced_formula), lambda: structure)
         self.counts["unique"] += 1
         return novelty
 
@@ -133,7 +132,7 @@ def generate(request: GenerateRequest, tell: Tell) -> Generated:
 def _generate(request: GenerateRequest, tell: Tell) -> Generated:
     networks = load_networks(request)
     corpus = request.models / NAME
-    known = KnownCrystals(load_corpus(corpus) if corpus.exists() else None)
+    known = TrainingCrystals(load_corpus(corpus) if corpus.exists() else None)
     notes = () if corpus.exists() else (f"{corpus} is missing: novelty stays unknown",)
     bases = _bases(request, networks, known)
     funnel, made = _Funnel(known, request.keep_known), list[Made]()
@@ -212,7 +211,7 @@ def wanted_deciles(vae: DensityVAE, wanted: Sequence[Range]) -> list[int] | None
     return list(range(int(low), int(high) + 1))
 
 
-def _bases(request: GenerateRequest, networks: Networks, known: KnownCrystals) -> list[Base]:
+def _bases(request: GenerateRequest, networks: Networks, known: TrainingCrystals) -> list[Base]:
     """The compounds; where a formation energy is not known, the predicted one gives the condition."""
     bases = [read_base(text, known, cubic=networks.vae.config.cubic) for text in request.compounds]
     unknown = [base for base in bases if base.e_f_ev is None]

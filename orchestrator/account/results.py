@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from crystalloop.db.ledger.records import REFERENCES, Candidate, CandidateState, ModelVersion, Relaxation
 from crystalloop.db.ledger.store import Store
 
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 Chain = dict[str, Any]
 SAME_ENERGY = 1e-6
 """eV/atom: references that give the stored formation energy again to this are the ones it was made with."""
@@ -29,7 +29,7 @@ class UnknownCandidate(Exception):
     """There is no candidate of this id; the message names those with the nearest ids."""
 
 
-def result_rows(candidates: Sequence[Candidate]) -> list[Row]:
+def result_rows(candidates: Sequence[Candidate]) -> list[ResultRow]:
     """One row per crystal, ordered by (round, id); elemental references are left out.
 
     Energies are in eV/atom, `a` (edge of the relaxed conventional cell) in angstrom, `volume_per_atom` in cubic
@@ -39,7 +39,7 @@ def result_rows(candidates: Sequence[Candidate]) -> list[Row]:
     return [_row(candidate) for candidate in sorted(crystals, key=lambda c: (c.round, c.id))]
 
 
-def _row(candidate: Candidate) -> Row:
+def _row(candidate: Candidate) -> ResultRow:
     relaxation, origin = candidate.relaxation, candidate.origin
     row = {
         "id": candidate.id,

@@ -5,13 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
+from crystalloop.db.query.to_predicate import RowTest, row_test
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.formulas import parse_compound
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
@@ -63,6 +75,24 @@ else:
     TargetValue = Annotated[TargetSection, AfterValidator(TargetSection.target), PlainSerializer(asdict)]
 
 
+def _checked_where(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """The text of a condition as it is, once it can be read; else fields and values."""
+    if isinstance(value, str):
+        row_test(value)
+        return value
+    return handler(value)
+
+
+if TYPE_CHECKING:
+    WhereValue = dict[str, str] | str
+else:
+    WhereValue = Annotated[
+        dict[str, str],
+        WrapValidator(_checked_where, json_schema_input_type=dict[str, str] | str),
+        PlainSerializer(lambda value: value),
+    ]
+
+
 class DataFile(Part):
     """A file or folder of known crystals to start from."""
 
@@ -71,9 +101,16 @@ class DataFile(Part):
     )
     limit: int | None = Field(None, ge=1, description="use at most this many crystals, drawn with the campaign's seed")
     bad_rows: Literal["stop", "skip"] = Field("stop", description="stop at an unreadable row, or skip and count it")
-    where: dict[str, str] = Field(
-        default_factory=dict, description="keep rows whose field has this value, e.g. class: binary_AB"
+    where: WhereValue = Field(
+        default_factory=dict,
+        description="keep rows whose field has this value, e.g. class: binary_AB; or a condition as in "
+        "`results --where` on the rows' own fields, e.g. 'class = binary_AB and band_gap > 1'",
     )
+
+    @property
+    def keep(self) -> Mapping[str, str] | RowTest:
+        """`where` as the readers of data files take it: values of fields, or the test of a row."""
+        return row_test(self.where) if isinstance(self.where, str) else self.where
 
 
 class Voxels(Part):

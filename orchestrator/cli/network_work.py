@@ -17,10 +17,10 @@ from crystalloop.models.judge.inputs import Settings
 from crystalloop.models.learn.job import NETWORKS, TrainResources
 from crystalloop.orchestrator.learn.inputs import TrainRequest, parse_epochs
 from crystalloop.orchestrator.learn.train_files import PROGRESS, crystals_in_step, train_networks
-from crystalloop.orchestrator.show.crystals_table import show_generated
 from crystalloop.orchestrator.show.evaluation_page import write_page
 from crystalloop.orchestrator.show.evaluation_table import show_evaluation
 from crystalloop.orchestrator.show.progress import TrainWatch, show_record
+from crystalloop.orchestrator.show.tables import show_generated
 
 __all__ = [
     "NETWORKS",

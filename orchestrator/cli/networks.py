@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from crystalloop.orchestrator.campaign.target_text import parse_target
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json
-from crystalloop.orchestrator.propose.target_text import parse_target
 
 app = typer.Typer()
 
@@ -49,7 +49,7 @@ def evaluate(
     print_json(found.as_json()) if as_json else work.show_evaluation(out, found)
 
 
-class Network(StrEnum):
+class NetworkOption(StrEnum):
     """A network that --only names; typer takes lists of an Enum alone."""
 
     UNET = "unet"
@@ -70,7 +70,7 @@ def train(
     ] = None,
     preset: Annotated[Literal["compact", "paper"], typer.Option(help="sizes of the networks")] = "compact",
     only: Annotated[
-        list[Network] | None, typer.Option(help="train this network alone; repeatable", show_default=False)
+        list[NetworkOption] | None, typer.Option(help="train this network alone; repeatable", show_default=False)
     ] = None,
     n: Annotated[int, typer.Option("--n", help="voxels per cell edge")] = 16,
     lattice: Annotated[

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
 from crystalloop.dft.alone import command, result
 from crystalloop.dft.alone.plan import Plan
@@ -17,6 +16,8 @@ from crystalloop.dft.relax.outcome import Relaxed
 from crystalloop.models.data.one_crystal import read_crystal
 from crystalloop.orchestrator.cli.exit_codes import Exit
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json, pseudo_folder
+from crystalloop.orchestrator.show.number_text import number
+from crystalloop.orchestrator.show.tables import show_relaxation
 
 app = typer.Typer()
 
@@ -64,18 +65,18 @@ def relax(
     """
     cif = target or Path(f"{file.stem}-relaxed.cif")
     request = command.RelaxRequest(
-        file,
-        preset,
-        method,
-        pseudo_folder(pseudos),
-        folder or cif.parent / f"{file.stem}-relax",
-        pw_command,
-        cheap_first,
-        start_volume,
-        max_seconds,
-        memory_mb,
-        command.moments_of(moments or []),
-        spin,
+        file=file,
+        preset=preset,
+        method=method,
+        pseudos=pseudo_folder(pseudos),
+        folder=folder or cif.parent / f"{file.stem}-relax",
+        command=pw_command,
+        cheap_first=cheap_first,
+        start_volume=start_volume,
+        max_seconds=max_seconds,
+        memory_mb=memory_mb,
+        moments=command.moments_of(moments or []),
+        spin=spin,
     )
     plans: list[Plan] = []
     listener = command.Listener(_say_step, _say, _noting(plans))
@@ -88,7 +89,7 @@ def relax(
     if as_json:
         print_json(found)
     elif found["converged"]:
-        _show(found)
+        show_relaxation(out, found)
     if not found["converged"]:
         refused = result.was_refused(answer)
         what = f"{file}: refused" if refused else "no result"
@@ -112,58 +113,8 @@ def _say(sentence: str) -> None:
 
 
 def _say_step(step: Step) -> None:
-    pressure = "-" if step.pressure_kbar is None else f"{step.pressure_kbar:+.2f}"
     err.print(
         f"step {step.number}: {step.volume_per_atom_ang3:.3f} cubic angstrom/atom, "
-        f"{step.energy_per_atom_ev:.5f} eV/atom, {pressure} kbar",
+        f"{step.energy_per_atom_ev:.5f} eV/atom, {number(step.pressure_kbar, '+.2f')} kbar",
         highlight=False,
     )
-
-
-def _show(found: dict[str, Any]) -> None:
-    table = Table("quantity", "value", title=f"{found['formula']}, preset {found['preset']}")
-    for title, value in _lines(found):
-        table.add_row(title, value)
-    out.print(table)
-    out.print(f"relaxed crystal: {found['cif']}", markup=False, highlight=False)
-    for note in (found["plan"] or {}).get("notes", ()):
-        out.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
-
-
-def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
-    curve = found["equation_of_state"]
-    lines = [
-        ("edges, angstrom", _edges([f"{edge:.4f}" for edge in found["edges_ang"]])),
-        ("volume, cubic angstrom/atom", f"{found['volume_per_atom_ang3']:.4f}"),
-        ("energy E0, eV/atom", f"{found['energy_per_atom_ev']:.6f}"),
-        ("pressure, kbar", f"{found['pressure_kbar']:+.2f}"),
-        ("largest force, eV/angstrom", f"{found['fmax_ev_ang']:.1e}"),
-        ("space group, before and after", f"{found['spacegroup_before']}, {found['spacegroup']}"),
-        ("pressure as given, kbar", _number(found["generated_pressure_kbar"], "+.1f")),
-        ("change of bonds, %", _number(found["bond_change_percent"], ".2f")),
-        ("change of edges, %", _number(found["cell_change_percent"], ".2f")),
-        ("change of volume, %", _number(found["volume_change_percent"], "+.2f")),
-        ("steps", str(found["steps"])),
-        ("CPU seconds in pw.x", f"{found['cpu_s']:.1f}"),
-    ]
-    if curve is not None:
-        quality = f"{curve['points']} volumes, rms {curve['rms_mev_per_atom']:.3f} meV/atom"
-        lines.insert(3, ("bulk modulus, GPa", f"{curve['bulk_modulus_gpa']:.1f} ({quality})"))
-    if found["magnetization_bohr"] is not None:
-        total, absolute = found["magnetization_bohr"], found["absolute_magnetization_bohr"]
-        lines.append(("magnetisation, Bohr magnetons/cell", f"{total:.2f}, absolute {_number(absolute, '.2f')}"))
-    for number, state in enumerate(found["spin_states"], start=1):
-        energy, moment = state["energy_per_atom_ev"], _number(state["magnetization_bohr"], ".2f")
-        lines.append((f"from moments {number}", f"{energy:.6f} eV/atom, magnetisation {moment}"))
-    for rung in found["rungs"]:
-        energy = f"{rung['energy_per_atom_ev']:.5f} eV/atom, {rung['cpu_s']:.1f} CPU s"
-        lines.append((f"{rung['name']} rung", f"{rung['volume_per_atom_ang3']:.3f} cubic angstrom/atom, {energy}"))
-    return lines
-
-
-def _edges(edges: list[str]) -> str:
-    return edges[0] if len(set(edges)) == 1 else ", ".join(edges)
-
-
-def _number(value: float | None, how: str) -> str:
-    return "-" if value is None else format(value, how)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crystalloop.db.ledger.records import Candidate, CandidateState
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.data.files import KnownCrystal
-from crystalloop.models.generate.funnel import Draft, KnownStructures
+from crystalloop.models.generate.funnel import Draft
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -87,7 +88,7 @@ def build_training_set(
     file_totals = any("energy_per_atom" in crystal.labels for crystal in known)
     examples = [_from_candidate(candidate, with_total=not file_totals) for candidate in computed]
     examples += [Example(crystal.structure, crystal.labels, f"file:{crystal.where}") for crystal in known]
-    seen = KnownStructures(example.structure for example in examples)
+    seen = KnownCrystals(example.structure for example in examples)
     examples += [Example(draft.structure, {}, "decorated") for draft in decorated if not seen.knows(draft.structure)]
     return TrainingSet(tuple(examples), tuple(candidate.id for candidate in computed))
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
 from crystalloop.db.ledger.store import Store
-from crystalloop.models.generate.funnel import Draft, KnownStructures
+from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.generate.funnel import Draft
 from crystalloop.orchestrator.learn.training_set import TrainingSet
 from crystalloop.orchestrator.loop.events import EventListener
 
@@ -43,7 +44,7 @@ class Proposer(Protocol):
     """Generates, screens and chooses."""
 
     def propose(
-        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownStructures, count: int
+        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownCrystals, count: int
     ) -> Proposed:
         """At most `count` candidates for DFT; without a version, from decorated prototypes."""
 

@@ -16,8 +16,9 @@ from crystalloop.db.ledger.records import (
     Round,
     Span,
 )
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.data.files import KnownCrystal
-from crystalloop.models.generate.funnel import Draft, KnownStructures
+from crystalloop.models.generate.funnel import Draft
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import E_F, TrainingSet, build_training_set
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed
@@ -119,7 +120,7 @@ class Loop:
         count = affordable(self._campaign.dft.per_round, look.snapshot, self._rules)
         # Candidates of this very round may be in the store already, from a run that was cut off here.
         earlier = [c for c in parts.store.candidates(name) if c.round < action.round]
-        known = KnownStructures(c.crystal.to_structure() for c in earlier)
+        known = KnownCrystals(c.crystal.to_structure() for c in earlier)
         for crystal in self._known:
             if E_F in crystal.labels:
                 known.add(crystal.structure)

@@ -9,10 +9,10 @@ from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 
 from crystalloop.models.crystals.formulas import parse_compound
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
 from crystalloop.models.generate.funnel import (
     Draft,
-    KnownStructures,
     is_new,
     run_funnel,
     unique,
@@ -76,7 +76,7 @@ def anonymous_formulas(pool: Sequence[Draft]) -> frozenset[str]:
     return frozenset(str(draft.structure.composition.anonymized_formula) for draft in pool)
 
 
-def choose_decorated(campaign: Campaign, pool: Sequence[Draft], known: KnownStructures, count: int) -> Proposed:
+def choose_decorated(campaign: Campaign, pool: Sequence[Draft], known: KnownCrystals, count: int) -> Proposed:
     """The funnel over decorated prototypes, and a diverse few of them."""
     filters = (
         valid_distances(),

@@ -12,11 +12,11 @@ import numpy as np
 from crystalloop.db.ledger.records import ModelVersion, OriginKind
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import match_prototype
 from crystalloop.models.generate.funnel import (
     Draft,
     Filter,
-    KnownStructures,
     is_new,
     near_target,
     run_funnel,
@@ -52,7 +52,7 @@ class CandidateProposer:
         self._formulas = anonymous_formulas(self._pool)
 
     def propose(
-        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownStructures, count: int
+        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownCrystals, count: int
     ) -> Proposed:
         """At most `count` candidates; from decorated prototypes without a version, else from the version's networks."""
         if version is None:
@@ -65,7 +65,7 @@ class CandidateProposer:
         round_: int,
         version: ModelVersion,
         training: TrainingSet,
-        known: KnownStructures,
+        known: KnownCrystals,
         count: int,
     ) -> Proposed:
         folder = self._models / version.id
@@ -81,7 +81,7 @@ class CandidateProposer:
         chosen = choose(survivors, self._campaign.target, count, rng)
         return Proposed(funnel.counts, tuple(chosen))
 
-    def _filters(self, training: TrainingSet, known: KnownStructures) -> tuple[Filter, ...]:
+    def _filters(self, training: TrainingSet, known: KnownCrystals) -> tuple[Filter, ...]:
         """In the order of the paper's Table 2."""
         campaign = self._campaign
         return (
@@ -92,7 +92,7 @@ class CandidateProposer:
             unique(),
         )
 
-    def _bases(self, training: TrainingSet, known: KnownStructures, folder: Path) -> list[Base]:
+    def _bases(self, training: TrainingSet, known: KnownCrystals, folder: Path) -> list[Base]:
         """The compounds to generate around: the best known, and the uncomputed that the CGCNN thinks best."""
         mine = [e for e in training.examples if set(e.structure.symbol_set) <= set(self._campaign.elements)]
         target = self._campaign.target

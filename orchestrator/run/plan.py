@@ -13,8 +13,9 @@ from crystalloop.dft.recipe.element_rules import lanthanide_note, require_d2
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.data.files import KnownCrystal, read_crystals
-from crystalloop.models.generate.funnel import Draft, KnownStructures
+from crystalloop.models.generate.funnel import Draft
 from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
@@ -69,7 +70,7 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
     crystals: list[KnownCrystal] = []
     notes: list[str] = []
     for number, file in enumerate(campaign.data):
-        read = read_crystals(file.path, skip_bad=file.bad_rows == "skip", where=file.where)
+        read = read_crystals(file.path, skip_bad=file.bad_rows == "skip", where=file.keep)
         kept = list(read.crystals)
         if file.limit is not None and len(kept) > file.limit:
             rng = np.random.default_rng([campaign.seed, 31, number])
@@ -91,7 +92,7 @@ def first_batch(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> list[Dra
     if _is_warm(campaign, known):
         return []
     count = min(campaign.dft.per_round, campaign.budget.relaxations or campaign.dft.per_round)
-    proposed = choose_decorated(campaign, decorated_pool(campaign), KnownStructures(), count)
+    proposed = choose_decorated(campaign, decorated_pool(campaign), KnownCrystals(), count)
     return [draft for draft, _ in proposed.chosen]
 
 

@@ -19,19 +19,17 @@ from crystalloop.models.judge.interpolation import STEPS, Strip
 from crystalloop.models.judge.metrics import mean_absolute_error
 from crystalloop.models.judge.properties import Predicted
 from crystalloop.models.judge.rows import definitions
-from crystalloop.orchestrator.show.evaluation_table import unit_text
-from crystalloop.orchestrator.show.figures import MARKERS, Theme, _style
+from crystalloop.orchestrator.show.number_text import NONE, unit_text
+from crystalloop.orchestrator.show.page import MARKERS, WIDTH, Theme, style
 
 if TYPE_CHECKING:
     from crystalloop.models.judge.round_trip import RoundTrip
 
 
-Reals = NDArray[np.float64]
-WIDTH = 6.4  # inches; readable at a phone's width
 DENSITY = "magma"
 
 
-def parity_figure(predicted: Predicted, labels: Reals, theme: Theme) -> Figure | None:
+def parity_figure(predicted: Predicted, labels: NDArray[np.float64], theme: Theme) -> Figure | None:
     """Predicted against true, a panel for each property with labels, 90 % intervals as thin lines."""
     shown = [
         i for i in range(len(PROPERTIES)) if (np.isfinite(labels[:, i]) & np.isfinite(predicted.values[:, i])).any()
@@ -48,11 +46,11 @@ def parity_figure(predicted: Predicted, labels: Reals, theme: Theme) -> Figure |
     return figure
 
 
-def _parity(axes: Axes, predicted: Predicted, labels: Reals, i: int, theme: Theme) -> None:
+def _parity(axes: Axes, predicted: Predicted, labels: NDArray[np.float64], i: int, theme: Theme) -> None:
     known = np.isfinite(labels[:, i]) & np.isfinite(predicted.values[:, i])
     true, made = labels[known, i], predicted.values[known, i]
     low, high = predicted.low[known, i], predicted.high[known, i]
-    _style(axes, theme)
+    style(axes, theme)
     ends = np.array([min(true.min(), made.min()), max(true.max(), made.max())])
     ends += 0.04 * max(np.ptp(ends), 1e-3) * np.array([-1, 1])
     axes.plot(ends, ends, color=theme.muted, linewidth=1, zorder=1)
@@ -76,7 +74,9 @@ def _parity(axes: Axes, predicted: Predicted, labels: Reals, i: int, theme: Them
     axes.grid(color=theme.grid, linewidth=0.7)
 
 
-def latent_figure(places: NDArray[np.float32], groups: Sequence[str], e_f_ev: Reals, theme: Theme) -> Figure:
+def latent_figure(
+    places: NDArray[np.float32], groups: Sequence[str], e_f_ev: NDArray[np.float64], theme: Theme
+) -> Figure:
     """The latent map twice: by class, and by formation energy."""
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained", facecolor=theme.paper)
     left, right = figure.subplots(1, 2)
@@ -84,8 +84,8 @@ def latent_figure(places: NDArray[np.float32], groups: Sequence[str], e_f_ev: Re
     for i, name in enumerate(names[: len(MARKERS)]):
         here = np.array([group == name for group in groups])
         label = name.replace("_", " ") or "no class"
-        style = {"s": 13, "marker": MARKERS[i], "color": theme.colours[i], "alpha": 0.8, "linewidths": 0}
-        left.scatter(*places[here].T, label=label, **style)
+        marks = {"s": 13, "marker": MARKERS[i], "color": theme.colours[i], "alpha": 0.8, "linewidths": 0}
+        left.scatter(*places[here].T, label=label, **marks)
     known = np.isfinite(e_f_ev)
     right.scatter(*places[~known].T, s=10, color=theme.grid, linewidths=0)
     low, high = np.quantile(e_f_ev[known], [0.02, 0.98]) if known.any() else (0.0, 1.0)
@@ -168,7 +168,7 @@ def strips_figure(strips: Sequence[Strip], theme: Theme) -> Figure | None:
         ends = {"vmin": float(strip.slices.min()), "vmax": float(strip.slices.max())}
         for step, axes in enumerate(row):
             _picture(axes, strip.slices[step], theme, cmap=DENSITY, **ends, interpolation="nearest")
-            formula = formula_text(strip.formulas[step]) if strip.formulas[step] else "–"
+            formula = formula_text(strip.formulas[step]) if strip.formulas[step] else NONE
             edge = f"{strip.a_ang[step]:.2f} Å" if np.isfinite(strip.a_ang[step]) else ""
             axes.set_xlabel(f"{formula}\n{edge}", fontsize=7.5, color=theme.muted)
         row[0].set_title(formula_text(strip.start), fontsize=9.5, color=theme.ink)

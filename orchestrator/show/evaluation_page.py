@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import struct
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from crystalloop.models.judge.evaluate import Evaluation
 from crystalloop.models.judge.inputs import E_F, any_element
 from crystalloop.models.judge.interpolation import make_strips
 from crystalloop.models.judge.rows import Row
 from crystalloop.orchestrator.show import evaluation_figures as figures
-from crystalloop.orchestrator.show.evaluation_table import count_text, part_unit, reach_text, unit_text, value_text
-from crystalloop.orchestrator.show.figures import DARK, LIGHT, Theme, png
+from crystalloop.orchestrator.show.evaluation_table import count_text, parts_text, reach_text
 from crystalloop.orchestrator.show.latent_map import MOST_POINTS, tsne
+from crystalloop.orchestrator.show.number_text import unit_text, value_text
+from crystalloop.orchestrator.show.page import Maker, Picture, pictures, render
 
 HEADLINES = (
     ("cell_mae", "cell edges"),
@@ -45,13 +41,13 @@ def write_page(found: Evaluation, path: Path, now: datetime) -> Path:
         The path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(found, draw(found), now), encoding="utf-8")
+    path.write_text(evaluation_html(found, draw(found), now), encoding="utf-8")
     return path
 
 
-def draw(found: Evaluation) -> dict[str, dict[str, Any]]:
-    """Figures that there is something to show in: name -> both pictures, their size and the text instead."""
-    makers: dict[str, tuple[Callable[[Theme], Figure | None], str]] = {}
+def draw(found: Evaluation) -> dict[str, Picture]:
+    """Figures that there is something to show in."""
+    makers: dict[str, Maker] = {}
     if found.predicted is not None:
         predicted, labels = found.predicted, found.labels
         makers["parity"] = (
@@ -73,25 +69,18 @@ def draw(found: Evaluation) -> dict[str, dict[str, Any]]:
         )
         lines = "; ".join(f"{s.start} to {s.end}: {', '.join(f or 'nothing' for f in s.formulas)}" for s in strips)
         makers["strips"] = (lambda theme: figures.strips_figure(strips, theme), f"Decoded mid-slices on lines. {lines}")
-    pictures = {name: _picture(make(LIGHT), make(DARK), alt) for name, (make, alt) in makers.items()}
-    return {name: picture for name, picture in pictures.items() if picture is not None}
+    return pictures(makers)
 
 
-def render(found: Evaluation, pictures: dict[str, dict[str, Any]], now: datetime) -> str:
+def evaluation_html(found: Evaluation, drawn: dict[str, Picture], now: datetime) -> str:
     """The page as HTML."""
-    environment = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows = {row.key: row for row in found.rows}
-    return environment.get_template("evaluation.html.j2").render(
+    return render(
+        "evaluation.html.j2",
+        now,
         settings=found.settings,
         names=", ".join(path.name for path in found.settings.data),
         properties=", ".join(path.name for path in found.settings.properties),
-        date=now.strftime("%Y-%m-%d %H:%M %Z").strip(),
         counts=found.counts,
         notes=found.notes,
         failures=found.failures,
@@ -101,9 +90,7 @@ def render(found: Evaluation, pictures: dict[str, dict[str, Any]], now: datetime
             section: [_shown(row) for row in found.rows if row.definition.section == section]
             for section in dict.fromkeys(row.definition.section for row in found.rows)
         },
-        figures=pictures,
-        light=LIGHT,
-        dark=DARK,
+        figures=drawn,
     )
 
 
@@ -119,7 +106,6 @@ def _card(row: Row, label: str) -> dict[str, str]:
 
 def _shown(row: Row) -> dict[str, Any]:
     d = row.definition
-    parts = [f"{name} {value_text(value, part_unit(row, name))}" for name, value in row.parts.items()]
     return {
         "title": d.title,
         "unit": unit_text(d.unit),
@@ -130,15 +116,6 @@ def _shown(row: Row) -> dict[str, Any]:
         "paper": d.paper,
         "count": count_text(row),
         "definition": (d.seed, d.strict),
-        "parts": ", ".join(parts),
+        "parts": parts_text(row),
         "note": row.note,
     }
-
-
-def _picture(light: Figure | None, dark: Figure | None, alt: str) -> dict[str, Any] | None:
-    if light is None or dark is None:
-        return None
-    images = [png(figure) for figure in (light, dark)]
-    width, height = struct.unpack(">II", images[0][16:24])  # PNG: the header chunk begins with both
-    encoded = [base64.b64encode(image).decode("ascii") for image in images]
-    return {"light": encoded[0], "dark": encoded[1], "alt": alt, "width": width, "height": height}

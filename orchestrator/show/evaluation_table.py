@@ -1,40 +1,20 @@
-"""What the terminal shows of an evaluation, and how its numbers are written everywhere. Rendering only."""
+"""What the terminal shows of an evaluation, row by row. Rendering only; how numbers are written is in number_text."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from crystalloop.models.judge.rows import Definition, Row
+from crystalloop.orchestrator.show.number_text import unit_text, value_text
+from crystalloop.orchestrator.show.tables import plain_table
 
 if TYPE_CHECKING:
     from crystalloop.models.judge.evaluate import Evaluation
-
-
-NONE = "–"
-UNITS = {"A": "Å", "A^2": "Å²", "(e/A^3)^2": "(e/Å³)²"}
-
-
-def value_text(value: float | None, unit: str) -> str:
-    """A value as shown: shares in per cent, three significant digits."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    if unit == "share":
-        return f"{100 * value:.1f} %"
-    if value == int(value) and abs(value) < 1e6:
-        return str(int(value)) if unit in ("dimensions", "sites") else f"{value:.3g}"
-    return f"{value:.3f}" if 0.1 <= abs(value) < 10 else f"{value:.3g}"
-
-
-def unit_text(unit: str) -> str:
-    """The unit as shown; none for a share, whose values carry their sign."""
-    return "" if unit == "share" else UNITS.get(unit, unit)
 
 
 def reach_text(definition: Definition) -> str:
@@ -69,27 +49,27 @@ def show_evaluation(console: Console, found: Evaluation) -> None:
 
 
 def _table(section: str, rows: Sequence[Row]) -> Table:
-    table = Table(title=section, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False)
+    table = plain_table(section)
     for name in ("row", "seed", "strict", "unit", "reach", "paper", "count"):
         table.add_column(name, justify="right" if name in ("seed", "strict", "reach") else "left")
     for row in rows:
         d = row.definition
-        colour = {True: "green", False: "red", None: "none"}[row.met]
-        strict = (
-            f"[{colour}]{value_text(row.strict, d.unit)}[/]" if row.met is not None else value_text(row.strict, d.unit)
-        )
+        strict = value_text(row.strict, d.unit)
+        if row.met is not None:
+            strict = f"[{'green' if row.met else 'red'}]{strict}[/]"
         cells = [d.title, value_text(row.seed, d.unit), strict, unit_text(d.unit), reach_text(d), d.paper]
         table.add_row(*cells, count_text(row))
         if row.parts:
-            parts = ", ".join(f"{name} {value_text(value, part_unit(row, name))}" for name, value in row.parts.items())
-            table.add_row(f"[dim]  {escape(parts)}[/]")
+            table.add_row(f"[dim]  {escape(parts_text(row))}[/]")
     return table
 
 
-def part_unit(row: Row, name: str) -> str:
-    """The unit of a part: the row's, but for counts."""
-    return "sites" if name in ("training labels", "dimensions") or name.endswith("left per base") else _share_or(row)
+def parts_text(row: Row) -> str:
+    """The parts of a row with their values, each in the row's unit but for counts."""
+    return ", ".join(f"{name} {value_text(value, _part_unit(row, name))}" for name, value in row.parts.items())
 
 
-def _share_or(row: Row) -> str:
+def _part_unit(row: Row, name: str) -> str:
+    if name in ("training labels", "dimensions") or name.endswith("left per base"):
+        return "sites"
     return "share" if row.key == "decile_same_noise" else row.definition.unit

@@ -1,65 +1,22 @@
-"""The report's figures: numbers in, PNG bytes out, for a light and a dark page. No database, no files."""
+"""The report's figures: numbers in, matplotlib figures out. No database, no files; themes and PNG are of page."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from crystalloop.orchestrator.account.rounds import RoundResult, merged_order
 from crystalloop.orchestrator.account.wall_time import Account
+from crystalloop.orchestrator.show.page import MARKERS, WIDTH, Theme, style
 
-DPI = 150
-WIDTH = 6.4  # inches
 SHOWN_ROUNDS = 4
 """More rounds than this make grouped bars unreadable: the first and the last ones are drawn, the tables have all."""
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours of a page; the categorical ones are Okabe and Ito's, told apart with any colour vision."""
-
-    paper: str
-    ink: str
-    muted: str
-    grid: str
-    colours: tuple[str, ...]
-    ramp: tuple[float, float]  # stretch of cividis that stands out from the paper
-
-
-LIGHT = Theme(
-    "#ffffff",
-    "#1c2126",
-    "#5b6570",
-    "#dfe3e8",
-    ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"),
-    (0.0, 0.85),
-)
-DARK = Theme(
-    "#1d2126",
-    "#e8eaed",
-    "#a4adb8",
-    "#363d45",
-    ("#56B4E9", "#E69F00", "#2FBF95", "#E39BC3", "#4A90D9", "#F07B3F"),
-    (0.25, 1.0),
-)
-MARKERS = "osD^vP"
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as PNG; the same figure always gives the same bytes."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def funnel_figure(results: Sequence[RoundResult], theme: Theme) -> Figure | None:
@@ -143,8 +100,8 @@ def parity_figure(
     left.plot(ends, ends, color=theme.muted, linewidth=1, zorder=1)
     for index, number in enumerate(rounds):
         predicted, computed = np.array(pairs[number]).T
-        style = {"color": colours[number], "marker": MARKERS[index % len(MARKERS)], "edgecolors": theme.paper}
-        left.scatter(computed, predicted, s=40, zorder=2, label=f"round {number}", **style)
+        marks = {"color": colours[number], "marker": MARKERS[index % len(MARKERS)], "edgecolors": theme.paper}
+        left.scatter(computed, predicted, s=40, zorder=2, label=f"round {number}", **marks)
     left.set(xlim=ends, ylim=ends, aspect="equal", xlabel="computed (eV/atom)", ylabel="predicted (eV/atom)")
     left.grid(color=theme.grid, linewidth=0.8)
     errors = {result.number: (result.mae_ev or 0.0, result.compared) for result in results}
@@ -206,27 +163,16 @@ def round_colours(results: Sequence[RoundResult], theme: Theme) -> dict[int, Any
 def _axes(theme: Theme, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
     axes = figure.add_subplot()
-    _style(axes, theme)
+    style(axes, theme)
     return figure, axes
 
 
 def _axes_pair(theme: Theme, height: float) -> tuple[Figure, tuple[Axes, Axes]]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
     left, right = figure.subplots(1, 2)
-    _style(left, theme)
-    _style(right, theme)
+    style(left, theme)
+    style(right, theme)
     return figure, (left, right)
-
-
-def _style(axes: Axes, theme: Theme) -> None:
-    axes.set_facecolor(theme.paper)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=theme.muted, labelcolor=theme.ink, labelsize=9.5)
-    axes.xaxis.label.set(color=theme.ink, fontsize=10)
-    axes.yaxis.label.set(color=theme.ink, fontsize=10)
-    for side, spine in axes.spines.items():
-        spine.set_color(theme.muted)
-        spine.set_visible(side in ("left", "bottom"))
 
 
 def _legend(figure: Figure, axes: Axes, theme: Theme, columns: int) -> None:

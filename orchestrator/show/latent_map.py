@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Reals = NDArray[np.float32]
+Points = NDArray[np.float32]
 MOST_POINTS = 1500
 """t-SNE compares all pairs: this many take about a quarter of a minute."""
 _EXAGGERATED = 80  # steps in which clusters are pulled together, so that they can pass each other
 _EXAGGERATION = 8.0
 
 
-def principal_components(points: ArrayLike, count: int = 2) -> Reals:
+def principal_components(points: ArrayLike, count: int = 2) -> Points:
     """Coordinates along the directions of largest variance: [b, z] -> [b, count], signs fixed."""
     centred = np.asarray(points, np.float64)
     centred = centred - centred.mean(axis=0)
@@ -22,7 +22,7 @@ def principal_components(points: ArrayLike, count: int = 2) -> Reals:
     return np.asarray(np.pad(found, ((0, 0), (0, count - found.shape[1]))), np.float32)
 
 
-def tsne(points: ArrayLike, perplexity: float = 30.0, steps: int = 350) -> Reals:
+def tsne(points: ArrayLike, perplexity: float = 30.0, steps: int = 350) -> Points:
     """A map in which near points stay near (van der Maaten and Hinton 2008), exact, started from the components.
 
     The same points always give the same map.
@@ -59,7 +59,7 @@ def tsne(points: ArrayLike, perplexity: float = 30.0, steps: int = 350) -> Reals
     return found
 
 
-def neighbour_shares(points: Reals, perplexity: float) -> Reals:
+def neighbour_shares(points: Points, perplexity: float) -> Points:
     """Joint probabilities of being neighbours, each point with the same effective number of them: [b, b], sum 1."""
     squared = _squared_distances(points)
     np.fill_diagonal(squared, np.inf)
@@ -76,7 +76,7 @@ def neighbour_shares(points: Reals, perplexity: float) -> Reals:
     return np.asarray((shares + shares.T) / (2 * len(points)), np.float32)
 
 
-def _gradient(found: Reals, wanted: Reals) -> Reals:
+def _gradient(found: Points, wanted: Points) -> Points:
     """Of the Kullback-Leibler divergence by the places, [b, 2]."""
     near = 1.0 / (1.0 + _squared_distances(found))
     np.fill_diagonal(near, 0.0)
@@ -84,6 +84,6 @@ def _gradient(found: Reals, wanted: Reals) -> Reals:
     return np.asarray(4.0 * (pull.sum(axis=1, keepdims=True) * found - pull @ found), np.float32)
 
 
-def _squared_distances(points: Reals) -> Reals:
+def _squared_distances(points: Points) -> Points:
     sums = np.square(points).sum(axis=1)
     return np.asarray(np.maximum(sums[:, None] + sums[None] - 2.0 * points @ points.T, 0.0), np.float32)

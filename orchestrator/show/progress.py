@@ -43,7 +43,7 @@ LINE_S = 15.0
 """Without a terminal to redraw, a line this often says that work goes on."""
 
 
-class Watch(ABC):
+class LiveView(ABC):
     """Looks at work that goes on from a thread of its own: often where a terminal can be redrawn, else every LINE_S.
 
     Args:
@@ -90,7 +90,7 @@ class Watch(ABC):
         """Redraw, or write a line if there is news."""
 
 
-class Progress(Watch):
+class Progress(LiveView):
     """Hears what the loop does and shows it: a live line on a terminal, a line now and then elsewhere."""
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
@@ -214,7 +214,7 @@ class Progress(Watch):
             self.say(f"  {standing.id} relaxed: {found}")
 
 
-class TrainWatch(Watch):
+class TrainWatch(LiveView):
     """Reads the progress file while networks train, and shows network, step, loss parts, samples/s and time left.
 
     Args:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from crystalloop.db.ledger.records import REFERENCES, Candidate
 from crystalloop.db.ledger.store import Store
@@ -22,18 +18,9 @@ from crystalloop.orchestrator.account.rounds import RoundResult, compared, hit_d
 from crystalloop.orchestrator.account.wall_time import account
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.show import figures
-from crystalloop.orchestrator.show.report_words import (
-    NONE,
-    Findings,
-    cards,
-    duration,
-    formula_html,
-    number,
-    significant,
-    spacegroup,
-    summary,
-    time_parts,
-)
+from crystalloop.orchestrator.show.number_text import NONE
+from crystalloop.orchestrator.show.page import Maker, Picture, pictures, render
+from crystalloop.orchestrator.show.report_words import Findings, cards, summary, time_parts
 
 
 def write_report(store: Store, campaign: Campaign, folder: Path, now: datetime) -> Path:
@@ -51,10 +38,10 @@ def write_report(store: Store, campaign: Campaign, folder: Path, now: datetime) 
     findings = gather(store, campaign)
     drawn = draw(findings)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    for name, (light, _, _) in drawn.items():
-        (folder / "figures" / f"{name}.png").write_bytes(light)
+    for name, picture in drawn.items():
+        (folder / "figures" / f"{name}.png").write_bytes(picture.light)
     path = folder / "report.html"
-    path.write_text(render(findings, drawn, now), encoding="utf-8")
+    path.write_text(report_html(findings, drawn, now), encoding="utf-8")
     return path
 
 
@@ -82,13 +69,13 @@ def own_references(
     return tuple(r for r in references if r.id in used or set(r.crystal.species) <= missing)
 
 
-def draw(findings: Findings) -> dict[str, tuple[bytes, bytes, str]]:
-    """Figures that there is something to show in: name -> PNG for a light page, for a dark page, text instead."""
+def draw(findings: Findings) -> dict[str, Picture]:
+    """Figures that there is something to show in."""
     rounds, time = findings.rounds, findings.account
     pairs: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for candidate, predicted, computed in compared(findings.candidates):
         pairs[candidate.round].append((predicted, computed))
-    makers: dict[str, tuple[Callable[[figures.Theme], Figure | None], str]] = {
+    makers: dict[str, Maker] = {
         "funnel": (partial(figures.funnel_figure, rounds), _funnel_alt(rounds)),
         "hits": (partial(figures.hits_figure, rounds), _hits_alt(rounds)),
         "parity": (partial(figures.parity_figure, pairs, rounds), _parity_alt(rounds)),
@@ -96,38 +83,18 @@ def draw(findings: Findings) -> dict[str, tuple[bytes, bytes, str]]:
     if time is not None:
         parts = time_parts(time)
         makers["time"] = (partial(figures.time_figure, parts, time), _time_alt(parts))
-    drawn = {}
-    for name, (make, alt) in makers.items():
-        light, dark = make(figures.LIGHT), make(figures.DARK)
-        if light is not None and dark is not None:
-            drawn[name] = (figures.png(light), figures.png(dark), alt)
-    return drawn
+    return pictures(makers)
 
 
-def render(findings: Findings, drawn: dict[str, tuple[bytes, bytes, str]], now: datetime) -> str:
+def report_html(findings: Findings, drawn: dict[str, Picture], now: datetime) -> str:
     """The page as HTML."""
     hits = {hit for result in findings.rounds for hit in result.hits}
-    environment = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "num": number,
-        "count": lambda value: f"{value:,}",
-        "percent": lambda share: f"{100 * share:.1f} %",
-        "significant": significant,
-        "duration": duration,
-        "formula": formula_html,
-        "spacegroup": spacegroup,
-    }
     settings = findings.computed[0].settings if findings.computed else {}
     relaxations = [c.relaxation for c in findings.candidates if c.relaxation is not None]
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
+        now,
         name=findings.campaign.name,
-        date=now.strftime("%Y-%m-%d %H:%M %Z").strip(),
         summary=summary(findings),
         cards=cards(findings),
         rounds=findings.rounds,
@@ -142,11 +109,7 @@ def render(findings: Findings, drawn: dict[str, tuple[bytes, bytes, str]], now: 
         pw_versions=sorted({relaxation.pw_version for relaxation in relaxations}),
         dft_settings=yaml.safe_dump(settings, sort_keys=True, allow_unicode=True) if settings else "",
         spec=yaml.safe_dump(findings.campaign.spec(), sort_keys=False, allow_unicode=True),
-        figures={
-            name: _picture(*drawn[name]) if name in drawn else None for name in ("funnel", "hits", "parity", "time")
-        },
-        light=figures.LIGHT,
-        dark=figures.DARK,
+        figures=drawn,
     )
 
 
@@ -161,12 +124,6 @@ def _reference_rows(findings: Findings) -> list[dict[str, Any]]:
         for e, r in sorted(used.values(), key=lambda pair: (pair[0], pair[1].id))
         if r.relaxation is not None
     ]
-
-
-def _picture(light: bytes, dark: bytes, alt: str) -> dict[str, Any]:
-    width, height = struct.unpack(">II", light[16:24])  # PNG: the header chunk begins with both
-    encoded = [base64.b64encode(image).decode("ascii") for image in (light, dark)]
-    return {"light": encoded[0], "dark": encoded[1], "alt": alt, "width": width, "height": height}
 
 
 def _funnel_alt(rounds: Sequence[RoundResult]) -> str:

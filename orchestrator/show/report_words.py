@@ -1,17 +1,11 @@
-"""The report's words: what was found as sentences, headline numbers, and how values are written. Pure; no files, no HTML page."""
+"""The report's words: what was found as sentences, and headline numbers. Pure; no files, no HTML page."""
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
-
-from markupsafe import Markup, escape
-from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
 from crystalloop.db.ledger.records import CampaignRecord, Candidate, CandidateState, ModelVersion
 from crystalloop.orchestrator.account.rounds import (
-    MINUS,
     RoundResult,
     best_candidate,
     computed_value,
@@ -21,8 +15,7 @@ from crystalloop.orchestrator.account.rounds import (
 )
 from crystalloop.orchestrator.account.wall_time import Account
 from crystalloop.orchestrator.campaign.spec import Campaign
-
-NONE = "–"
+from crystalloop.orchestrator.show.number_text import decimals, duration
 
 
 @dataclass(frozen=True)
@@ -64,7 +57,7 @@ def summary(findings: Findings) -> list[str]:
     lines = [f"{asked} {found}"]
     best = best_candidate(findings.candidates, target)
     if best is not None:
-        value = number(computed_value(best, target), 3)
+        value = decimals(computed_value(best, target), 3)
         lines.append(
             f"The best is {best.formula} ({best.prototype or 'no known prototype'}) of round {best.round} with "
             f"{value} {property_unit(target)}".rstrip()
@@ -86,14 +79,14 @@ def cards(findings: Findings) -> list[dict[str, str]]:
     rate = last.total_hits_per_cpu_hour if last else None
     made = [
         ("relaxed", str(findings.count(CandidateState.RELAXED)), f"of {len(findings.computed)} sent to DFT"),
-        ("hits", str(hits), "" if rate is None else f"{number(rate, 1)} per CPU-hour"),
+        ("hits", str(hits), "" if rate is None else f"{decimals(rate, 1)} per CPU-hour"),
     ]
     if known:
         first, latest = known[0], known[-1]
         note = f"eV/atom in round {latest.number} (n {latest.compared})"
         if latest is not first:
-            note += f", after {number(first.mae_ev, 2)} in round {first.number} (n {first.compared})"
-        made.append(("error of prediction", number(latest.mae_ev, 2), note))
+            note += f", after {decimals(first.mae_ev, 2)} in round {first.number} (n {first.compared})"
+        made.append(("error of prediction", decimals(latest.mae_ev, 2), note))
     if time is not None and time.wall_s > 0:
         made += [
             (
@@ -113,38 +106,6 @@ def cards(findings: Findings) -> list[dict[str, str]]:
 
 def _many(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number with a true minus sign, a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    text = f"{value:,.{digits}f}"
-    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text.replace("-", MINUS)
-
-
-def significant(value: float) -> str:
-    """Three significant digits with a true minus sign."""
-    return f"{value:.3g}".replace("-", MINUS) if math.isfinite(value) else NONE
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the units that a reader expects."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def formula_html(formula: str) -> Markup:
-    """A chemical formula with its numbers as subscripts; everything else is escaped."""
-    return Markup(re.sub(r"(?<=[A-Za-z)])(\d+(?:\.\d+)?)", r"<sub>\1</sub>", str(escape(formula))))
-
-
-def spacegroup(value: int | None) -> str:
-    """Number and symbol of a space group."""
-    if value is None or not 1 <= value <= 230:
-        return NONE
-    return f"{value} {sg_symbol_from_int_number(value).removesuffix(':H')}"
 
 
 def time_parts(time: Account) -> list[tuple[str, float]]:

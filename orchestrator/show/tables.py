@@ -1,16 +1,22 @@
-"""What the terminal shows once: tables, a plan, a status, a summary. What changes while one looks is in progress."""
+"""What the terminal shows once: tables, a plan, a status, a summary, crystals. What changes while one looks is in progress."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from crystalloop.models.crystals.properties import E_F
+from crystalloop.orchestrator.show.number_text import cell, number
+
+if TYPE_CHECKING:
+    from crystalloop.models.generate.results import Generated
 
 WIDE = 100
 """Columns of a terminal that holds every column of a table; narrower ones get the main columns."""
@@ -18,19 +24,18 @@ HULL_REASONS = 3
 """So many reasons for missing hulls are written below a table; --json has every one."""
 
 
-def _number(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else escape(str(value))
+def plain_table(title: str | None) -> Table:
+    """The one look of a table: a line below the heads, nothing around."""
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False)
 
 
 def show_rows(console: Console, rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     """A plain table of dictionaries with the same keys."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False)
+    table = plain_table(title)
     for key in rows[0] if rows else ("nothing",):
         table.add_column(str(key), no_wrap=True)
     for row in rows:
-        table.add_row(*[_number(value) for value in row.values()])
+        table.add_row(*[escape(cell(value)) for value in row.values()])
     console.print(table)
 
 
@@ -105,3 +110,89 @@ def show_summary(console: Console, summary: Mapping[str, Any]) -> None:
         show_rows(console, summary["rounds"])
     for line in summary["lines"]:
         console.print(escape(line), highlight=False)
+
+
+def show_generated(console: Console, generated: Generated) -> None:
+    """The funnel, why maps gave no crystal, and a row for each crystal."""
+    console.print(" > ".join(f"{count} {stage}" for stage, count in generated.funnel.items()), highlight=False)
+    if generated.failures:
+        failures = ", ".join(f"{count} {reason}" for reason, count in sorted(generated.failures.items()))
+        console.print(f"[dim]maps that gave no crystal: {failures}[/]", highlight=False)
+    for note in generated.notes:
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+    if not generated.made:
+        console.print("no crystal came through; widen --target, raise --scale, or draw around other compounds")
+        return
+    rows = []
+    for place, made in enumerate(generated.made, start=1):
+        row, predicted = made.row, made.row["predicted"]
+        e_f, sigma = predicted[E_F], row["e_f_sigma"]
+        shown = {
+            "": place,
+            "formula": row["formula"],
+            "prototype": row["prototype"],
+            "space group": row["space_group"],
+            "a": row["a_ang"],
+            "e_f": None if e_f is None else f"{e_f:+.3f} ± {sigma or 0.0:.3f}",
+            "gap": predicted["band_gap"],
+            "contact": row["contact"],
+            "novelty": row["novelty"],
+            "kind": row["kind"],
+            "bases": " - ".join(row["bases"]) or None,
+        }
+        if console.width < WIDE:
+            for column in ("space group", "kind", "bases"):
+                del shown[column]
+        rows.append(shown)
+    show_rows(console, rows)
+    console.print(
+        "[dim]e_f: predicted formation energy, eV/atom; gap: predicted, eV; a: angstrom; contact: shortest distance over "
+        "the sum of covalent radii, at least 0.7; novelty: against the training crystals[/]"
+    )
+
+
+def show_relaxation(console: Console, found: Mapping[str, Any]) -> None:
+    """What `crystalloop relax` found, quantity by quantity."""
+    table = Table("quantity", "value", title=f"{found['formula']}, preset {found['preset']}")
+    for title, value in relaxation_rows(found):
+        table.add_row(title, value)
+    console.print(table)
+    console.print(f"relaxed crystal: {found['cif']}", markup=False, highlight=False)
+    for note in (found["plan"] or {}).get("notes", ()):
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+
+
+def relaxation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Quantity with its unit, and value."""
+    curve = found["equation_of_state"]
+    lines = [
+        ("edges, angstrom", _edges([f"{edge:.4f}" for edge in found["edges_ang"]])),
+        ("volume, cubic angstrom/atom", f"{found['volume_per_atom_ang3']:.4f}"),
+        ("energy E0, eV/atom", f"{found['energy_per_atom_ev']:.6f}"),
+        ("pressure, kbar", f"{found['pressure_kbar']:+.2f}"),
+        ("largest force, eV/angstrom", f"{found['fmax_ev_ang']:.1e}"),
+        ("space group, before and after", f"{found['spacegroup_before']}, {found['spacegroup']}"),
+        ("pressure as given, kbar", number(found["generated_pressure_kbar"], "+.1f")),
+        ("change of bonds, %", number(found["bond_change_percent"], ".2f")),
+        ("change of edges, %", number(found["cell_change_percent"], ".2f")),
+        ("change of volume, %", number(found["volume_change_percent"], "+.2f")),
+        ("steps", str(found["steps"])),
+        ("CPU seconds in pw.x", f"{found['cpu_s']:.1f}"),
+    ]
+    if curve is not None:
+        quality = f"{curve['points']} volumes, rms {curve['rms_mev_per_atom']:.3f} meV/atom"
+        lines.insert(3, ("bulk modulus, GPa", f"{curve['bulk_modulus_gpa']:.1f} ({quality})"))
+    if found["magnetization_bohr"] is not None:
+        total, absolute = found["magnetization_bohr"], found["absolute_magnetization_bohr"]
+        lines.append(("magnetisation, Bohr magnetons/cell", f"{total:.2f}, absolute {number(absolute, '.2f')}"))
+    for place, state in enumerate(found["spin_states"], start=1):
+        energy, moment = state["energy_per_atom_ev"], number(state["magnetization_bohr"], ".2f")
+        lines.append((f"from moments {place}", f"{energy:.6f} eV/atom, magnetisation {moment}"))
+    for rung in found["rungs"]:
+        energy = f"{rung['energy_per_atom_ev']:.5f} eV/atom, {rung['cpu_s']:.1f} CPU s"
+        lines.append((f"{rung['name']} rung", f"{rung['volume_per_atom_ang3']:.3f} cubic angstrom/atom, {energy}"))
+    return lines
+
+
+def _edges(edges: list[str]) -> str:
+    return edges[0] if len(set(edges)) == 1 else ", ".join(edges)

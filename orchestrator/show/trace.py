@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crystalloop.orchestrator.account.results import Chain
+from crystalloop.orchestrator.show.number_text import number
 
 NAMED = 6
 """So many ids or numbers are written out before the rest is only counted."""
@@ -33,10 +34,6 @@ def trace_lines(chain: Chain) -> list[str]:
 
 def _indent(lines: list[str]) -> list[str]:
     return [f"  {line}" for line in lines]
-
-
-def _number(value: float | None, unit: str = "", digits: int = 4) -> str:
-    return "none" if value is None else f"{value:.{digits}f} {unit}".rstrip()
 
 
 def _some(values: list[Any]) -> str:
@@ -125,8 +122,8 @@ def _relaxation(relaxation: dict[str, Any] | None, candidate: dict[str, Any]) ->
         f"a {relaxation['a_ang']:.4f} angstrom, space group {relaxation['spacegroup']}, "
         f"{relaxation['volume_per_atom_ang3']:.3f} angstrom^3/atom",
         f"pressure {relaxation['pressure_kbar']:.3f} kbar, largest force {relaxation['fmax_ev_ang']:.5f} eV/angstrom",
-        f"bonds changed by {_number(relaxation['bond_change_percent'], '%', 2)}, "
-        f"cell by {_number(relaxation['cell_change_percent'], '%', 2)}",
+        f"bonds changed by {number(relaxation['bond_change_percent'], '.2f', '%', 'none')}, "
+        f"cell by {number(relaxation['cell_change_percent'], '.2f', '%', 'none')}",
         f"pw.x {relaxation['pw_version']}; md5 of pseudopotentials: {pseudos}",
     ]
 
@@ -134,9 +131,9 @@ def _relaxation(relaxation: dict[str, Any] | None, candidate: dict[str, Any]) ->
 def _formation_energy(energy: dict[str, Any]) -> list[str]:
     if energy["e_f"] is None:
         return [f"none: {energy['reason'] or 'not computed'}"]
-    lines = [f"{energy['e_f']:.6f} eV/atom; predicted {_number(energy['e_f_predicted'], 'eV/atom')}"]
+    lines = [f"{energy['e_f']:.6f} eV/atom; predicted {number(energy['e_f_predicted'], '.4f', 'eV/atom', 'none')}"]
     lines += [
-        f"{row['fraction']:.3f} x {row['element']}: {row['id']}, {_number(row['energy_per_atom_ev'], 'eV/atom', 6)}"
+        f"{row['fraction']:.3f} x {row['element']}: {row['id']}, {number(row['energy_per_atom_ev'], '.6f', 'eV/atom', 'none')}"
         for row in energy["references"]
     ]
     if energy["follows_from_references"] is False:
@@ -153,7 +150,7 @@ def _formation_energy(energy: dict[str, Any]) -> list[str]:
 def _used_by(versions: list[dict[str, Any]]) -> list[str]:
     lines = []
     for version in versions:
-        rounds = ", ".join(str(number) for number in version["proposed_rounds"])
+        rounds = ", ".join(str(one) for one in version["proposed_rounds"])
         proposed = f"; it proposed round {rounds}" if rounds else ""
         lines.append(f"model {version['id']}, trained after round {version['round']}{proposed}")
     return lines or ["no model was trained on it"]

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype, decorate
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.draw.target import Target
 from crystalloop.models.generate.funnel import (
     Draft,
-    KnownStructures,
     contact_ratio,
     has_valid_distances,
     is_new,
@@ -68,7 +68,7 @@ def test_atoms_that_nearly_touch_and_exploded_cells_are_invalid():
 
 
 def test_a_crystal_is_known_whatever_its_volume_but_not_in_another_structure_type():
-    known = KnownStructures([LIF.structure])
+    known = KnownCrystals([LIF.structure])
     assert known.knows(decorate(Prototype.ROCKSALT, ("Li", "F"), 4.4))
     assert not known.knows(decorate(Prototype.CSCL, ("Li", "F")))
     assert is_new(known).keep([LIF, MGO]) == [MGO]
@@ -103,8 +103,8 @@ def test_a_spread_takes_different_compositions_first():
 
 def test_the_cold_start_is_diverse_valid_and_the_same_each_time():
     pool = decorated_pool(CAMPAIGN)
-    first = choose_decorated(CAMPAIGN, pool, KnownStructures(), 6)
-    again = choose_decorated(CAMPAIGN, decorated_pool(CAMPAIGN), KnownStructures(), 6)
+    first = choose_decorated(CAMPAIGN, pool, KnownCrystals(), 6)
+    again = choose_decorated(CAMPAIGN, decorated_pool(CAMPAIGN), KnownCrystals(), 6)
     names = [(d.formula, d.prototype) for d, _ in first.chosen]
     assert names == [(d.formula, d.prototype) for d, _ in again.chosen]
     assert len(set(names)) == 6

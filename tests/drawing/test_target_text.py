@@ -7,7 +7,7 @@ from math import inf, log10
 import pytest
 
 from crystalloop.models.draw.target import Range
-from crystalloop.orchestrator.propose.target_text import TargetError, parse_target
+from crystalloop.orchestrator.campaign.target_text import TargetError, parse_target
 
 E_F, GAP, K = "formation_energy_per_atom", "band_gap", "log10_bulk_modulus"
 
@@ -26,6 +26,7 @@ E_F, GAP, K = "formation_energy_per_atom", "band_gap", "log10_bulk_modulus"
         ("K > 100", (Range(K, 2.0, inf),)),
         ("bulk_modulus in 10..50", (Range(K, 1.0, log10(50.0)),)),
         ("log10_bulk_modulus > 2", (Range(K, 2.0, inf),)),
+        ("(gap > 2 eV and K < 10 GPa)", (Range(GAP, 2.0, inf), Range(K, -inf, 1.0))),
     ],
 )
 def test_a_target_becomes_ranges_in_the_networks_units(text, wanted):
@@ -47,6 +48,10 @@ def test_a_target_becomes_ranges_in_the_networks_units(text, wanted):
         ("e_f < -150", 7, "lies within -8..8 eV/atom: wrong unit?"),
         ("K > -3", 5, "K = -3 is not positive"),
         ("gap > 3 and gap < 2", 20, "nothing has"),
+        ("e_f < -1 GPa", 10, "the unit is eV/atom"),
+        ("e_f = -1", 7, "expected e.g."),
+        ("e_f in (-1, -2)", 8, "expected e.g."),
+        ("e_f < -1 and not gap > 2", 14, "expected e.g."),
         ("__import__('os')", 1, "unknown property '__import__'"),
     ],
 )

@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from crystalloop.dft.pw.command import PwCommandError, check_command, fill_command, pw_version, require_known_release
 from crystalloop.dft.pw.run import PwNotFound, PwRun
 from crystalloop.dft.pw.scratch import NoScratch, on_scratch, require_scratch
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.read import read_campaign
-from crystalloop.orchestrator.cli.app import app
+from crystalloop.orchestrator.cli.app import load
 
 BATCH = Path(__file__).parents[2] / "campaigns" / "batch"
 CLEAN_STOP = "     Maximum CPU time exceeded\n"
@@ -205,7 +204,7 @@ def test_fireworks_reads_the_queue_adapters_and_writes_their_scripts():
         (launch,) = [line for line in lines if "exec crystalloop worker " in line]
         words = shlex.split(launch)
         arguments = words[words.index("worker") + 1 :]
-        options = get_command(app).commands["worker"].make_context("worker", arguments).params
+        options = load("worker").make_context("worker", arguments).params
         assert options["slot_seconds"] < 4 * 3600 < options["slot_seconds"] + 600
         assert options["idle_exit"] == 120
 

@@ -22,8 +22,8 @@ from crystalloop.models.judge.properties import Predicted
 from crystalloop.models.judge.rows import NAN, Row
 from crystalloop.orchestrator.show import evaluation_figures as figures
 from crystalloop.orchestrator.show.evaluation_page import write_page
-from crystalloop.orchestrator.show.evaluation_table import value_text
-from crystalloop.orchestrator.show.figures import LIGHT
+from crystalloop.orchestrator.show.number_text import value_text
+from crystalloop.orchestrator.show.page import LIGHT
 
 RNG = np.random.default_rng(2)
 

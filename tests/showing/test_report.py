@@ -17,8 +17,9 @@ from example_campaign import (
 from crystalloop.db.ledger.records import CandidateState
 from crystalloop.orchestrator.account.rounds import round_results
 from crystalloop.orchestrator.show import figures
+from crystalloop.orchestrator.show.number_text import NONE, decimals, duration
+from crystalloop.orchestrator.show.page import DARK, LIGHT, formula_html, png, spacegroup
 from crystalloop.orchestrator.show.report_page import draw, gather, write_report
-from crystalloop.orchestrator.show.report_words import NONE, duration, formula_html, number, spacegroup
 
 VOID = {"meta", "img", "source", "br"}
 ATTACK = '<script>alert("x")</script>'
@@ -163,14 +164,14 @@ def test_many_rounds_still_make_figures():
     many = [template.model_copy(update={"number": n, "id": f"first/{n}"}) for n in range(1, 16)]
     results = round_results(campaign().target, candidates(), many)
     pairs = {result.number: [(-1.0, -1.1), (-2.0, -1.8)] for result in results}
-    for theme in (figures.LIGHT, figures.DARK):
+    for theme in (LIGHT, DARK):
         for figure in (
             figures.funnel_figure(results, theme),
             figures.hits_figure(results, theme),
             figures.parity_figure(pairs, results, theme),
         ):
-            assert figures.png(figure).startswith(b"\x89PNG")
-    assert len(set(map(str, figures.round_colours(results, figures.LIGHT).values()))) == 15
+            assert png(figure).startswith(b"\x89PNG")
+    assert len(set(map(str, figures.round_colours(results, LIGHT).values()))) == 15
 
 
 def test_the_drawn_figures_are_those_with_something_in_them():
@@ -185,9 +186,9 @@ def test_references_made_with_other_settings_are_not_the_campaigns():
 
 
 def test_values_are_written_for_readers():
-    assert number(-1.2345, 2) == "−1.23"
-    assert number(-0.0004, 2) == "0.00"
-    assert number(None, 2) == number(float("nan"), 2) == NONE
+    assert decimals(-1.2345, 2) == "−1.23"
+    assert decimals(-0.0004, 2) == "0.00"
+    assert decimals(None, 2) == decimals(float("nan"), 2) == NONE
     assert (duration(59.6), duration(300), duration(9000)) == ("60 s", "5.0 min", "2.5 h")
     assert formula_html("Mg3N2") == "Mg<sub>3</sub>N<sub>2</sub>"
     assert formula_html("<b>2") == "&lt;b&gt;2"
