@@ -29,6 +29,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from crystalloop.db.ledger.connection import CLIENT_OPTIONS
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
+from crystalloop.db.ledger.store import Store
 from crystalloop.db.serving.server import ensure_server
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.relax.relax import AttemptReport, Relaxed
@@ -74,7 +75,7 @@ def candidates(count: int, prefix: str) -> list[Candidate]:
     ]
 
 
-def enqueue(store: MongoStore, queue: RelaxQueue, new: list[Candidate]) -> float:
+def enqueue(store: Store, queue: RelaxQueue, new: list[Candidate]) -> float:
     """Ledger, then queue; seconds for the second."""
     store.add_candidates(new)
     store.queue([candidate.id for candidate in new], datetime.now(UTC))
@@ -83,7 +84,7 @@ def enqueue(store: MongoStore, queue: RelaxQueue, new: list[Candidate]) -> float
     return time.perf_counter() - started
 
 
-def rates(store: MongoStore, queue: RelaxQueue, count: int) -> dict[str, float]:
+def rates(store: Store, queue: RelaxQueue, count: int) -> dict[str, float]:
     """Candidates per second into the ledger and the queue, and into the queue alone."""
     new = candidates(count, "bulk")
     started = time.perf_counter()
@@ -112,7 +113,7 @@ def idle_worker(uri: str, runs: str) -> None:
     work(WorkContext(store, NO_PSEUDOS, Path(runs), "bench", relax=at_once), open_launchpad(uri, DATABASE), ["bench"])
 
 
-def latencies(uri: str, store: MongoStore, queue: RelaxQueue, runs: Path, count: int) -> list[float]:
+def latencies(uri: str, store: Store, queue: RelaxQueue, runs: Path, count: int) -> list[float]:
     """Seconds from submit to the start of the work, with an idle worker."""
     process = multiprocessing.get_context("spawn").Process(target=idle_worker, args=(uri, str(runs)), daemon=True)
     process.start()
@@ -147,7 +148,7 @@ class Counter(CommandListener):
         """Nothing."""
 
 
-def commands(uri: str, store: MongoStore, queue: RelaxQueue, runs: Path, count: int) -> dict[str, float]:
+def commands(uri: str, store: Store, queue: RelaxQueue, runs: Path, count: int) -> dict[str, float]:
     """Commands per launch: FireWorks' and the store's."""
     enqueue(store, queue, candidates(count, "launch"))
     fireworks, ledger = Counter(), Counter()

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import Candidate, CandidateState, Relaxation
+from crystalloop.db.ledger.store import Store
 from crystalloop.dft.energies.hull import AboveHull, HullEntry, energies_above_hull
 from crystalloop.dft.energies.references import energy_scheme, reference_settings, release, same_scheme
 from crystalloop.dft.pw.command import pw_version
@@ -28,7 +28,7 @@ from crystalloop.orchestrator.settle.reference_set import read_reference_set, wr
 
 
 def look(
-    store: MongoStore, campaign: Campaign, reference_set: Path | None, export: Path | None, *, skip_bad: bool
+    store: Store, campaign: Campaign, reference_set: Path | None, export: Path | None, *, skip_bad: bool
 ) -> dict[str, Any]:
     """Judge every crystal, export where asked; JSON data. Only a reference set to import changes the database.
 
@@ -42,7 +42,7 @@ def look(
         read = read_reference_set(
             reference_set, set(schemes.values()), hull.elements(), datetime.now(UTC), skip_bad=skip_bad
         )
-        new, replaced = store.imported.put(read.energies)
+        new, replaced = store.import_energies(read.energies)
         notes.append(f"{reference_set.name}: {new} energies are new, {replaced} replace earlier ones")
         notes += [f"left out: {message}" for message in read.left_out]
         hull = settle_hulls(store, campaign)
@@ -118,7 +118,7 @@ class CampaignHull:
         return dict(found)
 
 
-def settle_hulls(store: MongoStore, campaign: Campaign) -> CampaignHull:
+def settle_hulls(store: Store, campaign: Campaign) -> CampaignHull:
     """Judge every relaxed crystal of the campaign by what is known now, and note it in the database.
 
     What cannot be told on this machine stays as it was noted before; a hull that has become too sparse does not.
@@ -134,7 +134,7 @@ def settle_hulls(store: MongoStore, campaign: Campaign) -> CampaignHull:
     return hull
 
 
-def judge_hulls(store: MongoStore, campaign: Campaign) -> CampaignHull:
+def judge_hulls(store: Store, campaign: Campaign) -> CampaignHull:
     """Judge every relaxed crystal of the campaign by what is known now; nothing is written."""
     relaxed = store.candidates(states=[CandidateState.RELAXED])
     mine = tuple(c for c in relaxed if c.campaign == campaign.name and c.kind == "crystal")
@@ -182,7 +182,7 @@ def exported(hull: CampaignHull) -> list[dict[str, Any]]:
 
 
 def _hull(
-    store: MongoStore, settings: PwSettings, table: PseudoTable, relaxed: Sequence[Candidate], mine: Sequence[Candidate]
+    store: Store, settings: PwSettings, table: PseudoTable, relaxed: Sequence[Candidate], mine: Sequence[Candidate]
 ) -> CampaignHull:
     computed = list(_computed(relaxed, settings, table))
     schemes = {
@@ -193,7 +193,7 @@ def _hull(
     entries = {c.id: _entry(c, c.relaxation, schemes) for c in computed if c.relaxation is not None}
     imported = [
         HullEntry(energy.id, energy.formula, energy.energy_per_atom_ev, energy.scheme, imported=True)
-        for energy in store.imported.all()
+        for energy in store.imported_energies()
         if energy.scheme in schemes.values()
     ]
     everything = (*entries.values(), *imported)

@@ -198,7 +198,7 @@ def test_bad_rows_are_refused_with_their_place_or_left_out(store, campaign, tabl
         look(store, campaign, path, None, skip_bad=False)
     assert str(told.value).startswith("set.jsonl line 2: ")
     assert sentence in str(told.value)
-    assert store.imported.all() == ()
+    assert store.imported_energies() == ()
     notes = look(store, campaign, path, None, skip_bad=True)["notes"]
     assert notes[0] == "set.jsonl: 1 energies are new, 0 replace earlier ones"
     assert sentence in notes[1]
@@ -229,7 +229,7 @@ def test_a_csv_is_read_as_well(store, campaign, table, tmp_path):
     scheme = energy_scheme(preset("fast"), table, "6.7")
     (tmp_path / "set.csv").write_text(f"formula,energy_per_atom,scheme,id\nLiF,-18.0,{scheme},x\n")
     look(store, campaign, tmp_path / "set.csv", None, skip_bad=False)
-    (energy,) = store.imported.all()
+    (energy,) = store.imported_energies()
     assert (energy.formula, energy.energy_per_atom_ev, energy.source) == ("LiF", -18.0, "set.csv")
 
 

@@ -153,12 +153,42 @@ def predicate(query: Document) -> Predicate | None:
     """
     exact = [one for one in equalities(query) if one.whole]
     paths = {one.path for one in exact}
-    rest = {path: condition for path, condition in query.items() if path not in paths}
+    rest = through_nulls({path: condition for path, condition in query.items() if path not in paths})
     if not exact:
         return (lambda document: bool(filter_applies(rest, document))) if rest else None
     if not rest:
         return lambda document: all(one.holds(document) for one in exact)
     return lambda document: all(one.holds(document) for one in exact) and bool(filter_applies(rest, document))
+
+
+def through_nulls(query: Document) -> Document:
+    """The filter with what mongomock overlooks: below a field that is null, every field is missing, so null as well."""
+    parts: list[Document] = []
+    for path, condition in query.items():
+        if path in ("$and", "$or", "$nor") and isinstance(condition, list):
+            inner = [through_nulls(part) if isinstance(part, dict) else part for part in condition]
+            parts.append({path: inner})
+        elif "." in path and _asks_for_null(condition, "$ne", "$nin"):
+            ((operator, value),) = condition.items()
+            parts.append({"$nor": [through_nulls({path: {_OPPOSITE[operator]: value}})]})
+        elif "." in path and (condition is None or _asks_for_null(condition, "$eq", "$in")):
+            names = path.split(".")
+            above = [{".".join(names[:length]): None} for length in range(1, len(names))]
+            parts.append({"$or": [{path: condition}, *above]})
+        else:
+            parts.append({path: condition})
+    return parts[0] if len(parts) == 1 else {"$and": parts} if parts else {}
+
+
+_OPPOSITE = {"$ne": "$eq", "$nin": "$in"}
+
+
+def _asks_for_null(condition: Any, one: str, many: str) -> bool:  # noqa: ANN401
+    """Whether a condition is an operator on null alone, or on a list with null in it."""
+    if not isinstance(condition, dict) or len(condition) != 1:
+        return False
+    ((operator, value),) = condition.items()
+    return (operator == one and value is None) or (operator == many and isinstance(value, list) and None in value)
 
 
 def _scalars(condition: Any) -> tuple[list[Any] | None, bool]:  # noqa: ANN401
