@@ -13,6 +13,7 @@ from typing import Any
 from crystalloop.db.ledger.documents import DocumentStore
 from crystalloop.db.ledger.matching import matches
 from crystalloop.db.ledger.records import Candidate, CandidateState
+from crystalloop.db.ledger.standing import Standing
 
 
 class MemoryStore(DocumentStore):
@@ -38,6 +39,12 @@ class MemoryStore(DocumentStore):
                     taken.add(one)
                     added.append(candidate.id)
         return tuple(added)
+
+    def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
+        """See Store."""
+        with self._lock:
+            stored = self._documents["candidates"]
+            return tuple(Standing.from_document(stored[id_]) for id_ in candidate_ids if id_ in stored)
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:
         """See Store."""

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -28,6 +29,9 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "model_versions": (("campaign", "number"),),
     "rounds": (("campaign", "number"),),
 }
+
+LIGHT_BATCH = 100_000
+"""Documents of a few fields that come in one answer, where the default is 101: a step of the loop asks in one command."""
 
 
 class MongoStore(DocumentStore):
@@ -122,7 +126,9 @@ class MongoStore(DocumentStore):
         self, collection: str, condition: Mapping[str, Any], order: Sequence[str], fields: Sequence[str] = ()
     ) -> list[Document]:
         keys, wanted = [(field, ASCENDING) for field in order], dict.fromkeys(fields, 1) or None
-        found = self._retry(lambda: list(self._database[collection].find(condition, wanted).sort(keys)))
+        batch = LIGHT_BATCH if fields else 0  # 0: the server's choice
+        find = partial(self._database[collection].find, condition, wanted, batch_size=batch)
+        found = self._retry(lambda: list(find().sort(keys)))
         return [_unmarked(document) for document in found]
 
     def _insert(self, collection: str, document: Document) -> bool:

@@ -13,6 +13,7 @@ from crystalloop.db.ledger.store import Store
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.generate.funnel import Draft
 from crystalloop.orchestrator.learn.training_set import TrainingSet
+from crystalloop.orchestrator.loop.events import EventListener
 
 if TYPE_CHECKING:
     from crystalloop.orchestrator.settle.formation import Energies
@@ -58,14 +59,22 @@ class Trainer(Protocol):
         """JSON lines of how far the training is."""
 
 
+class Repaired(Protocol):
+    """What a repair of the queue found."""
+
+    @property
+    def expired(self) -> tuple[str, ...]:
+        """Candidates whose leases had ended, now queued again."""
+
+
 class Queue(Protocol):
     """Brings queued candidates to the workers."""
 
     def submit(self, candidates: Sequence[Candidate]) -> object:
         """Make a workflow for each; repeating it adds nothing."""
 
-    def reconcile(self, now: datetime) -> object:
-        """Repair what a crash left between the ledger and the queue."""
+    def reconcile(self, now: datetime) -> Repaired:
+        """Take back what is under an ended lease, and repair what a crash left between the ledger and the queue."""
 
 
 class Workers(Protocol):
@@ -76,13 +85,6 @@ class Workers(Protocol):
 
     def stop(self) -> None:
         """End them; work under way is handed back."""
-
-
-class Tell(Protocol):
-    """Hears what happens, for the terminal."""
-
-    def __call__(self, event: str, **facts: object) -> None:
-        """Take note."""
 
 
 @dataclass(frozen=True)
@@ -99,4 +101,4 @@ class Parts:
     meanwhile: Callable[[], None]  # called once pw.x is at work: what would cost time later
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
-    tell: Tell
+    tell: EventListener

@@ -19,6 +19,7 @@ from crystalloop.db.ledger.records import (
     Round,
     Span,
 )
+from crystalloop.db.ledger.standing import Standing
 from crystalloop.db.ledger.store import CampaignMismatch
 
 MINUTE = timedelta(minutes=1)
@@ -58,6 +59,26 @@ class StoreContract:
         candidate = new_candidate(3, score=0.25, passed=("distance", "charge"))
         store.add_candidates([candidate])
         assert store.candidate(candidate.id) == candidate
+
+    def test_standings_say_what_the_records_say_in_the_order_asked_for(self, store):
+        store.add_candidates([new_candidate(number) for number in range(4)])
+        ids = [new_candidate(number).id for number in range(4)]
+        store.queue(ids[:3], NOON)
+        for one in ids[:2]:
+            token = store.claim(one, "w", NOON, 60).lease.token
+            for number, cpu_s in ((1, 1.5), (2, 2.0)):
+                tried = Attempt(number=number, started_at=NOON, outcome="x", cpu_s=cpu_s)
+                store.add_attempt(one, token, tried, NOON)
+        store.record_relaxation(ids[0], store.candidate(ids[0]).lease.token, new_relaxation(), NOON)
+        standings = store.standings([ids[2], "nobody", *ids[:2], ids[3]])
+        assert [one.id for one in standings] == [ids[2], ids[0], ids[1], ids[3]]
+        assert standings == tuple(Standing.of(store.candidate(one.id)) for one in standings)
+        assert (standings[1].a_ang, standings[1].steps, standings[1].cpu_s) == (4.06, 4, 3.5)
+        assert (standings[2].state, standings[2].lease_ends > NOON) == (CandidateState.RUNNING, True)
+        assert [one.is_unsettled for one in standings] == [False, True, False, False]
+        store.set_formation_energy(ids[0], -1.0, None, NOON)
+        assert [one.is_labelled for one in store.standings(ids)] == [True, False, False, False]
+        assert store.standings([]) == ()
 
     def test_an_unknown_candidate_is_none(self, store):
         assert store.candidate("nobody") is None

@@ -17,12 +17,14 @@ from crystalloop.db.ledger.records import (
     Origin,
     OriginKind,
 )
+from crystalloop.dft.work.relax_queue import Repairs
 from crystalloop.models.crystals.prototypes import Prototype, decorate
 from crystalloop.models.generate.funnel import Draft
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed, Trained
+from crystalloop.orchestrator.loop.events import Finished, LeasesExpired, RoundClosed
 from crystalloop.orchestrator.loop.loop import Loop
-from crystalloop.orchestrator.loop.policy import Finish
+from crystalloop.orchestrator.loop.policy import Finish, Wait
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
 
 CAMPAIGN = Campaign.model_validate(
@@ -125,25 +127,33 @@ class FakeTrainer:
 
 
 class FakeQueue:
+    """Counts its repairs; says once that a lease had ended, where it is told to."""
+
+    def __init__(self, expired=()):
+        self.expired, self.repairs = expired, 0
+
     def submit(self, candidates):
         pass
 
     def reconcile(self, now):
-        pass
+        self.repairs += 1
+        expired, self.expired = self.expired, ()
+        return Repairs(expired)
 
 
 class CrashingStore:
     """The real store, until one call too many: then it dies before or after doing what was asked."""
 
-    def __init__(self, store, calls, after):
+    def __init__(self, store, calls=10**9, after=False):
         self._store, self._left, self._after = store, calls, after
+        self.called = []
 
     def __getattr__(self, name):
         method = getattr(self._store, name)
 
         def call(*arguments, **named):
-            self._left -= 1
-            if self._left < 0:
+            self.called.append(name)
+            if len(self.called) > self._left:
                 if self._after:
                     method(*arguments, **named)
                 raise Crash
@@ -152,11 +162,11 @@ class CrashingStore:
         return call
 
 
-def make_loop(store, workers, heard=None):
+def make_loop(store, workers, heard=None, queue=None):
     clock = iter(NOON + timedelta(seconds=i) for i in range(100_000))
     parts = Parts(
         store=store,
-        queue=FakeQueue(),
+        queue=queue or FakeQueue(),
         workers=workers,
         proposer=FakeProposer(),
         trainer=FakeTrainer(),
@@ -165,7 +175,7 @@ def make_loop(store, workers, heard=None):
         meanwhile=lambda: None,
         now=lambda: next(clock),
         sleep=lambda seconds: None,
-        tell=lambda event, **facts: heard.append(event) if heard is not None else None,
+        tell=heard.append if heard is not None else lambda event: None,
     )
     return Loop(CAMPAIGN, parts, [], decorated_pool(CAMPAIGN))
 
@@ -203,8 +213,9 @@ def test_hulls_are_settled_before_a_round_closes_and_at_the_end(store):
     register(store)
     heard = []
     make_loop(store, InstantWorkers(store), heard).run()
-    told = [event for event in heard if event in {"hulls settled", "round closed", "finished"}]
-    assert told == ["hulls settled", "round closed"] * 2 + ["hulls settled", "finished"]
+    told = [event if isinstance(event, str) else type(event) for event in heard]
+    told = [event for event in told if event in {"hulls settled", RoundClosed, Finished}]
+    assert told == ["hulls settled", RoundClosed] * 2 + ["hulls settled", Finished]
 
 
 def test_a_failed_relaxation_is_an_outcome_and_the_campaign_goes_on(store):
@@ -230,10 +241,10 @@ def test_a_stop_ends_at_the_next_step_and_a_later_run_goes_on(store):
 def test_a_crash_at_any_call_of_the_store_changes_nothing_in_the_end(store, after):
     register(store)
     workers = InstantWorkers(store)
-    whole = make_loop(store, workers)
-    whole.run()
+    counted = CrashingStore(store)
+    make_loop(counted, workers).run()
     wanted, relaxations = story(store), sorted(workers.relaxed)
-    for calls in range(0, 120, 7):
+    for calls in range(0, len(counted.called), len(counted.called) // 17):
         store.database.client.drop_database(store.database.name)
         store.ensure_indexes()
         register(store)
@@ -244,3 +255,66 @@ def test_a_crash_at_any_call_of_the_store_changes_nothing_in_the_end(store, afte
         assert make_loop(store, workers).run().completed
         assert story(store) == wanted, f"crash at call {calls}"
         assert sorted(workers.relaxed) == relaxations, f"crash at call {calls}"
+
+
+class BusyWorkers:
+    """Two candidates are at work, and nothing else happens."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def ensure(self):
+        if not self.store.candidates(states=[CandidateState.RUNNING]):
+            for one in self.store.candidates("first", states=[CandidateState.QUEUED])[:2]:
+                self.store.claim(one.id, "w", NOON, 1e6)
+
+    def stop(self):
+        pass
+
+
+def test_an_idle_minute_reads_standings_and_the_campaigns_state_once_a_step(store):
+    register(store)
+    counted, heard = CrashingStore(store), []
+    loop = make_loop(counted, BusyWorkers(store), heard)
+    for _ in range(4):
+        loop.step()
+    before = len(counted.called)
+    for _ in range(60):
+        assert loop.step() == Wait()
+    assert sorted(counted.called[before:]) == ["campaign"] * 60 + ["standings"] * 60
+    assert [one.state for one in heard[-1].candidates].count(CandidateState.RUNNING) == 2
+
+
+def test_the_queue_is_repaired_when_a_candidate_moves_and_every_five_seconds(store):
+    register(store)
+    clock, queue = [NOON], FakeQueue()
+    loop = make_loop(store, BusyWorkers(store), queue=queue)
+    loop._parts = dataclasses.replace(loop._parts, now=lambda: clock[0])
+    for _ in range(3):  # proposed, claimed, and looked at since
+        loop.step()
+    done = queue.repairs
+    for _ in range(20):
+        clock[0] += timedelta(seconds=1)
+        loop.step()
+    assert queue.repairs - done == 4
+    at_work = store.candidates("first", states=[CandidateState.RUNNING])[0]
+    store.release(at_work.id, at_work.lease.token, NOON)
+    loop.step()
+    assert queue.repairs - done == 5
+
+
+def test_an_ended_lease_is_told_and_repaired_at_once(store):
+    register(store)
+    clock, queue, heard = [NOON], FakeQueue(), []
+    loop = make_loop(store, BusyWorkers(store), heard, queue)
+    loop._parts = dataclasses.replace(loop._parts, now=lambda: clock[0])
+    for _ in range(3):
+        loop.step()
+    done, queue.expired = queue.repairs, ("first-1",)
+    clock[0] += timedelta(seconds=2)
+    loop.step()
+    assert queue.repairs == done
+    clock[0] += timedelta(seconds=2e6)
+    loop.step()
+    assert queue.repairs == done + 1
+    assert LeasesExpired(("first-1",)) in heard

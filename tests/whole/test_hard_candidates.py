@@ -84,7 +84,7 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
         meanwhile=lambda: None,
         now=now,
         sleep=time.sleep,
-        tell=lambda event, **facts: None,
+        tell=lambda event: None,
     )
     times = {"created_at": NOON, "updated_at": NOON}
     record = CampaignRecord(id="hard", spec={}, spec_digest="d", folder="f", state=CampaignState.ACTIVE, **times)
