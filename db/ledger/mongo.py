@@ -158,7 +158,7 @@ class MongoStore:
         return self.matching(condition)
 
     def matching(self, condition: Mapping[str, Any]) -> tuple[Candidate, ...]:
-        """Candidates that a filter document of db.query.language matches, ordered by (round, id)."""
+        """Candidates that a filter document of db.query.to_mongo matches, ordered by (round, id)."""
         return tuple(Candidate.from_document(_unmarked(found)) for found in self._find(self._candidates, condition))
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:

@@ -64,13 +64,13 @@ class Read:
     left_out: tuple[str, ...] = field(default=())
 
 
-def read_crystals(path: Path, *, skip_bad: bool = False, where: Mapping[str, str] | None = None) -> Read:
+def read_crystals(path: Path, *, skip_bad: bool = False, where: Where | None = None) -> Read:
     """Read every crystal of a file, or of a folder of CIF files.
 
     Args:
         path: .jsonl, .jsonl.gz, .csv, .cif, or a folder of .cif files (labels in its labels.csv, column `id`).
         skip_bad: leave unreadable rows out and say so, instead of stopping at the first.
-        where: keep only rows whose field has this value.
+        where: keep only rows whose field has this value, or that the test keeps; CIF files have no fields and stay.
 
     Raises:
         DataError: missing file, unknown format, an unreadable row (unless skip_bad), or no crystal at all.
@@ -108,13 +108,13 @@ def sentence_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+Where = Mapping[str, str] | Callable[[Mapping[str, Any]], bool]
+"""Values that fields must have, as text, or the test of a row."""
 T = TypeVar("T")
 Row = tuple[str, Callable[[], T]]
 
 
-def rows_of(
-    path: Path, where: Mapping[str, str], make: Callable[[Mapping[str, Any], str], T]
-) -> Iterator[Row[T | KnownCrystal]]:
+def rows_of(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T | KnownCrystal]]:
     """Rows of a file: place, and a function that reads it or raises one of ROW_ERRORS.
 
     Args:
@@ -140,7 +140,7 @@ def rows_of(
     )
 
 
-def _jsonl_rows(path: Path, where: Mapping[str, str], make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
+def _jsonl_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
@@ -167,7 +167,7 @@ def _lines(path: Path) -> Iterator[str]:
         raise DataError(f"{path}: damaged ({error}); fetch it again") from error
 
 
-def _csv_rows(path: Path, where: Mapping[str, str], make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
+def _csv_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
     with path.open(encoding="utf-8", newline="") as file:
         for row in (reader := csv.DictReader(file)):
             if _kept(row, where):
@@ -187,8 +187,8 @@ def _labels_table(path: Path) -> dict[str, Mapping[str, str]]:
         return {row["id"]: row for row in csv.DictReader(file)}
 
 
-def _kept(row: Mapping[str, Any], where: Mapping[str, str]) -> bool:
-    return all(str(row.get(key)) == value for key, value in where.items())
+def _kept(row: Mapping[str, Any], where: Where) -> bool:
+    return where(row) if callable(where) else all(str(row.get(key)) == value for key, value in where.items())
 
 
 def _raiser(error: Exception) -> Callable[[], NoReturn]:

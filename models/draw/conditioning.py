@@ -151,6 +151,5 @@ def _distance(values: Floats, ranges: Sequence[Range], scales: NDArray[np.floati
         column = PROPERTIES.index(one.property)
         scale = float(scales[column])
         if scale > 0:
-            outside = np.maximum(np.maximum(one.low - values[:, column], values[:, column] - one.high), 0.0)
-            total += np.nan_to_num(outside, nan=np.inf) / scale
+            total += one.distance(values[:, column]) / scale
     return total

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.core.composition import Composition
@@ -12,11 +11,7 @@ from pymatgen.core.composition import Composition
 from crystalloop.models.crystals.contacts import is_valid_strict
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.orchestrator.campaign.spec import Target
-
-if TYPE_CHECKING:
-    pass
-
+from crystalloop.models.draw.target import Target
 
 Keep = Callable[[Sequence[Proposal]], list[Proposal]]
 

@@ -17,10 +17,10 @@ from crystalloop.models.crystals.elements import atomic_number
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.data.corpus_file import NAME, load_corpus
+from crystalloop.models.draw.target import Range
 from crystalloop.models.generate.bases import TrainingCrystals, read_base
 from crystalloop.models.generate.results import Generated, Made, row_of
 from crystalloop.models.maps.voxels import VoxelConfig
-from crystalloop.orchestrator.propose.target_text import Wanted
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -65,7 +65,7 @@ class GenerateRequest:
     models: Path
     mode: Mode
     compounds: tuple[str, ...] = ()
-    wanted: tuple[Wanted, ...] = ()
+    wanted: tuple[Range, ...] = ()
     count: int = 20
     seed: int = 0
     scale: float = 1.0
@@ -184,27 +184,25 @@ def draw(
     """Latents and their conditions. The one place that knows how a target conditions the VAE."""
     from crystalloop.models.draw.latents import draw_around, draw_between, draw_random
     from crystalloop.models.draw.lookahead import Critic
-    from crystalloop.models.draw.target import Range
     from crystalloop.models.nets.cgcnn import predicted_by
     from crystalloop.models.nets.configs import DECILES
 
     vae, voxels = networks.vae, networks.voxels
-    ranges = [Range(one.property, one.low, one.high) for one in request.wanted]
     deciles = wanted_deciles(vae, request.wanted)
     properties = None if networks.cgcnn is None else predicted_by(networks.cgcnn)
     critic = Critic(voxels, properties, None if request.allowed is None else tuple(request.allowed))
     if request.mode == "random":
-        return draw_random(vae, rng, count, deciles, ranges, critic)
+        return draw_random(vae, rng, count, deciles, request.wanted, critic)
     if request.mode == "around":
-        draws = draw_around(vae, rng, count, bases, voxels, request.scale, ranges, critic)
+        draws = draw_around(vae, rng, count, bases, voxels, request.scale, request.wanted, critic)
     else:
-        draws = draw_between(vae, rng, count, bases, voxels, request.scale / 2, ranges, critic)
+        draws = draw_between(vae, rng, count, bases, voxels, request.scale / 2, request.wanted, critic)
     if deciles is None:
         return draws
     return replace(draws, condition=np.eye(DECILES, dtype=np.float32)[np.resize(deciles, count)])
 
 
-def wanted_deciles(vae: DensityVAE, wanted: Sequence[Wanted]) -> list[int] | None:
+def wanted_deciles(vae: DensityVAE, wanted: Sequence[Range]) -> list[int] | None:
     """Deciles of the formation energy that overlap the wanted range; None where none is wanted, or none is known."""
     ranges = [one for one in wanted if one.property == E_F]
     if not ranges or not vae.config.decile_edges_ev:

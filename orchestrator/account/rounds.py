@@ -10,7 +10,7 @@ import numpy as np
 
 from crystalloop.db.ledger.records import Candidate, CandidateState, Round
 from crystalloop.models.crystals.properties import TABLE
-from crystalloop.orchestrator.campaign.spec import COMPUTED, Direction, Target
+from crystalloop.models.draw.target import COMPUTED, Direction, Target
 from crystalloop.orchestrator.learn.training_set import value_of
 
 Item = TypeVar("Item")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.orchestrator.campaign.spec import Target
+from crystalloop.models.draw.target import Target
 
 KAPPA = 1.0
 """Weight of the uncertainty: mu + kappa sigma, the upper confidence bound that led science.md's Perov-5 baseline."""

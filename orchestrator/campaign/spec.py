@@ -1,4 +1,4 @@
-"""Campaign: the whole campaign file as frozen, checked types. The only reader of YAML and of the environment."""
+"""Campaign: the whole campaign file as frozen, checked types, a description for every key. Reading the file: read."""
 
 from __future__ import annotations
 
@@ -6,22 +6,30 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
+from crystalloop.db.query.to_predicate import RowTest, row_test
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.formulas import parse_compound
-from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.draw.target import COMPUTED, Direction, Target
 from crystalloop.orchestrator.campaign.places import default_pseudos
-
-COMPUTED = ("formation_energy_per_atom", "energy_per_atom")
-"""Properties that a relaxation itself measures; the other six are predictions of the CGCNN."""
 
 
 class ConfigError(Exception):
@@ -34,19 +42,12 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Direction(StrEnum):
-    """Which way is better, for a target without a range."""
+class TargetSection(Part):
+    """What the campaign looks for; checked here key by key, and handed on as a `Target`."""
 
-    MINIMISE = "minimise"
-    MAXIMISE = "maximise"
-
-
-class Target(Part):
-    """What the campaign looks for: a property inside a range, or as low or high as possible."""
-
-    property: str = Field("formation_energy_per_atom", description=f"one of {', '.join(PROPERTIES)}")
+    property: str = Field(E_F, description=f"one of {', '.join(PROPERTIES)}")
     minimum: float | None = Field(None, description="lower end of the wanted range, in the property's unit")
-    maximum: float | None = Field(None, description="upper end of the wanted range")
+    maximum: float | None = Field(None, description="upper end of the wanted range, in the property's unit")
     direction: Direction | None = Field(None, description="minimise or maximise, instead of or within a range")
 
     @field_validator("property")
@@ -59,28 +60,37 @@ class Target(Part):
             )
         return value
 
-    @model_validator(mode="after")
-    def _is_possible(self) -> Target:
-        if self.minimum is None and self.maximum is None and self.direction is None:
-            raise ValueError("give minimum, maximum or direction")
-        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            raise ValueError(f"minimum {self.minimum} is not below maximum {self.maximum}")
-        return self
+    def target(self) -> Target:
+        """The value that drawing, choice and accounts share.
 
-    def has_range(self) -> bool:
-        """Whether at least one end of a range is given."""
-        return self.minimum is not None or self.maximum is not None
+        Raises:
+            ValueError: nothing is wanted of the property, or an empty range.
+        """
+        return Target(self.property, self.minimum, self.maximum, self.direction)
 
-    def distance(self, value: float) -> float:
-        """How far a value lies outside the range; zero inside, and zero everywhere without a range."""
-        below = 0.0 if self.minimum is None else max(0.0, self.minimum - value)
-        above = 0.0 if self.maximum is None else max(0.0, value - self.maximum)
-        return below + above
 
-    def merit(self, value: float) -> float:
-        """Larger is better: minus the distance to the range, plus the value along the direction inside it."""
-        along = {Direction.MINIMISE: -value, Direction.MAXIMISE: value, None: 0.0}[self.direction]
-        return along - 10.0 * self.distance(value)
+if TYPE_CHECKING:
+    TargetValue = Target
+else:
+    TargetValue = Annotated[TargetSection, AfterValidator(TargetSection.target), PlainSerializer(asdict)]
+
+
+def _checked_where(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """The text of a condition as it is, once it can be read; else fields and values."""
+    if isinstance(value, str):
+        row_test(value)
+        return value
+    return handler(value)
+
+
+if TYPE_CHECKING:
+    WhereValue = dict[str, str] | str
+else:
+    WhereValue = Annotated[
+        dict[str, str],
+        WrapValidator(_checked_where, json_schema_input_type=dict[str, str] | str),
+        PlainSerializer(lambda value: value),
+    ]
 
 
 class DataFile(Part):
@@ -91,9 +101,16 @@ class DataFile(Part):
     )
     limit: int | None = Field(None, ge=1, description="use at most this many crystals, drawn with the campaign's seed")
     bad_rows: Literal["stop", "skip"] = Field("stop", description="stop at an unreadable row, or skip and count it")
-    where: dict[str, str] = Field(
-        default_factory=dict, description="keep rows whose field has this value, e.g. class: binary_AB"
+    where: WhereValue = Field(
+        default_factory=dict,
+        description="keep rows whose field has this value, e.g. class: binary_AB; or a condition as in "
+        "`results --where` on the rows' own fields, e.g. 'class = binary_AB and band_gap > 1'",
     )
+
+    @property
+    def keep(self) -> Mapping[str, str] | RowTest:
+        """`where` as the readers of data files take it: values of fields, or the test of a row."""
+        return row_test(self.where) if isinstance(self.where, str) else self.where
 
 
 class Voxels(Part):
@@ -195,7 +212,7 @@ class Campaign(Part):
     elements: tuple[str, ...] = Field(min_length=1, description="element symbols that candidates may contain")
     prototypes: tuple[Prototype, ...] = Field((), description="structure types; also the anonymous formulas wanted")
     bases: tuple[str, ...] = Field((), description="base compounds, FORMULA:prototype, e.g. LiF:rocksalt_B1")
-    target: Target
+    target: TargetValue
     data: tuple[DataFile, ...] = ()
     voxels: Voxels = Voxels()
     networks: Networks = Networks()
@@ -269,66 +286,3 @@ class Campaign(Part):
         for free in ("slots", "pw_command", "scratch", "pseudos", "lease_s"):
             spec["dft"].pop(free)
         return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
-
-
-def read_campaign(path: Path) -> Campaign:
-    """Read and check a campaign file; relative paths in it are taken from the file's folder.
-
-    Raises:
-        ConfigError: missing, not YAML, an unknown key (the nearest known one is named), a value out of bounds.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); `ls campaigns` shows the ready ones") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}: not a text file (byte {error.start} is not UTF-8); name a campaign's YAML file"
-        ) from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"{path}: holds {type(content).__name__}, not a table of keys; see campaigns/first.yaml")
-    try:
-        campaign = Campaign.model_validate(dict(content))
-    except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {line}" for line in _problems(error))) from error
-    files = tuple(file.model_copy(update={"path": path.parent / file.path}) for file in campaign.data)
-    return campaign.model_copy(update={"data": files})
-
-
-def _problems(error: ValidationError) -> list[str]:
-    """One line per problem: key, value, what is wrong, and the nearest known key."""
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "campaign"
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown key {where!r}{_nearest(problem['loc'])}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            given = problem["input"]
-            value = "" if isinstance(given, Mapping) or problem["type"] == "missing" else f" (given: {given!r})"
-            lines.append(f"{where}: {message}{value}")
-    return lines
-
-
-def _nearest(location: tuple[int | str, ...]) -> str:
-    """The known key nearest to the last one of a location, as the end of a sentence."""
-    model: type[BaseModel] | None = Campaign
-    for part in location[:-1]:
-        if isinstance(part, str) and model is not None and part in model.model_fields:
-            model = _part_of(model.model_fields[part].annotation)
-    known = list(model.model_fields) if model is not None else []
-    near = get_close_matches(str(location[-1]), known, 1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known keys here: {', '.join(known)}"
-
-
-def _part_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inner = [found for found in map(_part_of, getattr(annotation, "__args__", ())) if found is not None]
-    return inner[0] if inner else None

@@ -28,7 +28,7 @@ CODES: dict[str, int] = {
     "crystalloop.dft.alone.folder.RelaxInputError": USAGE,
     "crystalloop.models.generate.bases.CompoundError": USAGE,
     "crystalloop.models.generate.request.GenerateError": USAGE,
-    "crystalloop.orchestrator.propose.target_text.TargetError": USAGE,
+    "crystalloop.orchestrator.campaign.target_text.TargetError": USAGE,
     "crystalloop.orchestrator.account.results.UnknownCandidate": USAGE,
     "crystalloop.orchestrator.run.session.CampaignError": USAGE,
     "crystalloop.orchestrator.account.status.UnknownCampaign": USAGE,

@@ -20,6 +20,7 @@ from crystalloop.models.crystals.prototypes import Prototype, decorate, match_pr
 from crystalloop.models.data.corpus import read_corpus
 from crystalloop.models.data.corpus_file import NAME, save_corpus
 from crystalloop.models.data.files import read_crystals
+from crystalloop.models.draw.target import Range
 from crystalloop.models.generate import request as generate_command
 from crystalloop.models.generate.bases import CompoundError, TrainingCrystals, read_base
 from crystalloop.models.generate.request import (
@@ -34,8 +35,8 @@ from crystalloop.models.generate.request import (
 from crystalloop.models.generate.results import Generated, Made, as_json, write_crystals
 from crystalloop.models.maps.channels import draw_maps
 from crystalloop.models.nets.checkpoint import save
+from crystalloop.orchestrator.campaign.target_text import parse_target
 from crystalloop.orchestrator.cli.app import app
-from crystalloop.orchestrator.propose.target_text import Wanted, parse_target
 from crystalloop.orchestrator.show.crystals_table import show_generated
 
 pytestmark = SAVES_WEIGHTS
@@ -104,7 +105,7 @@ def test_the_funnel_counts_down_and_rows_say_what_was_predicted(drawn):
 
 def test_a_target_keeps_what_is_predicted_within_it(nets, drawn):
     bar = float(np.median([made.row["predicted"][E_F] for made in drawn.made]))
-    wanted = (Wanted(E_F, high=bar),)
+    wanted = (Range(E_F, high=bar),)
     kept = generate(GenerateRequest(nets, "random", wanted=wanted, count=2, seed=1), quiet)
     assert kept.made
     assert all(made.row["predicted"][E_F] <= bar for made in kept.made)

@@ -11,6 +11,7 @@ from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype, decorate
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.draw.proposal import Kind, Proposal
+from crystalloop.models.draw.target import Target
 from crystalloop.models.generate.funnel import (
     is_new,
     near_target,
@@ -20,7 +21,7 @@ from crystalloop.models.generate.funnel import (
     wanted_formula,
 )
 from crystalloop.orchestrator.acquire.greedy import choose, spread
-from crystalloop.orchestrator.campaign.spec import Campaign, Target
+from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import build_training_set
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool, is_balanced
 

@@ -15,7 +15,7 @@ from crystalloop.dft.pw.command import PwCommandError, check_command, fill_comma
 from crystalloop.dft.pw.run import PwNotFound, PwRun
 from crystalloop.dft.pw.scratch import NoScratch, on_scratch, require_scratch
 from crystalloop.orchestrator.campaign.machine import Machine
-from crystalloop.orchestrator.campaign.spec import read_campaign
+from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.cli.app import app
 
 BATCH = Path(__file__).parents[2] / "campaigns" / "batch"
