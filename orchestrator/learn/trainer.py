@@ -14,9 +14,6 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import TrainingSet
 from crystalloop.orchestrator.loop.contracts import Trained
 
-CUBIC_TOLERANCE = 1e-3
-"""Relative; the maps of this version hold cubic conventional cells."""
-
 Fit = Callable[[TrainJob, TrainResources], TrainOutcome]
 
 
@@ -37,11 +34,12 @@ class NetworkTrainer:
         """Fit all three networks; see parts.Trainer."""
         self._before()
         campaign = self._campaign
-        examples = [(example, conventional(example.structure)) for example in training.examples]
-        cubic = [(example, cell) for example, cell in examples if _is_cubic(cell.lattice.abc, cell.lattice.angles)]
+        cells = [Crystal.from_structure(conventional(example.structure)) for example in training.examples]
+        # The maps of this version hold cubic conventional cells.
+        cubic = [pair for pair in zip(training.examples, cells, strict=True) if pair[1].is_cubic()]
         job = TrainJob(
             folder=(self._folder / version_id).resolve(),
-            crystals=tuple(Crystal.from_structure(cell) for _, cell in cubic),
+            crystals=tuple(cell for _, cell in cubic),
             labels=label_array([example.labels for example, _ in cubic]),
             data_digest=training.digest(),
             voxels=VoxelConfig(n=campaign.voxels.n, width_scale=campaign.voxels.width_scale),
@@ -74,11 +72,6 @@ class NetworkTrainer:
     def progress_file(self, version_id: str) -> Path:
         """Where the training of a version writes how far it is."""
         return (self._folder / f"{version_id}.progress.jsonl").resolve()
-
-
-def _is_cubic(lengths: tuple[float, ...], angles: tuple[float, ...]) -> bool:
-    spread = (max(lengths) - min(lengths)) / max(lengths)
-    return spread <= CUBIC_TOLERANCE and all(abs(angle - 90) <= 90 * CUBIC_TOLERANCE for angle in angles)
 
 
 def _overrides(campaign: Campaign) -> Mapping[str, Mapping[str, object]]:
