@@ -24,6 +24,8 @@ Filter = dict[str, Any]
 class QueryError(ValueError):
     """The query cannot be read; the message shows where and what would be understood."""
 
+    exit_kind = "usage"
+
 
 @dataclass(frozen=True)
 class Field:

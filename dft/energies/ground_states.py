@@ -65,6 +65,8 @@ antiferromagnetism (15 meV/atom in PBE); Mn, with 58 atoms, is not supported."""
 class NoReference(ValueError):
     """The element has no reference state here."""
 
+    exit_kind = "usage"
+
 
 def supported_elements() -> frozenset[str]:
     """Elements with a reference state."""

@@ -28,6 +28,8 @@ _E_F = PROPERTIES.index("formation_energy_per_atom")
 class CompoundError(Exception):
     """A compound that is not known, or that the networks cannot draw; the message says what to write."""
 
+    exit_kind = "usage"
+
 
 class KnownCrystals:
     """The crystals that the networks were trained on, looked up by formula."""

@@ -27,6 +27,8 @@ COMPUTED = ("formation_energy_per_atom", "energy_per_atom")
 class ConfigError(Exception):
     """A campaign file that cannot be used; the message has a line per problem, with key, value and bound."""
 
+    exit_kind = "usage"
+
 
 class Part(BaseModel):
     """A section of the campaign file: frozen, unknown keys refused."""

@@ -36,6 +36,8 @@ _AND = re.compile(r"and\b|,")
 class TargetError(Exception):
     """A --target that cannot be read; the message has the place, and what can be written there."""
 
+    exit_kind = "usage"
+
 
 @dataclass(frozen=True)
 class Wanted:
