@@ -24,9 +24,13 @@ from crystalloop.db.ledger.standing import Standing
 class StoreUnavailable(Exception):
     """The database cannot be reached after the retries; nothing was lost, the same command resumes."""
 
+    exit_kind = "database"
+
 
 class CampaignMismatch(Exception):
     """A campaign of this name exists with another specification."""
+
+    exit_kind = "usage"
 
 
 class Store(Protocol):

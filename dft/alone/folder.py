@@ -25,6 +25,8 @@ LOCK, IDENTITY = "relax.lock", "relax.json"
 class RelaxInputError(ValueError):
     """What was given to `crystalloop relax` cannot be used."""
 
+    exit_kind = "usage"
+
 
 @contextmanager
 def claimed(folder: Path, file: Path, structure: Structure) -> Iterator[None]:

@@ -36,6 +36,10 @@ _FCC = "Al Ca Sr Ni Cu Rh Pd Ag Ir Pt Au Pb"
 _HCP = "Be Mg Sc Y Ti Zr Hf Tc Re Ru Os Co Zn Cd Tl"
 _DIAMOND = "Si Ge"
 
+_BODY_CENTRED = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]
+_FACE_CENTRED = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]]
+"""Written out: pymatgen takes half a second of CPU time to multiply the operations of a cubic space group."""
+
 # space group, lattice, Wyckoff representatives; X-ray structures at low temperature where there are any
 _SPECIAL: dict[str, tuple[str, Lattice, list[list[float]]]] = {
     "B": ("R-3m", Lattice.hexagonal(4.908, 12.567), [[0.1192, -0.1192, 0.8912], [0.1969, -0.1969, 0.0243]]),
@@ -64,6 +68,8 @@ antiferromagnetism (15 meV/atom in PBE); Mn, with 58 atoms, is not supported."""
 
 class NoReference(ValueError):
     """The element has no reference state here."""
+
+    exit_kind = "usage"
 
 
 def supported_elements() -> frozenset[str]:
@@ -98,21 +104,20 @@ def _simple() -> dict[str, Callable[[str], Structure]]:
     return {element: build for elements, build in builders.items() for element in elements.split()}
 
 
-def _cubic(element: str, spacegroup: str, atoms: int) -> Structure:
-    edge = (atoms * _VOLUMES_ANG3[element]) ** (1 / 3)
-    return Structure.from_spacegroup(spacegroup, Lattice.cubic(edge), [element], [[0, 0, 0]])
+def _cubic(element: str, atoms: int) -> Lattice:
+    return Lattice.cubic((atoms * _VOLUMES_ANG3[element]) ** (1 / 3))
 
 
 def _bcc(element: str) -> Structure:
-    return _cubic(element, "Im-3m", 2)
+    return Structure(_cubic(element, 2), [element] * 2, _BODY_CENTRED)
 
 
 def _fcc(element: str) -> Structure:
-    return _cubic(element, "Fm-3m", 4)
+    return Structure(_cubic(element, 4), [element] * 4, _FACE_CENTRED)
 
 
 def _diamond(element: str) -> Structure:
-    return _cubic(element, "Fd-3m", 8)
+    return Structure.from_spacegroup("Fd-3m", _cubic(element, 8), [element], [[0, 0, 0]])
 
 
 def _hcp(element: str) -> Structure:

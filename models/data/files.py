@@ -40,6 +40,8 @@ BOUNDS: Mapping[str, Property] = {row.name: row for row in TABLE}
 class DataError(Exception):
     """A data file that cannot be used as given; the message names file, line, value and next move."""
 
+    exit_kind = "usage"
+
 
 @dataclass(frozen=True)
 class KnownCrystal:

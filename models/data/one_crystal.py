@@ -26,6 +26,8 @@ _MAX_MB = 20
 class CrystalFileError(ValueError):
     """The file does not hold the one ordered crystal that was asked for."""
 
+    exit_kind = "usage"
+
 
 def read_crystal(file: Path) -> Structure:
     """The one ordered crystal of a file; the format goes by its name, CIF where that says nothing.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class CompoundError(Exception):
     """A compound that is not known, or that the networks cannot draw; the message says what to write."""
 
+    exit_kind = "usage"
+
 
 class TrainingCrystals:
     """The crystals that the networks were trained on, looked up by formula; none where they are not at hand."""
