@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from crystalloop.models.crystals.contacts import is_valid_strict
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_number
 from crystalloop.models.crystals.known import KnownCrystals
@@ -18,7 +19,6 @@ from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.data.corpus_file import NAME, load_corpus
 from crystalloop.models.draw.target import Range
 from crystalloop.models.generate.bases import TrainingCrystals, read_base
-from crystalloop.models.generate.funnel import has_valid_distances
 from crystalloop.models.generate.results import Generated, Made, row_of
 from crystalloop.models.maps.voxels import VoxelConfig
 
@@ -104,7 +104,7 @@ class _Funnel:
 
     def passes(self, structure: Structure) -> str | None:
         """Novelty of a crystal that is valid, new and not drawn before (`unknown` without a corpus); else None."""
-        if not has_valid_distances(structure):
+        if not is_valid_strict(Crystal.from_structure(structure)):
             return None
         self.counts["valid"] += 1
         novelty = self.known.novelty(Crystal.from_structure(structure))

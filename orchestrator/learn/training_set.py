@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.data.files import KnownCrystal
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.draw.proposal import Proposal
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -76,7 +76,7 @@ class TrainingSet:
 
 
 def build_training_set(
-    candidates: Iterable[Candidate], known: Sequence[KnownCrystal], decorated: Sequence[Draft]
+    candidates: Iterable[Candidate], known: Sequence[KnownCrystal], decorated: Sequence[Proposal]
 ) -> TrainingSet:
     """Put together what is known, best source first: own DFT, then files, then decorations nobody has computed.
 

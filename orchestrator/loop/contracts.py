@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
 from crystalloop.db.ledger.store import Store
 from crystalloop.models.crystals.known import KnownCrystals
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.draw.proposal import Proposal
 from crystalloop.orchestrator.learn.training_set import TrainingSet
 from crystalloop.orchestrator.loop.events import EventListener
 
@@ -29,7 +29,7 @@ class Proposed:
     """What a proposer gives: the funnel's counts, and who is to be computed with what score."""
 
     counts: tuple[tuple[str, int], ...]
-    chosen: tuple[tuple[Draft, float], ...]
+    chosen: tuple[tuple[Proposal, float], ...]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from crystalloop.db.ledger.records import (
 )
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.data.files import KnownCrystal
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.draw.proposal import Proposal
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import E_F, TrainingSet, build_training_set
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed
@@ -57,7 +57,7 @@ class Loop:
     """One campaign's loop."""
 
     def __init__(
-        self, campaign: Campaign, parts: Parts, known: Sequence[KnownCrystal], decorated: Sequence[Draft]
+        self, campaign: Campaign, parts: Parts, known: Sequence[KnownCrystal], decorated: Sequence[Proposal]
     ) -> None:
         self._campaign = campaign
         self._parts = parts

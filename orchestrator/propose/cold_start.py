@@ -8,11 +8,12 @@ from functools import cache
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.formulas import parse_compound
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
+from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.generate.funnel import (
-    Draft,
     is_new,
     run_funnel,
     unique,
@@ -29,7 +30,7 @@ IONIC = 0.01
 diversity in `acquisition.spread`. Small: a model that has seen stable salts only thinks everything is one."""
 
 
-def decorated_pool(campaign: Campaign) -> tuple[Draft, ...]:
+def decorated_pool(campaign: Campaign) -> tuple[Proposal, ...]:
     """Every decoration of the campaign's prototypes and its base compounds, each crystal once, in a fixed order."""
     wanted = list(decorations(campaign.prototypes, campaign.elements))
     for base in campaign.bases:
@@ -37,7 +38,9 @@ def decorated_pool(campaign: Campaign) -> tuple[Draft, ...]:
         if not any(_same(compound.prototype, compound.elements, other) for other in wanted):
             wanted.append((compound.prototype, compound.elements))
     return tuple(
-        Draft(structure=decorate(prototype, elements), kind="decorated", prototype=str(prototype), seed=campaign.seed)
+        Proposal(
+            Crystal.from_structure(decorate(prototype, elements)), Kind.DECORATED, str(prototype), seed=campaign.seed
+        )
         for prototype, elements in wanted
     )
 
@@ -48,7 +51,7 @@ def _same(prototype: Prototype, elements: tuple[str, ...], other: tuple[Prototyp
     return prototype == other[0] and equal
 
 
-def preference(draft: Draft) -> float:
+def preference(draft: Proposal) -> float:
     """How gladly a decoration is computed first: charge balance and ionicity, minus a little per atom of the formula."""
     composition = draft.structure.composition
     balanced = is_balanced(composition.reduced_formula, str(draft.prototype))
@@ -71,12 +74,12 @@ def _fits(order: list[str], amounts: dict[str, float], kind: Prototype) -> bool:
     return tuple(int(amounts[symbol]) for symbol in order) == multiplicities(kind)
 
 
-def anonymous_formulas(pool: Sequence[Draft]) -> frozenset[str]:
+def anonymous_formulas(pool: Sequence[Proposal]) -> frozenset[str]:
     """The kinds of formula that the campaign is about, such as AB and ABC3."""
     return frozenset(str(draft.structure.composition.anonymized_formula) for draft in pool)
 
 
-def choose_decorated(campaign: Campaign, pool: Sequence[Draft], known: KnownCrystals, count: int) -> Proposed:
+def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownCrystals, count: int) -> Proposed:
     """The funnel over decorated prototypes, and a diverse few of them."""
     filters = (
         valid_distances(),

@@ -14,8 +14,8 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import match_prototype
+from crystalloop.models.draw.proposal import Base, Proposal, Proposals
 from crystalloop.models.generate.funnel import (
-    Draft,
     Filter,
     is_new,
     near_target,
@@ -31,10 +31,8 @@ from crystalloop.orchestrator.loop.contracts import Proposed
 from crystalloop.orchestrator.propose.actors import RayRuntime, Request
 from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, choose_decorated, decorated_pool
 
-if TYPE_CHECKING:  # importing models.generate.density_vae starts Keras, which waits until pw.x is at work
+if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
-
-    from crystalloop.models.draw.proposal import Base, Proposal, Proposals
 
 
 BASES = 24
@@ -162,11 +160,11 @@ class CandidateProposer:
         ends = [end for end in (target.minimum, target.maximum) if end is not None]
         return float(np.mean(ends)) if ends else max(values, key=target.merit)
 
-    def _drafts(self, proposals: Sequence[Proposal], version: ModelVersion) -> list[Draft]:
+    def _drafts(self, proposals: Sequence[Proposal], version: ModelVersion) -> list[Proposal]:
         """Proposals with their predictions and their prototype."""
         rows, sigmas = self._predict([proposal.crystal for proposal in proposals], self._models / version.id)
         return [
-            _draft(proposal, version, self._campaign.seed, row, sigma)
+            replace(proposal, model_version=version.id, seed=self._campaign.seed, predicted=row, sigma=sigma)
             for proposal, row, sigma in zip(proposals, rows, sigmas, strict=True)
         ]
 
@@ -186,8 +184,6 @@ def _prototype(structure: Structure) -> str | None:
 
 
 def _base(example: Example) -> Base:
-    from crystalloop.models.draw.proposal import Base
-
     structure = example.structure
     prototype = _prototype(structure)
     formula = str(structure.composition.reduced_formula)
@@ -195,19 +191,4 @@ def _base(example: Example) -> Base:
         name=f"{formula}:{prototype}" if prototype else formula,
         crystal=Crystal.from_structure(structure),
         e_f_ev=example.labels.get("formation_energy_per_atom"),
-    )
-
-
-def _draft(proposal: Proposal, version: ModelVersion, seed: int, row: dict[str, float | None], sigma: float) -> Draft:
-    return Draft(
-        structure=proposal.crystal.to_structure(),
-        kind=str(proposal.kind),
-        model_version=version.id,
-        bases=proposal.bases,
-        latent=tuple(round(float(x), 6) for x in proposal.latent),
-        condition=tuple(float(x) for x in proposal.condition),
-        seed=seed,
-        confidence=proposal.confidence,
-        predicted=row,
-        sigma=sigma,
     )

@@ -15,7 +15,7 @@ from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.data.files import KnownCrystal, read_crystals
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
@@ -87,7 +87,7 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
     return tuple(crystals), notes
 
 
-def first_batch(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> list[Draft]:
+def first_batch(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> list[Proposal]:
     """What a cold start computes first; empty for a warm start, whose first batch the trained networks propose."""
     if _is_warm(campaign, known):
         return []

@@ -24,7 +24,7 @@ def salt(*elements, a=5.64, kind=Prototype.ROCKSALT) -> Crystal:
 def proposal(crystal) -> Proposal | None:
     if crystal is None:
         return None
-    return Proposal(crystal, crystal, np.zeros(2), np.zeros(10), (), Kind.RANDOM, 1.0)
+    return Proposal(crystal, Kind.RANDOM, as_read=crystal, latent=np.zeros(2), condition=np.zeros(10))
 
 
 TRAINED = [salt("Na", "Cl"), salt("Li", "F", a=4.03), salt("Rb", "I", a=7.3)]

@@ -18,8 +18,9 @@ from crystalloop.db.ledger.records import (
     OriginKind,
 )
 from crystalloop.dft.work.relax_queue import Repairs
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.prototypes import Prototype, decorate
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed, Trained
 from crystalloop.orchestrator.loop.events import Finished, LeasesExpired, RoundClosed
@@ -75,7 +76,8 @@ class FakeEnergies:
         )
 
     def references(self, elements, now):
-        solids = [Draft(decorate(Prototype.CSCL, (e, "Na")), "element", e) for e in sorted(elements)]
+        pairs = [(e, Crystal.from_structure(decorate(Prototype.CSCL, (e, "Na")))) for e in sorted(elements)]
+        solids = [Proposal(crystal, Kind.DECORATED, e) for e, crystal in pairs]
         return tuple(self.candidate(solid, REFERENCES, 0, (), now, "reference") for solid in solids)
 
     def reference_key(self, element):

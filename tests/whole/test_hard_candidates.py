@@ -13,7 +13,8 @@ from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, CampaignSt
 from crystalloop.dft.pw.command import pw_version
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.orchestrator.account.results import result_rows, trace_chain
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
@@ -37,7 +38,10 @@ class Hard:
         collapsed = cubic("Im-3m", 1.3, ["Li"], [[0, 0, 0]])
         touching = Structure(Lattice.cubic(3.4), ["Li", "Li"], [[0, 0, 0], [0.05, 0.05, 0.05]])
         drafts = {"fcc": cubic("Fm-3m", 4.5, ["Li"], [[0, 0, 0]]), "collapsed": collapsed, "touching": touching}
-        chosen = [(Draft(structure, "decorated", name), 1.0) for name, structure in drafts.items()]
+        chosen = [
+            (Proposal(Crystal.from_structure(structure), Kind.DECORATED, name), 1.0)
+            for name, structure in drafts.items()
+        ]
         return Proposed((("generated", 3),), tuple(chosen))
 
 
