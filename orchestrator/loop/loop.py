@@ -19,7 +19,7 @@ from crystalloop.db.ledger.records import (
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.generate.funnel import Draft, KnownStructures
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.learn.training_set import E_F, TrainingSet, build_training_set, is_labelled
+from crystalloop.orchestrator.learn.training_set import E_F, TrainingSet, build_training_set
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed
 from crystalloop.orchestrator.loop.policy import (
     Action,
@@ -105,7 +105,7 @@ class Loop:
         return Snapshot(
             current=_view(rounds[-1], computed) if rounds else None,
             references_open=len(self._open_references()),
-            labelled=sum(map(is_labelled, candidates)) + sum(E_F in crystal.labels for crystal in self._known),
+            labelled=sum(c.is_labelled for c in candidates) + sum(E_F in crystal.labels for crystal in self._known),
             model_round=versions[-1].round if versions else None,
             relaxations=len(computed),
             cpu_hours=sum(attempt.cpu_s for c in computed for attempt in c.attempts) / 3600,
