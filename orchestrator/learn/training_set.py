@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 from crystalloop.db.ledger.records import Candidate
 from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.draw.proposal import Proposal
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
-
-
-E_F = "formation_energy_per_atom"
 
 
 @dataclass(frozen=True)
@@ -75,14 +73,31 @@ class TrainingSet:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What a campaign knows besides its own calculations: the crystals of its data files, and the decorated prototypes."""
+
+    files: tuple[KnownCrystal, ...] = ()
+    decorated: tuple[Proposal, ...] = ()
+
+    @property
+    def labelled(self) -> int:
+        """Crystals of files with a formation energy."""
+        return sum(E_F in crystal.labels for crystal in self.files)
+
+    def training_set(self, candidates: Iterable[Candidate]) -> TrainingSet:
+        """These, after the campaign's candidates."""
+        return build_training_set(candidates, self.files, self.decorated)
+
+
 def build_training_set(
     candidates: Iterable[Candidate], known: Sequence[KnownCrystal], decorated: Sequence[Proposal]
 ) -> TrainingSet:
     """Put together what is known, best source first: own DFT, then files, then decorations nobody has computed.
 
-    Formation energies of files and of pw.x come from different schemes (dft.md section 3): within one training set the
-    CGCNN learns both as they are. Total energies are taken from pw.x alone where any file brings its own, because totals
-    of two codes have no common zero.
+    Formation energies of files and of pw.x come from different schemes (docs/science/dft.md, section 3): within one
+    training set the CGCNN learns both as they are. Total energies are taken from pw.x alone where any file brings its
+    own, because totals of two codes have no common zero.
     """
     computed = sorted((c for c in candidates if c.is_labelled), key=lambda c: c.id)
     file_totals = any("energy_per_atom" in crystal.labels for crystal in known)

@@ -14,12 +14,12 @@ from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
 from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
-from crystalloop.orchestrator.learn.training_set import E_F
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
 
 if TYPE_CHECKING:
