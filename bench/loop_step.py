@@ -97,10 +97,6 @@ class References:
             for e in sorted(set(elements))
         )
 
-    def reference_key(self, element: str) -> str:
-        """As `references` has it."""
-        return f"key-ref-{element}"
-
 
 class Nobody:
     """Workers that were started elsewhere."""
@@ -218,10 +214,10 @@ def measure(arguments: argparse.Namespace, uri: str, pid: int | None) -> dict[st
         meanwhile=lambda: None,
         now=lambda: clock[0],
         sleep=sleep,
-        tell=lambda *event, **facts: None,
+        tell=lambda event: None,
     )
     started = time.perf_counter()
-    loop = Loop(campaign, parts, [], [])
+    loop = Loop(campaign, parts)
     loop.step()
     first_s = time.perf_counter() - started
     commands.seen.clear()

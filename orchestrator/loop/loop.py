@@ -16,11 +16,7 @@ from crystalloop.db.ledger.records import (
     Round,
     Span,
 )
-from crystalloop.models.crystals.known import KnownCrystals
-from crystalloop.models.data.files import KnownCrystal
-from crystalloop.models.draw.proposal import Proposal
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.learn.training_set import E_F, TrainingSet, build_training_set
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed
 from crystalloop.orchestrator.loop.events import (
     EnergySettled,
@@ -30,7 +26,6 @@ from crystalloop.orchestrator.loop.events import (
     Proposing,
     RoundClosed,
     RoundProposed,
-    Training,
     Waiting,
 )
 from crystalloop.orchestrator.loop.look import Look, Looker
@@ -54,15 +49,17 @@ REPAIR = timedelta(seconds=5)
 
 
 class Loop:
-    """One campaign's loop."""
+    """One campaign's loop.
 
-    def __init__(
-        self, campaign: Campaign, parts: Parts, known: Sequence[KnownCrystal], decorated: Sequence[Proposal]
-    ) -> None:
+    Args:
+        campaign: its elements, limits and name.
+        parts: everything with an effect.
+        labelled: crystals of its data files with a formation energy.
+    """
+
+    def __init__(self, campaign: Campaign, parts: Parts, labelled: int = 0) -> None:
         self._campaign = campaign
         self._parts = parts
-        self._known = known
-        self._decorated = decorated
         self._rules = Rules(
             rounds=campaign.rounds,
             minimum_labels=campaign.networks.minimum_labels,
@@ -74,7 +71,6 @@ class Loop:
         self._waiting_since: datetime | None = None
         self._repaired: list[tuple[str, CandidateState]] | None = None
         self._repair_at = self._started
-        labelled = sum(E_F in crystal.labels for crystal in known)
         self._looker = Looker(parts.store, campaign.name, cache(self._reference_ids), labelled)
         self._earlier_minutes = self._spent_minutes()
 
@@ -120,11 +116,7 @@ class Loop:
         count = affordable(self._campaign.dft.per_round, look.snapshot, self._rules)
         # Candidates of this very round may be in the store already, from a run that was cut off here.
         earlier = [c for c in parts.store.candidates(name) if c.round < action.round]
-        known = KnownCrystals(c.crystal.to_structure() for c in earlier)
-        for crystal in self._known:
-            if E_F in crystal.labels:
-                known.add(crystal.structure)
-        proposed = parts.proposer.propose(action.round, version, self._training_set(), known, count)
+        proposed = parts.proposer.propose(action.round, version, earlier, count)
         chosen = self._write_down(proposed, action.round, version, started)
         parts.tell(RoundProposed(action.round, proposed.counts, tuple(chosen)))
         self._dispatch(chosen)
@@ -134,14 +126,8 @@ class Loop:
         self, proposed: Proposed, round_: int, version: ModelVersion | None, started: datetime
     ) -> list[Candidate]:
         """Candidates first, then the round that names the chosen: a round in the store is complete."""
-        store, name, now = self._parts.store, self._campaign.name, self._parts.now()
-        passed = tuple(stage for stage, _ in proposed.counts)
-        energies = self._parts.energies
-        made = [energies.candidate(draft, name, round_, passed, now) for draft, _ in proposed.chosen]
-        records = [
-            energies.limited(candidate, store.relaxation_by_key).model_copy(update={"score": score})
-            for candidate, (_, score) in zip(made, proposed.chosen, strict=True)
-        ]
+        store, name, limited = self._parts.store, self._campaign.name, self._parts.energies.limited
+        records = [limited(candidate, store.relaxation_by_key) for candidate in proposed.chosen]
         store.add_candidates(records)
         chosen = [found for record in records if (found := store.candidate(record.id)) is not None]
         store.put_round(
@@ -230,11 +216,9 @@ class Loop:
         parts, name, versions = self._parts, self._campaign.name, look.versions
         started = parts.now()
         parent = versions[-1] if versions else None
-        training = self._training_set()
+        relaxed = parts.store.candidates(name, states=[CandidateState.RELAXED])
         version_id = f"{name}-v{len(versions) + 1}"
-        progress = parts.trainer.progress_file(version_id)
-        parts.tell(Training(version_id, len(training.labelled), len(training.unlabelled), progress))
-        trained = parts.trainer.train(version_id, after_round, training, parent)
+        trained = parts.trainer.train(version_id, after_round, relaxed, parent)
         version = ModelVersion(
             id=version_id,
             campaign=name,
@@ -242,10 +226,10 @@ class Loop:
             round=after_round,
             parent=parent.id if parent else None,
             networks=trained.networks,
-            trained_on=training.trained_on,
-            labelled=len(training.labelled),
-            unlabelled=len(training.unlabelled),
-            data_digest=training.digest(),
+            trained_on=trained.trained_on,
+            labelled=trained.labelled,
+            unlabelled=trained.unlabelled,
+            data_digest=trained.data_digest,
             created_at=parts.now(),
         )
         parts.store.add_model_version(version)
@@ -258,10 +242,6 @@ class Loop:
         state = CampaignState.FINISHED if action.completed else CampaignState.ACTIVE
         self._parts.store.set_campaign_state(self._campaign.name, state, self._parts.now(), action.reason)
         self._parts.tell(Finished(action.reason, action.completed))
-
-    def _training_set(self) -> TrainingSet:
-        candidates = self._parts.store.candidates(self._campaign.name, states=[CandidateState.RELAXED])
-        return build_training_set(candidates, self._known, self._decorated)
 
     def _reference_ids(self) -> list[str]:
         return [one.id for one in self._parts.energies.references(self._campaign.elements, self._started)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from pymatgen.core.composition import Composition
@@ -22,12 +23,19 @@ from crystalloop.models.generate.funnel import (
 )
 from crystalloop.orchestrator.acquire.greedy import spread
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import Proposed
 
 BALANCED = 0.03
 IONIC = 0.01
 """Preference for charge-balanced decorations, and per unit of electronegativity difference, against the unit of
 diversity in `acquisition.spread`. Small: a model that has seen stable salts only thinks everything is one."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A funnel's counts, and who is to be computed with what score."""
+
+    counts: tuple[tuple[str, int], ...]
+    chosen: tuple[tuple[Proposal, float], ...]
 
 
 def decorated_pool(campaign: Campaign) -> tuple[Proposal, ...]:
@@ -79,7 +87,7 @@ def anonymous_formulas(pool: Sequence[Proposal]) -> frozenset[str]:
     return frozenset(str(draft.structure.composition.anonymized_formula) for draft in pool)
 
 
-def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownCrystals, count: int) -> Proposed:
+def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownCrystals, count: int) -> Choice:
     """The funnel over decorated prototypes, and a diverse few of them."""
     filters = (
         valid_distances(),
@@ -89,4 +97,4 @@ def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownC
     )
     funnel = run_funnel(pool, filters)
     chosen = spread(funnel.survivors, [preference(draft) for draft in funnel.survivors], count)
-    return Proposed(funnel.counts, tuple(chosen))
+    return Choice(funnel.counts, tuple(chosen))

@@ -27,9 +27,8 @@ from crystalloop.models.generate.funnel import (
 from crystalloop.orchestrator.acquire.greedy import choose
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import Example, TrainingSet
-from crystalloop.orchestrator.loop.contracts import Proposed
 from crystalloop.orchestrator.propose.actors import RayRuntime, Request
-from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, choose_decorated, decorated_pool
+from crystalloop.orchestrator.propose.cold_start import Choice, anonymous_formulas, choose_decorated, decorated_pool
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -42,7 +41,7 @@ BATCH = 64
 
 
 class CandidateProposer:
-    """Proposes the candidates of one campaign; see parts.Proposer."""
+    """Proposes the candidates of one campaign; see door.Chooser."""
 
     def __init__(self, campaign: Campaign, models: Path, runtime: RayRuntime) -> None:
         self._campaign, self._models, self._runtime = campaign, models, runtime
@@ -51,7 +50,7 @@ class CandidateProposer:
 
     def propose(
         self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownCrystals, count: int
-    ) -> Proposed:
+    ) -> Choice:
         """At most `count` candidates; from decorated prototypes without a version, else from the version's networks."""
         if version is None:
             return choose_decorated(self._campaign, self._pool, known, count)
@@ -65,7 +64,7 @@ class CandidateProposer:
         training: TrainingSet,
         known: KnownCrystals,
         count: int,
-    ) -> Proposed:
+    ) -> Choice:
         folder = self._models / version.id
         bases = self._bases(training, known, folder)
         requests = self._requests(round_, training, bases)
@@ -77,7 +76,7 @@ class CandidateProposer:
         # Only now: symmetry is not to be found in crystals whose atoms lie on top of each other.
         survivors = [replace(draft, prototype=_prototype(draft.structure)) for draft in funnel.survivors]
         chosen = choose(survivors, self._campaign.target, count, rng)
-        return Proposed(funnel.counts, tuple(chosen))
+        return Choice(funnel.counts, tuple(chosen))
 
     def _filters(self, training: TrainingSet, known: KnownCrystals) -> tuple[Filter, ...]:
         """In the order of the paper's Table 2."""

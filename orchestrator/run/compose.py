@@ -25,13 +25,16 @@ from crystalloop.orchestrator.account.status import campaign_status, summary_lin
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.learn.ray_fit import fit_networks
 from crystalloop.orchestrator.learn.trainer import NetworkTrainer
+from crystalloop.orchestrator.learn.training_set import Sources
 from crystalloop.orchestrator.loop.contracts import Parts, now
 from crystalloop.orchestrator.loop.events import EventListener, Note, Preparing, to_all, to_log
 from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.policy import Finish
 from crystalloop.orchestrator.propose.actors import RayRuntime
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
+from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
 from crystalloop.orchestrator.run.plan import check_dft, check_networks, known_crystals
 from crystalloop.orchestrator.run.session import database, only_runner, open_store
@@ -100,27 +103,27 @@ def build(
     tell: EventListener,
 ) -> Loop:
     """Put the loop together."""
-    from crystalloop.orchestrator.learn.ray_fit import fit_networks
-
     queue = RelaxQueue(store, open_launchpad(server.uri, campaign.database.name))
     queue.prepare()
     models = campaign.run_folder / "models"
+    sources = Sources(known, decorated_pool(campaign))
+    version = pw_version(campaign.dft.pw_command)
+    energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
+    chooser = CandidateProposer(campaign, models, runtime)
     parts = Parts(
         store=store,
         queue=queue,
         workers=local_workers(campaign, server, campaign.dft.slots),
-        proposer=CandidateProposer(campaign, models, runtime),
-        trainer=NetworkTrainer(campaign, models, fit_networks, runtime.before_training),
-        energies=Energies(
-            dft_settings(campaign), table, pw_version(campaign.dft.pw_command), campaign.dft.reject_above_e_f
-        ),
+        proposer=LedgerProposer(campaign.name, chooser, energies, sources, now),
+        trainer=NetworkTrainer(campaign, models, fit_networks, runtime.before_training, sources, tell),
+        energies=energies,
         settle_hulls=partial(settle_hulls, store, campaign),
         meanwhile=runtime.start,
         now=now,
         sleep=time.sleep,
         tell=tell,
     )
-    return Loop(campaign, parts, known, decorated_pool(campaign))
+    return Loop(campaign, parts, sources.labelled)
 
 
 def local_workers(campaign: Campaign, server: Server, slots: int, machine: Machine = HERE) -> LocalWorkers:

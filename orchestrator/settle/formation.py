@@ -16,6 +16,7 @@ from crystalloop.dft.energies.references import (
 )
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.draw.proposal import Proposal
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Energies:
             ),
             passed=passed,
             predicted=predicted,
-            e_f_predicted=predicted.get("formation_energy_per_atom"),
+            e_f_predicted=predicted.get(E_F),
             created_at=now,
             updated_at=now,
         )

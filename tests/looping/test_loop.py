@@ -22,11 +22,13 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.prototypes import Prototype, decorate
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import Parts, Proposed, Trained
+from crystalloop.orchestrator.learn.training_set import Sources
+from crystalloop.orchestrator.loop.contracts import Parts, Trained
 from crystalloop.orchestrator.loop.events import Finished, LeasesExpired, RoundClosed
 from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.policy import Finish, Wait
-from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
+from crystalloop.orchestrator.propose.cold_start import Choice, choose_decorated, decorated_pool
+from crystalloop.orchestrator.propose.door import LedgerProposer
 
 CAMPAIGN = Campaign.model_validate(
     {
@@ -39,6 +41,7 @@ CAMPAIGN = Campaign.model_validate(
         "rounds": 2,
     }
 )
+SOURCES = Sources((), decorated_pool(CAMPAIGN))
 NETWORK = NetworkRecord(folder="f", sha256="0" * 64, metrics={}, samples=1, train_s=1.0)
 
 
@@ -80,9 +83,6 @@ class FakeEnergies:
         solids = [Proposal(crystal, Kind.DECORATED, e) for e, crystal in pairs]
         return tuple(self.candidate(solid, REFERENCES, 0, (), now, "reference") for solid in solids)
 
-    def reference_key(self, element):
-        return self.references([element], NOON)[0].key
-
     def formation_energy(self, relaxation, find):
         return -1.0, None
 
@@ -117,15 +117,14 @@ class FakeProposer:
         if version is None:
             return proposed
         marked = tuple((dataclasses.replace(d, kind="around", model_version=version.id), s) for d, s in proposed.chosen)
-        return Proposed(proposed.counts, marked)
+        return Choice(proposed.counts, marked)
 
 
 class FakeTrainer:
-    def train(self, version_id, round_, training, parent):
-        return Trained({"cgcnn": NETWORK}, 1.0)
-
-    def progress_file(self, version_id):
-        return None
+    def train(self, version_id, round_, relaxed, parent):
+        training = SOURCES.training_set(relaxed)
+        counts = len(training.labelled), len(training.unlabelled)
+        return Trained({"cgcnn": NETWORK}, 1.0, training.trained_on, *counts, training.digest())
 
 
 class FakeQueue:
@@ -170,7 +169,7 @@ def make_loop(store, workers, heard=None, queue=None):
         store=store,
         queue=queue or FakeQueue(),
         workers=workers,
-        proposer=FakeProposer(),
+        proposer=LedgerProposer("first", FakeProposer(), FakeEnergies(), SOURCES, lambda: next(clock)),
         trainer=FakeTrainer(),
         energies=FakeEnergies(),
         settle_hulls=lambda: heard.append("hulls settled") if heard is not None else None,
@@ -179,7 +178,7 @@ def make_loop(store, workers, heard=None, queue=None):
         sleep=lambda seconds: None,
         tell=heard.append if heard is not None else lambda event: None,
     )
-    return Loop(CAMPAIGN, parts, [], decorated_pool(CAMPAIGN))
+    return Loop(CAMPAIGN, parts)
 
 
 def register(store, state=CampaignState.ACTIVE):

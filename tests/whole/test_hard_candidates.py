@@ -19,9 +19,12 @@ from crystalloop.orchestrator.account.results import result_rows, trace_chain
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import Parts, Proposed, now
+from crystalloop.orchestrator.learn.training_set import Sources
+from crystalloop.orchestrator.loop.contracts import Parts, now
 from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.policy import Finish
+from crystalloop.orchestrator.propose.cold_start import Choice
+from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
 from crystalloop.orchestrator.settle.hulls import settle_hulls
@@ -42,7 +45,7 @@ class Hard:
             (Proposal(Crystal.from_structure(structure), Kind.DECORATED, name), 1.0)
             for name, structure in drafts.items()
         ]
-        return Proposed((("generated", 3),), tuple(chosen))
+        return Choice((("generated", 3),), tuple(chosen))
 
 
 @pytest.fixture
@@ -77,13 +80,14 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
     table = PseudoTable.load(campaign.pseudo_folder)
     environment = {"CRYSTALLOOP_MONGODB_URI": mongodb_uri}
     command = python_module("crystalloop.dft.work.worker", *Machine().worker_options(campaign))
+    energies = Energies(dft_settings(campaign), table, pw_version(campaign.dft.pw_command))
     parts = Parts(
         store=store,
         queue=RelaxQueue(store, launchpad),
         workers=LocalWorkers(command, 1, campaign.run_folder / "logs", environment),
-        proposer=Hard(),
+        proposer=LedgerProposer("hard", Hard(), energies, Sources(), now),
         trainer=None,
-        energies=Energies(dft_settings(campaign), table, pw_version(campaign.dft.pw_command)),
+        energies=energies,
         settle_hulls=partial(settle_hulls, store, campaign),
         meanwhile=lambda: None,
         now=now,
@@ -93,7 +97,7 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
     times = {"created_at": NOON, "updated_at": NOON}
     record = CampaignRecord(id="hard", spec={}, spec_digest="d", folder="f", state=CampaignState.ACTIVE, **times)
     store.start_campaign(record)
-    assert Loop(campaign, parts, [], []).run() == Finish("all 1 rounds are done")
+    assert Loop(campaign, parts).run() == Finish("all 1 rounds are done")
     launchpad.connection.close()
 
     by_name = {c.prototype: c for c in store.candidates("hard")}
