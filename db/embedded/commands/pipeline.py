@@ -11,7 +11,7 @@ from mongomock import aggregate
 from crystalloop.db.embedded.commands.shape import ordered
 from crystalloop.db.embedded.engine.collection import Collection
 from crystalloop.db.embedded.engine.index import predicate
-from crystalloop.db.embedded.engine.values import Code, CommandError, Document, canonical, path_values
+from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError, canonical, path_values
 
 
 def date_from_string(options: dict[str, Any], evaluate: Callable[[Any], Any]) -> Any:  # noqa: ANN401
@@ -34,11 +34,13 @@ def date_from_string(options: dict[str, Any], evaluate: Callable[[Any], Any]) ->
 
 
 Lookup = Callable[[str], Collection | None]
-Stage = Callable[[list[Document], Any, Lookup], list[Document]]
+PipelineStage = Callable[[list[BsonDocument], Any, Lookup], list[BsonDocument]]
 MISSING = object()
 
 
-def run_pipeline(documents: Iterable[Document], stages: Sequence[Document], lookup: Lookup) -> list[Document]:
+def run_pipeline(
+    documents: Iterable[BsonDocument], stages: Sequence[BsonDocument], lookup: Lookup
+) -> list[BsonDocument]:
     """Pass documents through the stages.
 
     Args:
@@ -54,13 +56,13 @@ def run_pipeline(documents: Iterable[Document], stages: Sequence[Document], look
         if not isinstance(stage, dict) or len(stage) != 1:
             raise CommandError(Code.FailedToParse, f"a pipeline stage is an object with one field, not {stage!r}")
         ((name, options),) = stage.items()
-        if name not in STAGES:
+        if name not in PIPELINE_STAGES:
             raise CommandError(Code.NotImplemented, f"this server has no aggregation stage {name}")
-        found = STAGES[name](found, options, lookup)
+        found = PIPELINE_STAGES[name](found, options, lookup)
     return found
 
 
-def evaluate(expression: Any, document: Document) -> Any:  # noqa: ANN401
+def evaluate(expression: Any, document: BsonDocument) -> Any:  # noqa: ANN401
     """The value of an expression, or MISSING."""
     if not isinstance(expression, str | dict | list):
         return expression
@@ -74,24 +76,24 @@ def evaluate(expression: Any, document: Document) -> Any:  # noqa: ANN401
         return MISSING
 
 
-def _match(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _match(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     matches = predicate(options)
     return documents if matches is None else list(filter(matches, documents))
 
 
-def _sort(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _sort(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     return ordered(documents, options)
 
 
-def _count(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _count(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     return [{options: len(documents)}] if documents else []
 
 
-def _facet(documents: list[Document], options: Any, lookup: Lookup) -> list[Document]:  # noqa: ANN401
+def _facet(documents: list[BsonDocument], options: Any, lookup: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     return [{name: run_pipeline(documents, stages, lookup) for name, stages in options.items()}]
 
 
-def _lookup(documents: list[Document], options: Any, lookup: Lookup) -> list[Document]:  # noqa: ANN401
+def _lookup(documents: list[BsonDocument], options: Any, lookup: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     if set(options) != {"from", "localField", "foreignField", "as"} or "." in options["as"]:
         raise CommandError(Code.NotImplemented, f"this server has only the equality $lookup, not {options!r}")
     foreign = lookup(options["from"])
@@ -105,12 +107,12 @@ def _lookup(documents: list[Document], options: Any, lookup: Lookup) -> list[Doc
     return joined
 
 
-def _group(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _group(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     fields = dict(options)
     if "_id" not in fields:
         raise CommandError(Code.FailedToParse, "$group needs an _id")
     by = fields.pop("_id")
-    groups: dict[Hashable, tuple[Any, list[Document]]] = {}
+    groups: dict[Hashable, tuple[Any, list[BsonDocument]]] = {}
     for document in documents:
         value = evaluate(by, document)
         value = None if value is MISSING else value
@@ -121,7 +123,7 @@ def _group(documents: list[Document], options: Any, _: Lookup) -> list[Document]
     ]
 
 
-def _accumulate(name: str, rule: Any, documents: list[Document]) -> Any:  # noqa: ANN401
+def _accumulate(name: str, rule: Any, documents: list[BsonDocument]) -> Any:  # noqa: ANN401
     if not isinstance(rule, dict) or len(rule) != 1 or next(iter(rule)) not in ACCUMULATORS:
         raise CommandError(Code.NotImplemented, f"this server cannot accumulate {name}: {rule!r}")
     ((operator, expression),) = rule.items()
@@ -153,11 +155,11 @@ def _numbers(values: list[Any]) -> list[Any]:
     return [value for value in _present(values) if not isinstance(value, bool)]
 
 
-def _add_fields(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _add_fields(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     return [_with_fields(document, options) for document in documents]
 
 
-def _with_fields(document: Document, fields: Document) -> Document:
+def _with_fields(document: BsonDocument, fields: BsonDocument) -> BsonDocument:
     extended = dict(document)
     for path, expression in fields.items():
         value = evaluate(expression, document)
@@ -173,14 +175,14 @@ def _with_fields(document: Document, fields: Document) -> Document:
     return extended
 
 
-def _mongomock(name: str) -> Stage:
-    def stage(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _mongomock(name: str) -> PipelineStage:
+    def stage(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
         return list(aggregate.process_pipeline(documents, None, [{name: options}], None))
 
     return stage
 
 
-STAGES: dict[str, Stage] = {
+PIPELINE_STAGES: dict[str, PipelineStage] = {
     "$match": _match,
     "$sort": _sort,
     "$skip": lambda documents, count, _: documents[count:],
