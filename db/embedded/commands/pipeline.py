@@ -1,4 +1,4 @@
-"""Aggregation pipelines, by mongomock's stages and some of ours. Finding and writing: reads, writes."""
+"""Aggregation pipelines: the stages that FireWorks and its `lpad` ask for. Finding and writing: reads, writes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mongomock import aggregate
+from mongomock.aggregate import process_pipeline
 
 from crystalloop.db.embedded.commands.shape import ordered
 from crystalloop.db.embedded.engine.collection import Collection
 from crystalloop.db.embedded.engine.index import predicate
-from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError, canonical, path_values
+from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError, canonical, path_values, sort_key
 
 
 def date_from_string(options: dict[str, Any], evaluate: Callable[[Any], Any]) -> Any:  # noqa: ANN401
@@ -70,10 +70,10 @@ def evaluate(expression: Any, document: BsonDocument) -> Any:  # noqa: ANN401
         return expression
     if isinstance(expression, dict) and set(expression) == {"$dateFromString"}:
         return date_from_string(expression["$dateFromString"], lambda part: evaluate(part, document))
-    try:
-        return aggregate._parse_expression(expression, document, ignore_missing_keys=True)
-    except KeyError:
-        return MISSING
+    if not expression:
+        return expression
+    (made,) = process_pipeline([document], None, [{"$project": {"_id": 0, "value": expression}}], None)
+    return made.get("value", MISSING)
 
 
 def _match(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
@@ -87,10 +87,6 @@ def _sort(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDo
 
 def _count(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     return [{options: len(documents)}] if documents else []
-
-
-def _facet(documents: list[BsonDocument], options: Any, lookup: Lookup) -> list[BsonDocument]:  # noqa: ANN401
-    return [{name: run_pipeline(documents, stages, lookup) for name, stages in options.items()}]
 
 
 def _lookup(documents: list[BsonDocument], options: Any, lookup: Lookup) -> list[BsonDocument]:  # noqa: ANN401
@@ -138,21 +134,34 @@ def _distinct(values: list[Any]) -> list[Any]:
     return list({canonical(value): value for value in reversed(_present(values))}.values())[::-1]
 
 
+def _numbers(values: list[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+
+
+def _mean(values: list[Any]) -> float | None:
+    numbers = _numbers(values)
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _extreme(choose: Callable[..., Any]) -> Callable[[list[Any]], Any]:
+    """The least or greatest value that is not null, in the order of sorting; null where there is none."""
+
+    def chosen(values: list[Any]) -> Any:  # noqa: ANN401
+        present = [value for value in _present(values) if value is not None]
+        return choose(present, key=lambda value: sort_key({"": value}, "", 1), default=None)
+
+    return chosen
+
+
 ACCUMULATORS: dict[str, Callable[[list[Any]], Any]] = {
-    "$sum": lambda values: aggregate._sum_operation(_numbers(values)),
-    "$avg": lambda values: aggregate._avg_operation(_numbers(values)),
-    "$min": lambda values: aggregate._group_operation(_present(values), min),
-    "$max": lambda values: aggregate._group_operation(_present(values), max),
+    "$sum": lambda values: sum(_numbers(values)),
+    "$avg": _mean,
+    "$min": _extreme(min),
+    "$max": _extreme(max),
     "$first": lambda values: None if values[0] is MISSING else values[0],
-    "$last": lambda values: None if values[-1] is MISSING else values[-1],
     "$push": _present,
     "$addToSet": _distinct,
-    "$mergeObjects": lambda values: aggregate._merge_objects_operation(_present(values)),
 }
-
-
-def _numbers(values: list[Any]) -> list[Any]:
-    return [value for value in _present(values) if not isinstance(value, bool)]
 
 
 def _add_fields(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
@@ -177,7 +186,7 @@ def _with_fields(document: BsonDocument, fields: BsonDocument) -> BsonDocument:
 
 def _mongomock(name: str) -> PipelineStage:
     def stage(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
-        return list(aggregate.process_pipeline(documents, None, [{name: options}], None))
+        return list(process_pipeline(documents, None, [{name: options}], None))
 
     return stage
 
@@ -188,7 +197,6 @@ PIPELINE_STAGES: dict[str, PipelineStage] = {
     "$skip": lambda documents, count, _: documents[count:],
     "$limit": lambda documents, count, _: documents[:count],
     "$count": _count,
-    "$facet": _facet,
     "$lookup": _lookup,
     "$group": _group,
     "$addFields": _add_fields,
@@ -196,6 +204,4 @@ PIPELINE_STAGES: dict[str, PipelineStage] = {
     "$project": _mongomock("$project"),
     "$unwind": _mongomock("$unwind"),
     "$replaceRoot": _mongomock("$replaceRoot"),
-    "$bucket": _mongomock("$bucket"),
-    "$sample": _mongomock("$sample"),
 }
