@@ -49,7 +49,7 @@ def first_line(error: Exception) -> str:
 
 
 def _structure(text: str) -> Structure:
-    from pymatgen.io.cif import CifFile, CifParser
+    from pymatgen.io.cif import CifFile, CifParser  # late: rows without CIF and every `--help` go without its second
 
     try:
         blocks = CifFile.from_str(text).data
@@ -127,7 +127,7 @@ def _refuse_unknown_group(parser: CifParser, block: CifBlock) -> None:
 
 def _refuse_symbols(block: Mapping[str, Any]) -> None:
     """The type symbols, or the letters that the labels begin with, must be elements as they stand."""
-    from pymatgen.core.periodic_table import Element
+    from pymatgen.core.periodic_table import Element  # late: as above
 
     types = block.get("_atom_site_type_symbol")
     for given in types if types is not None else block.get("_atom_site_label", []):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from crystalloop.models.crystals.elements import atomic_numbers
-from crystalloop.models.crystals.properties import TABLE, Property
+from crystalloop.models.crystals.properties import E_F, TABLE, Property
 from crystalloop.models.data.cif import structure_of_cif
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # Field of the file, property of the CGCNN, and the function between them.
 COLUMNS: Mapping[str, tuple[str, Callable[[float], float]]] = {
-    "formation_energy_per_atom": ("formation_energy_per_atom", float),
+    "formation_energy_per_atom": (E_F, float),
     "energy_per_atom": ("energy_per_atom", float),
     "band_gap": ("band_gap", float),
     "bulk_modulus": ("log10_bulk_modulus", math.log10),
@@ -113,10 +113,13 @@ def sentence_of(error: BaseException) -> str:
 Where = Mapping[str, str] | Callable[[Mapping[str, Any]], bool]
 """Values that fields must have, as text, or the test of a row."""
 T = TypeVar("T")
-Row = tuple[str, Callable[[], T]]
+Placed = tuple[str, Callable[[], T]]
+"""A row's place in its file, and what reads it."""
 
 
-def rows_of(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T | KnownCrystal]]:
+def rows_of(
+    path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]
+) -> Iterator[Placed[T | KnownCrystal]]:
     """Rows of a file: place, and a function that reads it or raises one of ROW_ERRORS.
 
     Args:
@@ -142,7 +145,7 @@ def rows_of(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T
     )
 
 
-def _jsonl_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
+def _jsonl_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Placed[T]]:
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
@@ -169,7 +172,7 @@ def _lines(path: Path) -> Iterator[str]:
         raise DataError(f"{path}: damaged ({error}); fetch it again") from error
 
 
-def _csv_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
+def _csv_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Placed[T]]:
     with path.open(encoding="utf-8", newline="") as file:
         for row in (reader := csv.DictReader(file)):
             if _kept(row, where):
@@ -177,7 +180,7 @@ def _csv_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str],
                 yield place, partial(make, row, place)
 
 
-def _cif_rows(paths: list[Path], labels: Mapping[str, Mapping[str, str]]) -> Iterator[Row[KnownCrystal]]:
+def _cif_rows(paths: list[Path], labels: Mapping[str, Mapping[str, str]]) -> Iterator[Placed[KnownCrystal]]:
     for path in paths:
         yield path.name, partial(_from_cif, path, labels.get(path.stem, {}))
 
@@ -208,8 +211,8 @@ def _from_cif(path: Path, labels: Mapping[str, str]) -> KnownCrystal:
 
 def crystal_of_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
     """The crystal of a JSONL or CSV row; raises one of ROW_ERRORS."""
-    from pymatgen.core.lattice import Lattice
-    from pymatgen.core.structure import Structure
+    from pymatgen.core.lattice import Lattice  # late: plain rows and every `--help` go without its second
+    from pymatgen.core.structure import Structure  # late: as above
 
     name = str(row.get("id") or row.get("material_id") or place)
     if row.get("cif"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 
-FORMATS = "CIF, POSCAR (or .vasp), .json of pymatgen, .xyz with a Lattice, input of pw.x (.in, .pwi)"
+_FORMATS = "CIF, POSCAR (or .vasp), .json of pymatgen, .xyz with a Lattice, input of pw.x (.in, .pwi)"
 _MAX_MB = 20
 
 
@@ -38,7 +38,7 @@ def read_crystal(file: Path) -> Structure:
     """
     if file.is_dir() or not file.exists():
         what = "is a folder" if file.is_dir() else "does not exist"
-        raise CrystalFileError(f"{file} {what}; give one crystal: {FORMATS}")
+        raise CrystalFileError(f"{file} {what}; give one crystal: {_FORMATS}")
     text, (name, parse) = _text(file), _reader(file)
     try:
         with warnings.catch_warnings():
@@ -48,7 +48,7 @@ def read_crystal(file: Path) -> Structure:
         raise CrystalFileError(f"{file}: {error}") from error
     except Exception as error:  # whatever a parser meets in a file of any content
         raise CrystalFileError(
-            f"{file} cannot be read as {name} ({first_line(error)}); mend it, or convert it to one of: {FORMATS}"
+            f"{file} cannot be read as {name} ({first_line(error)}); mend it, or convert it to one of: {_FORMATS}"
         ) from error
     _refuse_unknown(file, structure)
     _refuse_disorder(file, structure)
@@ -61,7 +61,7 @@ def _text(file: Path) -> str:
         megabytes = file.stat().st_size / 2**20
         if not file.is_file() or megabytes > _MAX_MB:
             what = f"has {megabytes:.0f} MB, {_MAX_MB} are read" if file.is_file() else "is no regular file"
-            raise CrystalFileError(f"{file} {what}; give one crystal: {FORMATS}")
+            raise CrystalFileError(f"{file} {what}; give one crystal: {_FORMATS}")
         content = file.read_bytes()
     except OSError as error:
         raise CrystalFileError(
@@ -70,7 +70,7 @@ def _text(file: Path) -> str:
     if b"\0" in content:
         raise CrystalFileError(f"{file} is no text (byte {content.index(0)} is zero), or UTF-16; convert it to UTF-8")
     if not content.strip():
-        raise CrystalFileError(f"{file} is empty; give one crystal: {FORMATS}")
+        raise CrystalFileError(f"{file} is empty; give one crystal: {_FORMATS}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:  # old files hold names of authors in Latin-1, which takes every byte
@@ -91,7 +91,7 @@ def _reader(file: Path) -> tuple[str, Callable[[str], Structure]]:
 
 
 def _of_poscar(text: str) -> Structure:
-    from pymatgen.io.vasp.inputs import Poscar
+    from pymatgen.io.vasp.inputs import Poscar  # late: every `--help` goes without its second
 
     read = Poscar.from_str(text)
     if not read.true_names:
@@ -103,7 +103,7 @@ def _of_poscar(text: str) -> Structure:
 
 def _of_json(text: str) -> Structure:
     """Lattice and sites alone: pymatgen's own reader imports whatever module a property names."""
-    from pymatgen.core.structure import Structure
+    from pymatgen.core.structure import Structure  # late: as above
 
     document = json.loads(text)
     if isinstance(document, list):
@@ -115,8 +115,8 @@ def _of_json(text: str) -> Structure:
 
 
 def _of_ase(text: str, form: str) -> Structure:
-    from ase.io import read
-    from pymatgen.core.structure import Structure
+    from ase.io import read  # late: as above
+    from pymatgen.core.structure import Structure  # late: as above
 
     crystals = read(io.StringIO(text), index=":", format=form)
     if len(crystals) != 1:
@@ -139,10 +139,10 @@ def _refuse_disorder(file: Path, structure: Structure) -> None:
 
 
 def _refuse_unknown(file: Path, structure: Structure) -> None:
-    from pymatgen.core.periodic_table import DummySpecies
+    from pymatgen.core.periodic_table import DummySpecies  # late: as above
 
     if len(structure) == 0:
-        raise CrystalFileError(f"{file} holds no atoms; give one crystal: {FORMATS}")
+        raise CrystalFileError(f"{file} holds no atoms; give one crystal: {_FORMATS}")
     kinds = [kind for site in structure for kind in site.species]
     unknown = sorted({kind.symbol for kind in kinds if isinstance(kind, DummySpecies)})
     if unknown:

@@ -1,4 +1,4 @@
-"""A campaign file -> Campaign; every problem with its key, value and bound. What may stand in the file: spec."""
+"""A campaign file -> Campaign; every problem with its key, value and bound. What may stand in the file: spec, sections."""
 
 from __future__ import annotations
 

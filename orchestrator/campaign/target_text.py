@@ -16,11 +16,11 @@ from crystalloop.db.query.language import (
     UnknownField,
     parse,
 )
-from crystalloop.models.crystals.properties import TABLE
+from crystalloop.models.crystals.properties import E_F, TABLE
 from crystalloop.models.draw.target import Range
 
 ALIASES = {
-    "e_f": "formation_energy_per_atom",
+    "e_f": E_F,
     "energy": "energy_per_atom",
     "gap": "band_gap",
     "K": "log10_bulk_modulus",

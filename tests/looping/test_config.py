@@ -101,6 +101,18 @@ def test_the_schema_names_every_key_of_a_campaign():
     assert set(Campaign.model_json_schema()["properties"]) == set(Campaign.model_fields)
 
 
+def test_every_key_of_every_section_is_described():
+    schema = Campaign.model_json_schema()
+    parts = {"campaign": schema} | {name: part for name, part in schema["$defs"].items() if "properties" in part}
+    assert len(parts) == 10
+    assert [
+        f"{name}.{key}"
+        for name, part in parts.items()
+        for key, described in part["properties"].items()
+        if not described.get("description")
+    ] == []
+
+
 def test_a_password_in_the_database_uri_is_not_stored():
     campaign = Campaign.model_validate(SMALL | {"database": {"uri": "mongodb://me:secret@db/"}})
     assert "secret" not in str(campaign.spec())
