@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pymatgen.analysis.structure_matcher import StructureMatcher
-
 if TYPE_CHECKING:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
     from pymatgen.core.structure import Structure
 
 
@@ -21,9 +21,14 @@ class DistinctCrystals:
     """
 
     def __init__(self) -> None:
-        self._matcher = StructureMatcher(primitive_cell=True, scale=True)
         self._waiting: dict[str, list[Callable[[], Structure]]] = defaultdict(list)
         self._reduced: dict[str, dict[int, list[Structure]]] = defaultdict(lambda: defaultdict(list))
+
+    @cached_property
+    def _matcher(self) -> StructureMatcher:
+        from pymatgen.analysis.structure_matcher import StructureMatcher  # 0.4 CPU s that a plan need not pay
+
+        return StructureMatcher(primitive_cell=True, scale=True)
 
     def add(self, formula: str, make: Callable[[], Structure]) -> None:
         """Add a crystal of a reduced formula; it is made when its formula is first asked for."""

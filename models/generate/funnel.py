@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core.composition import Composition
 
 from crystalloop.models.crystals.elements import covalent_radii_ang
 from crystalloop.orchestrator.campaign.spec import Target
 
 if TYPE_CHECKING:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
     from pymatgen.core.structure import Structure
 
 
@@ -138,10 +139,15 @@ class KnownStructures:
     """Crystals that need not be computed again, looked up by reduced formula and compared by StructureMatcher."""
 
     def __init__(self, structures: Iterable[Structure] = ()) -> None:
-        self._matcher = StructureMatcher(primitive_cell=True, scale=True)
         self._by_formula: dict[str, list[Structure]] = defaultdict(list)
         for structure in structures:
             self.add(structure)
+
+    @cached_property
+    def _matcher(self) -> StructureMatcher:
+        from pymatgen.analysis.structure_matcher import StructureMatcher  # 0.4 CPU s that a plan need not pay
+
+        return StructureMatcher(primitive_cell=True, scale=True)
 
     def add(self, structure: Structure) -> None:
         """Make a crystal known."""
