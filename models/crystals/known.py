@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING
-
-from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.formulas import Formula, reduced_counts, reduced_counts_of
 
 if TYPE_CHECKING:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
     from pymatgen.core.structure import Structure
 
 
@@ -25,11 +25,16 @@ class KnownCrystals:
     """
 
     def __init__(self, crystals: Iterable[Crystal | Structure] = ()) -> None:
-        self._matcher = StructureMatcher(primitive_cell=True, scale=True)
         self._waiting: dict[Formula, list[Crystal | Structure]] = defaultdict(list)
         self._reduced: dict[Formula, dict[int, list[Structure]]] = {}
         for crystal in crystals:
             self.add(crystal)
+
+    @cached_property
+    def _matcher(self) -> StructureMatcher:
+        from pymatgen.analysis.structure_matcher import StructureMatcher  # 0.4 CPU s that a plan need not pay
+
+        return StructureMatcher(primitive_cell=True, scale=True)
 
     def add(self, crystal: Crystal | Structure) -> None:
         """Make a crystal known."""

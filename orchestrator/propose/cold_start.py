@@ -15,9 +15,9 @@ from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.generate.funnel import (
+    Filter,
     is_new,
     run_funnel,
-    unique,
     valid_distances,
     wanted_formula,
 )
@@ -43,7 +43,7 @@ def decorated_pool(campaign: Campaign) -> tuple[Proposal, ...]:
     wanted = list(decorations(campaign.prototypes, campaign.elements))
     for base in campaign.bases:
         compound = parse_compound(base)
-        if not any(_same(compound.prototype, compound.elements, other) for other in wanted):
+        if all(_key(compound.prototype, compound.elements) != _key(*other) for other in wanted):
             wanted.append((compound.prototype, compound.elements))
     return tuple(
         Proposal(
@@ -53,10 +53,28 @@ def decorated_pool(campaign: Campaign) -> tuple[Proposal, ...]:
     )
 
 
-def _same(prototype: Prototype, elements: tuple[str, ...], other: tuple[Prototype, tuple[str, ...]]) -> bool:
-    symmetric = prototype in (Prototype.ROCKSALT, Prototype.CSCL, Prototype.ZINCBLENDE)
-    equal = elements == other[1] or (symmetric and sorted(elements) == sorted(other[1]))
-    return prototype == other[0] and equal
+def _key(prototype: Prototype, elements: tuple[str, ...]) -> tuple[Prototype, tuple[str, ...]]:
+    """Equal for decorations that are the same crystal: A and B of B1, B2 and B3 may be exchanged, Y and Z of a Heusler."""
+    match prototype:
+        case Prototype.PEROVSKITE:
+            return prototype, elements
+        case Prototype.HEUSLER | Prototype.HALF_HEUSLER:
+            return prototype, (elements[0], *sorted(elements[1:]))
+        case _:
+            return prototype, tuple(sorted(elements))
+
+
+def distinct() -> Filter:
+    """`funnel.unique` for decorations, which need no comparison of structures, nor the import of what compares them."""
+
+    def keep(drafts: Sequence[Proposal]) -> list[Proposal]:
+        first: dict[tuple[Prototype, tuple[str, ...]], Proposal] = {}
+        for draft in drafts:
+            elements = tuple(dict.fromkeys(site.specie.symbol for site in draft.structure))  # in the order of the roles
+            first.setdefault(_key(Prototype(str(draft.prototype)), elements), draft)
+        return list(first.values())
+
+    return Filter("unique", keep)
 
 
 def preference(draft: Proposal) -> float:
@@ -93,7 +111,7 @@ def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownC
         valid_distances(),
         wanted_formula(campaign.elements, anonymous_formulas(pool), campaign.generate.max_atoms),
         is_new(known),
-        unique(),
+        distinct(),
     )
     funnel = run_funnel(pool, filters)
     chosen = spread(funnel.survivors, [preference(draft) for draft in funnel.survivors], count)

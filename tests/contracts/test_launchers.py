@@ -39,7 +39,10 @@ class TestReplayOfAnEarlierWorker(LauncherPromises):
 
     @pytest.fixture
     def launcher(self, place):
-        return lambda *arguments: Replay(place, run_pw)(*arguments)
+        def launch(*arguments):
+            return Replay(place, run_pw)(*arguments)  # as a new process would make it, each time
+
+        return launch
 
 
 class TestWatch(LauncherPromises):
