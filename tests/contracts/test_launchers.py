@@ -39,7 +39,10 @@ class TestReplayOfAnEarlierWorker(LauncherPromises):
 
     @pytest.fixture
     def launcher(self, place):
-        return lambda *arguments: Replay(place, run_pw)(*arguments)
+        def newly(input_text, folder, options):
+            return Replay(place, run_pw)(input_text, folder, options)
+
+        return newly
 
 
 class TestWatch(LauncherPromises):
