@@ -25,10 +25,10 @@ check:
 	@$(LINT)
 	@.venv/bin/python -m pytest -q -m "not pw and not slow" $(PYTEST)
 
-# The site, in site/: strictly, links checked. Its tools have an environment of their own.
+# The site, in site/: strictly (never with --quiet, which counts no warnings). Its tools have an environment of their own.
 docs: .venv-docs/.crystalloop-lock
 	@.venv/bin/python scripts/reference_pages.py
-	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 	@echo "site/index.html"
 
 .venv-docs/.crystalloop-lock: requirements-docs.lock
