@@ -16,6 +16,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import crystalloop
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -253,3 +254,36 @@ def test_the_readme_lists_every_command():
 def test_help_of_every_command_can_be_shown():
     for name in command_line.COMMANDS:
         assert CliRunner().invoke(command_line.app, [name, "--help"]).exit_code == 0, name
+
+
+def test_there_is_one_version():
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert newest is not None
+    assert newest[1] == citation["version"] == crystalloop.__version__
+
+
+def test_hooks_and_workflow_run_what_make_runs():
+    make = (ROOT / "Makefile").read_text(encoding="utf-8")
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    lint = re.search(r"^LINT = (.*)$", make, re.M)
+    assert lint is not None
+    assert [hook["entry"] for hook in hooks] == lint[1].split(" && ")
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    runs = [step.get("run") for job in jobs.values() for step in job["steps"]]
+    targets = set(re.search(r"^\.PHONY: (.*)$", make, re.M)[1].split())
+    assert {run.removeprefix("make ") for run in runs if run and run.startswith("make ")} <= targets
+    assert jobs["check"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+
+
+def test_every_make_command_in_the_pages_is_a_target():
+    make = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.search(r"^\.PHONY: (.*)$", make, re.M)[1].split())
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        lines = [line for block in re.findall(r"^```\w*\n(.*?)^```$", text, re.M | re.S) for line in block.splitlines()]
+        for code in (*lines, *inline(text)):
+            match = re.match(r"(?:[A-Z_]+=\S+ )*make ([a-z]\w*)\b", code)
+            assert not match or match[1] in targets, (page.name, code)
+            room = re.match(r"make test ROOM=(\w+)", code)
+            assert not room or (ROOT / "tests" / room[1]).is_dir(), (page.name, code)
