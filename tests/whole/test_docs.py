@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 SKETCHES = {"docs/guide/own-policy.md", "docs/guide/own-generator.md", "docs/guide/own-oracle.md"}
-"""Pages whose Python blocks are parts of files that implement a contract: their syntax is checked here."""
+"""Pages whose blocks are files that implement a contract, run by the tests of these: their syntax is checked here."""
 
 
 @dataclass(frozen=True)
@@ -287,3 +287,19 @@ def test_every_make_command_in_the_pages_is_a_target():
             assert not match or match[1] in targets, (page.name, code)
             room = re.match(r"make test ROOM=(\w+)", code)
             assert not room or (ROOT / "tests" / room[1]).is_dir(), (page.name, code)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[`base.py`](../../orchestrator/acquire/base.py)", "`base.py`"),
+        ("[a page](../dft.md#one-crystal)", "[a page](../dft.md#one-crystal)"),
+        ("[a page](code-walk.md), [`x`](../../db/x.py#L1)", "[a page](code-walk.md), `x`"),
+        ("[out](https://example.org/a.md), [here](#there)", "[out](https://example.org/a.md), [here](#there)"),
+    ],
+)
+def test_the_site_keeps_links_between_pages_alone(text, shown, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from site_links import without_links_outside
+
+    assert without_links_outside(text, "guide/own-policy.md") == shown
