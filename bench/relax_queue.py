@@ -14,7 +14,6 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,8 @@ from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
 from crystalloop.db.ledger.store import Store
 from crystalloop.db.serving.server import ensure_server
-from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.oracles.base import Job
+from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.relax import AttemptReport, Relaxed
 from crystalloop.dft.work.candidate_work import WorkContext
 from crystalloop.dft.work.firetask import RelaxTask, working
@@ -39,18 +39,13 @@ from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.dft.work.worker import launch_next, work
 
 DATABASE = "bench_queue"
-NO_PSEUDOS = PseudoTable(Path(), {})
 
 
-def at_once(
-    structure: Structure, *_rest: object, on_attempt: Callable[[AttemptReport], None], **_more: object
-) -> Relaxed:
-    """In place of dft.relax: an answer without pw.x, noting when it was asked."""
+def at_once(structure: Structure, _settings: PwSettings, job: Job) -> Relaxed:
+    """In place of pw.x: an answer without computing, noting when it was asked."""
     report = AttemptReport(1, datetime.now(UTC), "converged", "", "", 0.0, 0.0, "attempt-1")
-    on_attempt(report)
-    return Relaxed(
-        structure, structure, -20.0, -10.0, 4.06, 225, 0.0, 0.0, 1, None, None, 0.0, 0.0, "none", {}, (report,)
-    )
+    job.on_attempt(report)
+    return Relaxed.of(structure, structure, energy_ev=-20.0, attempts=(report,))
 
 
 def candidates(count: int, prefix: str) -> list[Candidate]:
@@ -110,7 +105,7 @@ def idle_worker(uri: str, runs: str) -> None:
     os.chdir(folder)
     logging.disable(logging.INFO)
     store = MongoStore.open(uri, DATABASE)
-    work(WorkContext(store, NO_PSEUDOS, Path(runs), "bench", relax=at_once), open_launchpad(uri, DATABASE), ["bench"])
+    work(WorkContext(store, at_once, Path(runs), "bench"), open_launchpad(uri, DATABASE), ["bench"])
 
 
 def latencies(uri: str, store: Store, queue: RelaxQueue, runs: Path, count: int) -> list[float]:
@@ -158,7 +153,7 @@ def commands(uri: str, store: Store, queue: RelaxQueue, runs: Path, count: int) 
         host=uri, name=f"{DATABASE}_fireworks", uri_mode=True, strm_lvl="CRITICAL", mongoclient_kwargs=options
     )
     started = time.perf_counter()
-    with working(WorkContext(MongoStore(client[DATABASE]), NO_PSEUDOS, runs, "bench", relax=at_once)):
+    with working(WorkContext(MongoStore(client[DATABASE]), at_once, runs, "bench")):
         while launch_next("bench", launchpad, ["bench"]):
             pass
     return {

@@ -18,6 +18,7 @@ from crystalloop.db.ledger.records import (
     Round,
     Span,
 )
+from crystalloop.db.ledger.standing import STANDING_FIELDS, Standing
 from crystalloop.db.ledger.store import CampaignMismatch
 
 
@@ -25,8 +26,10 @@ class DocumentStore(Leases):
     """See db.ledger.store.Store for the promises."""
 
     @abstractmethod
-    def _find(self, collection: str, condition: Mapping[str, Any], order: Sequence[str]) -> list[dict[str, Any]]:
-        """The documents that match a filter, ascending in these fields."""
+    def _find(
+        self, collection: str, condition: Mapping[str, Any], order: Sequence[str], fields: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """The documents that match a filter, ascending in `order`; where `fields` are given, at least those of each."""
 
     @abstractmethod
     def _insert(self, collection: str, document: dict[str, Any]) -> bool:
@@ -99,6 +102,12 @@ class DocumentStore(Leases):
     def matching(self, condition: Mapping[str, Any]) -> tuple[Candidate, ...]:
         """See Store."""
         return tuple(map(Candidate.from_document, self._find("candidates", condition, ("round", "_id"))))
+
+    def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
+        """See Store."""
+        documents = self._find("candidates", {"_id": {"$in": list(candidate_ids)}}, ("_id",), STANDING_FIELDS)
+        found = {document["_id"]: document for document in documents}
+        return tuple(Standing.from_document(found[id_]) for id_ in candidate_ids if id_ in found)
 
     def relaxation_by_key(self, key: str) -> Candidate | None:
         """See Store."""

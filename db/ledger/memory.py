@@ -67,7 +67,9 @@ class MemoryStore(DocumentStore):
                 document[field].append(_kept(item))
             return Candidate.from_document(deepcopy(document))
 
-    def _find(self, collection: str, condition: Mapping[str, Any], order: Sequence[str]) -> list[dict[str, Any]]:
+    def _find(
+        self, collection: str, condition: Mapping[str, Any], order: Sequence[str], fields: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
         with self._lock:
             found = [deepcopy(one) for one in self._documents[collection].values() if matches(one, condition)]
         return sorted(found, key=itemgetter(*order))

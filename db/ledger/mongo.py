@@ -23,13 +23,15 @@ from pymongo.write_concern import WriteConcern
 from crystalloop.db.ledger.connection import Document, Retry, connect, insert_new, server_name
 from crystalloop.db.ledger.documents import DocumentStore
 from crystalloop.db.ledger.records import Candidate, CandidateState
-from crystalloop.db.ledger.standing import STANDING_FIELDS, Standing
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "candidates": (("campaign", "round", "state"), ("state",), ("key",), ("lease.expires_at",)),
     "model_versions": (("campaign", "number"),),
     "rounds": (("campaign", "number"),),
 }
+
+LIGHT_BATCH = 100_000
+"""Documents of a few fields that come in one answer, where the default is 101: a step of the loop asks in one command."""
 
 
 class MongoStore(DocumentStore):
@@ -86,14 +88,6 @@ class MongoStore(DocumentStore):
         self._retry(lambda: insert_new(self._candidates, documents))
         return self._marked([candidate.id for candidate in candidates], mark)
 
-    def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
-        """See Store."""
-        condition, fields = {"_id": {"$in": list(candidate_ids)}}, dict.fromkeys(STANDING_FIELDS, 1)
-        batch = len(candidate_ids) + 1  # one command, where the default would be one for every 101 documents
-        find = partial(self._candidates.find, condition, fields, batch_size=batch)
-        found = self._retry(lambda: {one["_id"]: one for one in find()})
-        return tuple(Standing.from_document(found[id_]) for id_ in candidate_ids if id_ in found)
-
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:
         """See Store."""
         mark = _new_mark()
@@ -128,9 +122,14 @@ class MongoStore(DocumentStore):
         found = self._retry(lambda: {document["_id"] for document in self._candidates.find(condition, {"_id": 1})})
         return tuple(dict.fromkeys(candidate_id for candidate_id in candidate_ids if candidate_id in found))
 
-    def _find(self, collection: str, condition: Mapping[str, Any], order: Sequence[str]) -> list[Document]:
-        keys = [(field, ASCENDING) for field in order]
-        return [_unmarked(d) for d in self._retry(lambda: list(self._database[collection].find(condition).sort(keys)))]
+    def _find(
+        self, collection: str, condition: Mapping[str, Any], order: Sequence[str], fields: Sequence[str] = ()
+    ) -> list[Document]:
+        keys, wanted = [(field, ASCENDING) for field in order], dict.fromkeys(fields, 1) or None
+        batch = LIGHT_BATCH if fields else 0  # 0: the server's choice
+        find = partial(self._database[collection].find, condition, wanted, batch_size=batch)
+        found = self._retry(lambda: list(find().sort(keys)))
+        return [_unmarked(document) for document in found]
 
     def _insert(self, collection: str, document: Document) -> bool:
         def command() -> bool:

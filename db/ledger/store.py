@@ -24,9 +24,13 @@ from crystalloop.db.ledger.standing import Standing
 class StoreUnavailable(Exception):
     """The database cannot be reached after the retries; nothing was lost, the same command resumes."""
 
+    exit_kind = "database"
+
 
 class CampaignMismatch(Exception):
     """A campaign of this name exists with another specification."""
+
+    exit_kind = "usage"
 
 
 class Store(Protocol):
@@ -71,14 +75,14 @@ class Store(Protocol):
     ) -> tuple[Candidate, ...]:
         """Candidates that match every given condition, ordered by (round, id)."""
 
-    def matching(self, condition: Mapping[str, Any]) -> tuple[Candidate, ...]:
-        """Candidates that a filter document of db.query.to_mongo matches, ordered by (round, id)."""
-
     def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
         """Where the candidates with these ids stand, in the order given, in one read; unknown ids are left out.
 
         Cheap enough to ask every second: no crystal, no settings and no history is read.
         """
+
+    def matching(self, condition: Mapping[str, Any]) -> tuple[Candidate, ...]:
+        """Candidates that a filter document of db.query.language matches, ordered by (round, id)."""
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:
         """PROPOSED -> QUEUED; returns the ids that moved."""

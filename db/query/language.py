@@ -40,6 +40,8 @@ class QueryError(ValueError):
         form: place from which on the text has none of the grammar's forms; None where another thing is wrong.
     """
 
+    exit_kind = "usage"
+
     def __init__(self, said: str, text: str, what: str, at: int, form: int | None = None) -> None:
         super().__init__(f"{said}\n  {text}\n  {' ' * at}^ {what}, character {at + 1}")
         self.said, self.at, self.form = said, at, form

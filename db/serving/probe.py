@@ -21,6 +21,8 @@ THREADS, INCREMENTS = 8, 50
 class UnfitDatabase(Exception):
     """A database that does not do what the protocol promises."""
 
+    exit_kind = "database"
+
 
 def probe(uri: str) -> None:
     """Try what is relied on, in a database of its own that is dropped afterwards.

@@ -41,6 +41,8 @@ Kind = Literal["uri", "mongod", "embedded"]
 class DatabaseUnavailable(Exception):
     """No database could be reached or started."""
 
+    exit_kind = "database"
+
 
 @dataclass(frozen=True)
 class Server:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ase.data import atomic_numbers, reference_states
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
@@ -35,6 +36,10 @@ _BCC = "Li Na K Rb Cs Ba V Nb Ta Cr Mo W Fe"  # Li and Na: close-packed phases l
 _FCC = "Al Ca Sr Ni Cu Rh Pd Ag Ir Pt Au Pb"
 _HCP = "Be Mg Sc Y Ti Zr Hf Tc Re Ru Os Co Zn Cd Tl"
 _DIAMOND = "Si Ge"
+
+_BODY_CENTRED = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]
+_FACE_CENTRED = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]]
+"""Written out: pymatgen takes half a second of CPU time to multiply the operations of a cubic space group."""
 
 # space group, lattice, Wyckoff representatives; X-ray structures at low temperature where there are any
 _SPECIAL: dict[str, tuple[str, Lattice, list[list[float]]]] = {
@@ -64,6 +69,8 @@ antiferromagnetism (15 meV/atom in PBE); Mn, with 58 atoms, is not supported."""
 
 class NoReference(ValueError):
     """The element has no reference state here."""
+
+    exit_kind = "usage"
 
 
 def supported_elements() -> frozenset[str]:
@@ -98,26 +105,23 @@ def _simple() -> dict[str, Callable[[str], Structure]]:
     return {element: build for elements, build in builders.items() for element in elements.split()}
 
 
-def _cubic(element: str, spacegroup: str, atoms: int) -> Structure:
-    edge = (atoms * _VOLUMES_ANG3[element]) ** (1 / 3)
-    return Structure.from_spacegroup(spacegroup, Lattice.cubic(edge), [element], [[0, 0, 0]])
+def _cubic(element: str, atoms: int) -> Lattice:
+    return Lattice.cubic((atoms * _VOLUMES_ANG3[element]) ** (1 / 3))
 
 
 def _bcc(element: str) -> Structure:
-    return _cubic(element, "Im-3m", 2)
+    return Structure(_cubic(element, 2), [element] * 2, _BODY_CENTRED)
 
 
 def _fcc(element: str) -> Structure:
-    return _cubic(element, "Fm-3m", 4)
+    return Structure(_cubic(element, 4), [element] * 4, _FACE_CENTRED)
 
 
 def _diamond(element: str) -> Structure:
-    return _cubic(element, "Fd-3m", 8)
+    return Structure.from_spacegroup("Fd-3m", _cubic(element, 8), [element], [[0, 0, 0]])
 
 
 def _hcp(element: str) -> Structure:
-    from ase.data import atomic_numbers, reference_states
-
     ratio = _PBE_RATIO.get(element) or float(reference_states[atomic_numbers[element]]["c/a"])
     edge = (2 * _VOLUMES_ANG3[element] / (ratio * math.sqrt(3) / 2)) ** (1 / 3)
     lattice = Lattice.hexagonal(edge, ratio * edge)

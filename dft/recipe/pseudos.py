@@ -22,6 +22,8 @@ LANTHANIDES = frozenset(["Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "
 class PwEnvironmentError(RuntimeError):
     """The machine cannot run pw.x as asked. Nothing is wrong with the crystal: mend it and run again."""
 
+    exit_kind = "environment"
+
 
 class MissingPseudo(PwEnvironmentError):
     """No pseudopotential for an element, or its file is not in the folder."""

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class InputError(ValueError):
     """Structure and settings do not make a pw.x input."""
 
+    exit_kind = "usage"
+
 
 Positive = Annotated[float, Field(gt=0)]
 

@@ -39,6 +39,8 @@ Ts - 2.00, Og - 2.00
 class UnknownElement(ValueError):
     """A symbol or an atomic number that is not in the periodic table."""
 
+    exit_kind = "usage"
+
 
 @cache
 def symbols() -> tuple[str, ...]:

@@ -35,6 +35,8 @@ class Prototype(StrEnum):
 class InvalidDecoration(ValueError):
     """Elements that a prototype cannot carry."""
 
+    exit_kind = "usage"
+
 
 # Role of each element -> positions of that role, before centring, in the origin of the shared data.
 _SITES: dict[Prototype, dict[str, tuple[tuple[float, float, float], ...]]] = {

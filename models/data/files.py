@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 import logging
 import math
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.properties import TABLE, Property
+from crystalloop.models.data.cif import structure_of_cif
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -39,6 +39,8 @@ BOUNDS: Mapping[str, Property] = {row.name: row for row in TABLE}
 
 class DataError(Exception):
     """A data file that cannot be used as given; the message names file, line, value and next move."""
+
+    exit_kind = "usage"
 
 
 @dataclass(frozen=True)
@@ -199,21 +201,9 @@ def _raiser(error: Exception) -> Callable[[], NoReturn]:
 
 
 def _from_cif(path: Path, labels: Mapping[str, str]) -> KnownCrystal:
-    return KnownCrystal(path.stem, path.name, _parse_cif(path.read_text(encoding="utf-8")), labels_of(labels))
-
-
-def _parse_cif(text: str) -> Structure:
-    import ase.io
-    from pymatgen.core.structure import Structure
-    from pymatgen.io.ase import AseAtomsAdaptor
-
-    atoms = ase.io.read(io.StringIO(text), format="cif")
-    if "occupancy" in atoms.info and any(
-        share < 1 for site in atoms.info["occupancy"].values() for share in site.values()
-    ):
-        raise ValueError("has partially occupied sites; order it first")
-    read = AseAtomsAdaptor.get_structure(atoms)
-    return _checked(Structure(read.lattice, read.species, read.frac_coords))
+    return KnownCrystal(
+        path.stem, path.name, _checked(structure_of_cif(path.read_text(encoding="utf-8"))), labels_of(labels)
+    )
 
 
 def crystal_of_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
@@ -223,7 +213,7 @@ def crystal_of_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
 
     name = str(row.get("id") or row.get("material_id") or place)
     if row.get("cif"):
-        return KnownCrystal(name, place, _parse_cif(str(row["cif"])), labels_of(row))
+        return KnownCrystal(name, place, _checked(structure_of_cif(str(row["cif"]))), labels_of(row))
     species, coords = plain(row["species"]), plain(row["frac_coords"])
     if row.get("lattice"):
         cell = plain(row["lattice"])

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class CompoundError(Exception):
     """A compound that is not known, or that the networks cannot draw; the message says what to write."""
 
+    exit_kind = "usage"
+
 
 class TrainingCrystals:
     """The crystals that the networks were trained on, looked up by formula; none where they are not at hand."""
@@ -63,11 +65,9 @@ def read_base(text: str, known: TrainingCrystals, *, cubic: bool) -> Base:
         crystal, e_f = _from_prototype(text, known)
     else:
         crystal, e_f = _from_formula(text, known)
-    edges = crystal.lengths_ang
-    if cubic and (not crystal.is_orthogonal or np.ptp(edges) > 1e-3 * edges.max()):
-        raise CompoundError(
-            f"{text}: its conventional cell has edges {edges.round(3).tolist()} A, and these networks draw cubic cells"
-        )
+    if cubic and not crystal.is_cubic():
+        edges = crystal.lengths_ang.round(3).tolist()
+        raise CompoundError(f"{text}: its conventional cell has edges {edges} A, and these networks draw cubic cells")
     return Base(text, crystal, e_f)
 
 

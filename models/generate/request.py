@@ -45,6 +45,8 @@ Tell = Callable[[str], None]
 class GenerateError(Exception):
     """Something asked of `generate` that cannot be done; the message has the next move."""
 
+    exit_kind = "usage"
+
 
 @dataclass(frozen=True)
 class GenerateRequest:

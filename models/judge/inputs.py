@@ -42,6 +42,8 @@ def any_element() -> Iterator[None]:
 class EvaluateError(Exception):
     """An evaluation that cannot be made as asked; the message says what, where and the next move."""
 
+    exit_kind = "usage"
+
 
 @dataclass(frozen=True)
 class Settings:

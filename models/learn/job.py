@@ -35,6 +35,8 @@ LEARNING_RATE: Mapping[str, float] = {"unet": 5e-3, "vae": 1e-3, "cgcnn": 3e-3}
 class TrainError(Exception):
     """A training that cannot start or did not finish; the message says what to do."""
 
+    exit_kind = "failed"
+
 
 @dataclass(frozen=True)
 class TrainJob:

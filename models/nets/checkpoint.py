@@ -21,6 +21,8 @@ CARD = "checkpoint.json"
 class CheckpointError(Exception):
     """A checkpoint that is missing, damaged, or of another network than asked for."""
 
+    exit_kind = "failed"
+
 
 class Network(Protocol):
     """What UNet, DensityVAE and CGCNN have in common."""

@@ -28,6 +28,8 @@ SAME_ENERGY = 1e-6
 class UnknownCandidate(Exception):
     """There is no candidate of this id; the message names those with the nearest ids."""
 
+    exit_kind = "usage"
+
 
 def result_rows(candidates: Sequence[Candidate]) -> list[ResultRow]:
     """One row per crystal, ordered by (round, id); elemental references are left out.

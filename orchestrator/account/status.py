@@ -20,6 +20,8 @@ from crystalloop.orchestrator.account.wall_time import Account, account
 class UnknownCampaign(Exception):
     """No campaign of this name in the database."""
 
+    exit_kind = "usage"
+
 
 def campaign_status(store: Store, name: str) -> dict[str, Any]:
     """State, outcome, a row per round, and where the time went.

@@ -35,6 +35,8 @@ from crystalloop.orchestrator.campaign.places import default_pseudos
 class ConfigError(Exception):
     """A campaign file that cannot be used; the message has a line per problem, with key, value and bound."""
 
+    exit_kind = "usage"
+
 
 class Part(BaseModel):
     """A section of the campaign file: frozen, unknown keys refused."""

@@ -40,6 +40,8 @@ _FORMS = "expected e.g. `e_f in -2.5..-1.5`, `e_f < -1` or `gap > 2`"
 class TargetError(Exception):
     """A --target that cannot be read; the message has the place, and what can be written there."""
 
+    exit_kind = "usage"
+
 
 def parse_target(text: str) -> tuple[Range, ...]:
     """Read conditions `NAME in LOW..HIGH`, `NAME < X`, `NAME > X`, joined by `and` or a comma; one range a property.

@@ -27,6 +27,8 @@ GRIDS = range(4, 129)
 class TrainInputError(Exception):
     """Data, sizes or an output folder that a training cannot use; the message has the value, the bound, the next move."""
 
+    exit_kind = "usage"
+
 
 @dataclass(frozen=True)
 class TrainRequest:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 class TooFewGpus(TrainError):
     """Workers that want GPUs which Ray does not see."""
 
+    exit_kind = "environment"
+
 
 def fit_networks(
     job: TrainJob, resources: TrainResources | None = None, networks: Sequence[NetworkName] = NETWORKS

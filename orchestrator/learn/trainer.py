@@ -15,9 +15,6 @@ from crystalloop.orchestrator.learn.training_set import Sources, TrainingSet
 from crystalloop.orchestrator.loop.contracts import Trained
 from crystalloop.orchestrator.loop.events import EventListener, Training
 
-CUBIC_TOLERANCE = 1e-3
-"""Relative; the maps of this version hold cubic conventional cells."""
-
 Fit = Callable[[TrainJob, TrainResources], TrainOutcome]
 
 
@@ -57,11 +54,12 @@ class NetworkTrainer:
     def _fitted(self, version_id: str, round_: int, training: TrainingSet, parent: ModelVersion | None) -> TrainOutcome:
         self._before()
         campaign = self._campaign
-        examples = [(example, conventional(example.structure)) for example in training.examples]
-        cubic = [(example, cell) for example, cell in examples if _is_cubic(cell.lattice.abc, cell.lattice.angles)]
+        cells = [Crystal.from_structure(conventional(example.structure)) for example in training.examples]
+        # The maps of this version hold cubic conventional cells.
+        cubic = [pair for pair in zip(training.examples, cells, strict=True) if pair[1].is_cubic()]
         job = TrainJob(
             folder=(self._folder / version_id).resolve(),
-            crystals=tuple(Crystal.from_structure(cell) for _, cell in cubic),
+            crystals=tuple(cell for _, cell in cubic),
             labels=label_array([example.labels for example, _ in cubic]),
             data_digest=training.digest(),
             voxels=VoxelConfig(n=campaign.voxels.n, width_scale=campaign.voxels.width_scale),
@@ -94,11 +92,6 @@ def _record(network: FittedNetwork, version_id: str) -> NetworkRecord:
         samples=network.samples,
         train_s=network.train_s,
     )
-
-
-def _is_cubic(lengths: tuple[float, ...], angles: tuple[float, ...]) -> bool:
-    spread = (max(lengths) - min(lengths)) / max(lengths)
-    return spread <= CUBIC_TOLERANCE and all(abs(angle - 90) <= 90 * CUBIC_TOLERANCE for angle in angles)
 
 
 def _overrides(campaign: Campaign) -> Mapping[str, Mapping[str, object]]:

@@ -32,6 +32,8 @@ RESTARTS = 3
 class ActorsKeepDying(Exception):
     """An actor died more often than RESTARTS in one call."""
 
+    exit_kind = "failed"
+
 
 @dataclass(frozen=True)
 class Request:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pymatgen.core.structure import Structure
 
 from crystalloop.dft.energies.references import reference_settings, reference_structure
 from crystalloop.dft.pw.input import cutoffs_ry
@@ -21,9 +22,6 @@ from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
 
 CONFIGS: dict[str, type[Any]] = {"unet": UNetConfig, "vae": VAEConfig, "cgcnn": CGCNNConfig}
 
@@ -116,10 +114,11 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     def cost(structure: Structure, how: PwSettings = settings) -> float:
         return estimate_cpu_s(structure, how, table)
 
-    structures = [draft.structure for draft in batch] or [draft.structure for draft in decorated_pool(campaign)]
-    elements = sorted({symbol for structure in structures for symbol in structure.symbol_set})
+    drafts = batch or decorated_pool(campaign)
+    costs_s = [cost(draft.structure) for draft in drafts]
+    elements = sorted({symbol for draft in drafts for symbol in draft.structure.symbol_set})
     references_s = sum(cost(reference_structure(e), reference_settings(e, settings)) for e in elements)
-    each_s = float(np.mean([cost(structure) for structure in structures]))
+    each_s = float(np.mean(costs_s))
     count = campaign.dft.per_round
     total = min(campaign.rounds * count, campaign.budget.relaxations or campaign.rounds * count)
     warm = _is_warm(campaign, known)
@@ -141,9 +140,9 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
                 "prototype": draft.prototype,
                 "a": round(draft.structure.lattice.a, 3),
                 "atoms": len(draft.structure),
-                "cpu_s": round(cost(draft.structure), 1),
+                "cpu_s": round(cost_s, 1),
             }
-            for draft in batch
+            for draft, cost_s in zip(batch, costs_s, strict=False)
         ],
         "notes": notes,
     }

@@ -21,6 +21,8 @@ from crystalloop.orchestrator.loop.contracts import now
 class CampaignError(Exception):
     """The campaign cannot be run as asked: it runs already, or there is none."""
 
+    exit_kind = "usage"
+
 
 def database(campaign: Campaign | None) -> tuple[Server, str]:
     """The server that this campaign, or a command without one, uses; started where it is ours and not running."""

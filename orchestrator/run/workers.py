@@ -22,6 +22,8 @@ QUICK_S = 30.0
 class WorkersKeepDying(Exception):
     """Workers end as soon as they start; the message carries the last line that one wrote."""
 
+    exit_kind = "environment"
+
 
 class LocalWorkers:
     """Keeps a number of worker processes alive.

@@ -8,7 +8,6 @@ import yaml
 from typer.testing import CliRunner
 
 from crystalloop.orchestrator.cli.app import app
-from crystalloop.orchestrator.cli.exit_codes import CODES
 
 SMALL = {"name": "t", "elements": ["Li", "F"], "prototypes": ["rocksalt_B1"], "target": {"direction": "minimise"}}
 COMMANDS = [
@@ -112,11 +111,3 @@ def test_the_plan_names_the_first_batch_and_changes_nothing(call, tmp_path, pseu
     assert [row["formula"] for row in plan["first_batch"]] == ["LiF"]
     assert plan["cpu_hours"] > 0
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_every_error_with_an_exit_code_exists():
-    from importlib import import_module
-
-    for name in CODES:
-        module, _, cls = name.rpartition(".")
-        assert issubclass(getattr(import_module(module), cls), Exception), name

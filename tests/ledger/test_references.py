@@ -1,5 +1,6 @@
 import pytest
 from pw_fakes import cubic, fake_table, rock_salt
+from pymatgen.core.structure import Structure
 
 from crystalloop.dft.energies.ground_states import BOX_ANG, MOLECULES
 from crystalloop.dft.energies.references import (
@@ -160,3 +161,12 @@ def test_what_is_asked_of_candidates_does_not_make_other_references(of_candidate
     for element in ("Li", "Fe", "O", "Cr"):
         changed = reference_settings(element, fast.model_copy(update=of_candidates))
         assert changed.physics() == reference_settings(element, fast).physics()
+
+
+@pytest.mark.parametrize(("element", "spacegroup", "atoms"), [("Fe", "Im-3m", 2), ("Al", "Fm-3m", 4)])
+def test_cubic_metals_are_what_their_space_group_makes_of_one_atom(element, spacegroup, atoms):
+    structure = reference_structure(element)
+    made = Structure.from_spacegroup(spacegroup, structure.lattice, [element], [[0, 0, 0]])
+    assert len(structure) == atoms
+    assert structure.frac_coords.tolist() == made.frac_coords.tolist()
+    assert structure.as_dict() == made.as_dict()

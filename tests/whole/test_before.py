@@ -97,7 +97,7 @@ def test_a_campaign_of_then_is_read_as_it_was(server, store):
     assert campaign_status(store, CAMPAIGN) == SAID["status"]
     assert result_rows(store.candidates(CAMPAIGN)) == SAID["results"]
     assert trace_chain(store, SAID["trace"]["candidate"]["id"]) == SAID["trace"]
-    assert [plain(energy.model_dump()) for energy in store.imported.all()] == SAID["imported"]
+    assert [plain(energy.model_dump()) for energy in store.imported_energies()] == SAID["imported"]
 
 
 def test_the_commands_say_of_it_what_they_said(server, store, tmp_path, monkeypatch):

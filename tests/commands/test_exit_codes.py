@@ -1,0 +1,71 @@
+"""Every error of ours has the exit code that users rely on, or is known never to leave its room."""
+
+import ast
+import errno
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from crystalloop.orchestrator.cli.exit_codes import EXIT_KINDS, Exit, code_and_sentence
+
+ROOT = Path(__file__).parents[2]
+
+PROMISED = {
+    Exit.USAGE: "CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError EvaluateError "
+    "GenerateError InputError InvalidDecoration NoReference QueryError RelaxInputError TargetError TrainInputError "
+    "UnknownCampaign UnknownCandidate UnknownElement",
+    Exit.ENVIRONMENT: "CorruptPseudo DiskFull MachineFault MissingPseudo NoScratch PwCommandError PwEnvironmentError "
+    "PwNotFound ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
+    Exit.FAILED: "ActorsKeepDying CheckpointError TrainError",
+    Exit.DATABASE: "DatabaseUnavailable StoreUnavailable UnfitDatabase",
+}
+CAUGHT = (
+    "CommandError FolderInUse FolderNotPrivate Interrupted InvalidCrystal NotUpf PoorFit ProtocolError "
+    "ReconstructionError StopKindly StorageError UncodedElement"
+)
+"""Errors that another room of ours answers; one that reaches the command line is a bug, and shown as one."""
+
+
+def errors() -> dict[str, str]:
+    """Every exception class of the four folders, by the names of what they are made from: name -> module."""
+    found: dict[str, str] = {}
+    classes = [
+        (node, ".".join(("crystalloop", *path.relative_to(ROOT).with_suffix("").parts)))
+        for floor in ("models", "dft", "db", "orchestrator")
+        for path in sorted((ROOT / floor).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    bases = {"Exception", "ValueError", "RuntimeError", "OSError", "KeyError", "TypeError"}
+    for _ in range(3):  # of ours from ours from Python's
+        found |= {node.name: module for node, module in classes if bases & {ast.unparse(base) for base in node.bases}}
+        bases |= set(found)
+    return found
+
+
+ERRORS = errors()
+
+
+@pytest.mark.parametrize(("name", "code"), [(name, code) for code, names in PROMISED.items() for name in names.split()])
+def test_an_error_of_ours_keeps_its_exit_code(name, code):
+    cls = getattr(import_module(ERRORS[name]), name)
+    assert code_and_sentence(cls.__new__(cls, "why")) == (code, "why")
+
+
+@pytest.mark.parametrize("name", CAUGHT.split())
+def test_an_error_that_is_answered_inside_is_a_bug_outside(name):
+    assert not hasattr(getattr(import_module(ERRORS[name]), name), "exit_kind")
+
+
+def test_no_error_is_without_a_promise():
+    assert set(ERRORS) == {name for names in (*PROMISED.values(), CAUGHT) for name in names.split()}
+    assert set(EXIT_KINDS.values()) == set(PROMISED)
+
+
+def test_a_full_disk_and_a_missing_permission_are_the_machines_and_other_errors_are_bugs():
+    full, forbidden = OSError(errno.ENOSPC, "full", "a.npz"), PermissionError(errno.EACCES, "no", "b")
+    assert [code_and_sentence(error)[0] for error in (full, forbidden)] == [Exit.ENVIRONMENT] * 2
+    assert "no space left for a.npz" in code_and_sentence(full)[1]
+    assert code_and_sentence(ValueError("x")) is None
+    assert code_and_sentence(OSError(errno.ENOENT, "none", "c")) is None
