@@ -59,6 +59,11 @@ class Corpus:
         found.update(" ".join(self.split.tolist()).encode())
         return found.hexdigest()
 
+    def values(self, name: str) -> list[float]:
+        """Known values of a property, in order."""
+        column = self.labels[:, PROPERTIES.index(name)]
+        return [float(value) for value in column[~np.isnan(column)]]
+
     def take(self, where: NDArray[np.bool_] | NDArray[np.intp]) -> Corpus:
         """The crystals of a mask [c] or of indices, in that order."""
         rows = np.flatnonzero(where) if where.dtype == np.bool_ else where

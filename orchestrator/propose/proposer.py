@@ -13,7 +13,9 @@ from crystalloop.db.ledger.records import ModelVersion, OriginKind
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.crystals.prototypes import match_prototype
+from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Base, Proposal, Proposals
 from crystalloop.models.generate.funnel import (
     Filter,
@@ -26,7 +28,6 @@ from crystalloop.models.generate.funnel import (
 )
 from crystalloop.orchestrator.acquire.greedy import choose
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.learn.training_set import Example, TrainingSet
 from crystalloop.orchestrator.propose.actors import RayRuntime, Request
 from crystalloop.orchestrator.propose.cold_start import Choice, anonymous_formulas, choose_decorated, decorated_pool
 
@@ -49,7 +50,7 @@ class CandidateProposer:
         self._formulas = anonymous_formulas(self._pool)
 
     def propose(
-        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownCrystals, count: int
+        self, round_: int, version: ModelVersion | None, training: Corpus, known: KnownCrystals, count: int
     ) -> Choice:
         """At most `count` candidates; from decorated prototypes without a version, else from the version's networks."""
         if version is None:
@@ -61,7 +62,7 @@ class CandidateProposer:
         self,
         round_: int,
         version: ModelVersion,
-        training: TrainingSet,
+        training: Corpus,
         known: KnownCrystals,
         count: int,
     ) -> Choice:
@@ -78,7 +79,7 @@ class CandidateProposer:
         chosen = choose(survivors, self._campaign.target, count, rng)
         return Choice(funnel.counts, tuple(chosen))
 
-    def _filters(self, training: TrainingSet, known: KnownCrystals) -> tuple[Filter, ...]:
+    def _filters(self, training: Corpus, known: KnownCrystals) -> tuple[Filter, ...]:
         """In the order of the paper's Table 2."""
         campaign = self._campaign
         return (
@@ -89,22 +90,23 @@ class CandidateProposer:
             unique(),
         )
 
-    def _bases(self, training: TrainingSet, known: KnownCrystals, folder: Path) -> list[Base]:
+    def _bases(self, training: Corpus, known: KnownCrystals, folder: Path) -> list[Base]:
         """The compounds to generate around: the best known, and the uncomputed that the CGCNN thinks best."""
-        mine = [e for e in training.examples if set(e.structure.symbol_set) <= set(self._campaign.elements)]
-        target = self._campaign.target
-        computed = [e for e in mine if target.property in e.labels]
-        computed.sort(key=lambda e: -target.merit(e.labels[target.property]))
-        open_ = [e for e in mine if target.property not in e.labels and not known.knows(e.structure)]
-        rows, _ = self._predict([Crystal.from_structure(e.structure) for e in open_], folder)
+        elements, target = set(self._campaign.elements), self._campaign.target
+        known_values = training.labels[:, PROPERTIES.index(target.property)]
+        mine = [i for i, crystal in enumerate(training.crystals) if set(crystal.composition) <= elements]
+        computed = [i for i in mine if not np.isnan(known_values[i])]
+        computed.sort(key=lambda i: -target.merit(float(known_values[i])))
+        open_ = [i for i in mine if np.isnan(known_values[i]) and not known.knows(training.crystals[i])]
+        rows, _ = self._predict([training.crystals[i] for i in open_], folder)
         values = [row.get(target.property) for row in rows]
         order = np.argsort([-target.merit(v) if v is not None else 0.0 for v in values], kind="stable")
         best_open = [open_[i] for i in order]
         half = BASES // 2
         picked = computed[: max(half, BASES - len(best_open))] + best_open[: max(half, BASES - len(computed))]
-        return [_base(example) for example in picked[:BASES]]
+        return [_base(training, i) for i in picked[:BASES]]
 
-    def _requests(self, round_: int, training: TrainingSet, bases: Sequence[Base]) -> list[Request]:
+    def _requests(self, round_: int, training: Corpus, bases: Sequence[Base]) -> list[Request]:
         """Batches of latents: the campaign's shares of random, around and between."""
         generation = self._campaign.generate
         shares = {
@@ -150,7 +152,7 @@ class CandidateProposer:
         low = -np.inf if target.minimum is None else target.minimum
         return ((target.property, low, np.inf if target.maximum is None else target.maximum),)
 
-    def _wanted_e_f(self, training: TrainingSet) -> float | None:
+    def _wanted_e_f(self, training: Corpus) -> float | None:
         """The formation energy to condition on: the middle of the target's range, or the best that is known."""
         target = self._campaign.target
         values = training.values("formation_energy_per_atom")
@@ -182,12 +184,15 @@ def _prototype(structure: Structure) -> str | None:
     return str(found) if found else None
 
 
-def _base(example: Example) -> Base:
-    structure = example.structure
-    prototype = _prototype(structure)
-    formula = str(structure.composition.reduced_formula)
+def _base(training: Corpus, row: int) -> Base:
+    crystal, formula, e_f_ev = (
+        training.crystals[row],
+        training.formulas[row],
+        training.labels[row, PROPERTIES.index(E_F)],
+    )
+    prototype = _prototype(crystal.to_structure())
     return Base(
         name=f"{formula}:{prototype}" if prototype else formula,
-        crystal=Crystal.from_structure(structure),
-        e_f_ev=example.labels.get("formation_energy_per_atom"),
+        crystal=crystal,
+        e_f_ev=None if np.isnan(e_f_ev) else float(e_f_ev),
     )

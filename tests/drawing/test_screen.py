@@ -121,8 +121,9 @@ def test_charge_balance_is_seen(formula, prototype, balanced):
 
 def test_a_file_crystal_replaces_its_decoration_and_the_digest_sees_labels():
     known = KnownCrystal("a", "f line 1", LIF.structure, {"formation_energy_per_atom": -3.0})
-    training = build_training_set([], [known], [LIF, MGO])
-    assert [e.source for e in training.examples] == ["file:f line 1", "decorated"]
-    assert (len(training.labelled), len(training.unlabelled)) == (1, 1)
+    training, trained_on = build_training_set([], [known], [LIF, MGO])
+    assert (training.ids, trained_on) == (("file:f line 1", "decorated"), ())
+    assert training.values("formation_energy_per_atom") == [-3.0]
+    assert np.isnan(training.labels[1]).all()
     other = dataclasses.replace(known, labels={"formation_energy_per_atom": -2.9})
-    assert build_training_set([], [other], [LIF, MGO]).digest() != training.digest()
+    assert build_training_set([], [other], [LIF, MGO])[0].digest != training.digest
