@@ -42,6 +42,7 @@ CODES: dict[str, int] = {
     "crystalloop.orchestrator.run.workers.WorkersKeepDying": ENVIRONMENT,
     "crystalloop.models.nets.checkpoint.CheckpointError": FAILED,
     "crystalloop.orchestrator.learn.ray_fit.TooFewGpus": ENVIRONMENT,
+    "crystalloop.models.learn.engine.BackendError": ENVIRONMENT,
     "crystalloop.models.learn.job.TrainError": FAILED,
     "crystalloop.orchestrator.propose.actors.ActorsKeepDying": FAILED,
     "crystalloop.db.ledger.store.StoreUnavailable": DATABASE,
