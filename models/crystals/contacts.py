@@ -61,7 +61,7 @@ BORDER = 0.01
 """Of an edge: how far before the origin the cell of the paper's distance starts."""
 _IMAGES = np.array(list(product((-1.0, 0.0, 1.0), repeat=3)))
 STRICT_CONTACT = 0.7
-"""Shortest distance of the strict one, over the sum of covalent radii (science.md, row 13)."""
+"""Shortest distance of the strict one, over the sum of covalent radii (docs/science/networks.md, row 13)."""
 
 
 def contact_ratio(crystal: Crystal) -> float:

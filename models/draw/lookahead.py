@@ -93,5 +93,5 @@ class Critic:
 
 
 def touches(crystal: Crystal) -> bool:
-    """Whether two atoms are closer than any two are in real crystals (science.md, row 13)."""
+    """Whether two atoms are closer than any two are in real crystals (docs/science/networks.md, row 13)."""
     return contact_ratio(crystal) < STRICT_CONTACT
