@@ -50,7 +50,7 @@ def evaluate(
     print_json(found.as_json()) if as_json else work.show_evaluation(out, found)
 
 
-class Network(StrEnum):
+class OnlyNetwork(StrEnum):
     """A network that --only names; typer takes lists of an Enum alone."""
 
     UNET = "unet"
@@ -71,7 +71,7 @@ def train(
     ] = None,
     preset: Annotated[Literal["compact", "paper"], typer.Option(help="sizes of the networks")] = "compact",
     only: Annotated[
-        list[Network] | None, typer.Option(help="train this network alone; repeatable", show_default=False)
+        list[OnlyNetwork] | None, typer.Option(help="train this network alone; repeatable", show_default=False)
     ] = None,
     n: Annotated[int, typer.Option("--n", help="voxels per cell edge")] = 16,
     lattice: Annotated[
