@@ -128,7 +128,7 @@ def read_corpus(paths: Sequence[Path], *, bad_rows: BadRows = "stop") -> Corpus:
 
     Rows that say that they are not `primary`, and rows whose id and formula came before, are left out as duplicates
     (a repeated row still fills in labels). Where no row of a formula has a `split`, SHA-256 of the reduced formula
-    decides: 80 % train, 10 % val, 10 % test (science.md, row 11: grouped, so that polymorphs stay together).
+    decides: 80 % train, 10 % val, 10 % test (docs/science/networks.md, row 11: grouped, so that polymorphs stay together).
 
     Args:
         paths: files or folders.

@@ -15,7 +15,7 @@ PROMISED = {
     Exit.USAGE: "CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError EvaluateError "
     "GenerateError InputError InvalidDecoration NoReference QueryError RelaxInputError TargetError TrainInputError "
     "UnknownCampaign UnknownCandidate UnknownElement",
-    Exit.ENVIRONMENT: "CorruptPseudo DiskFull MachineFault MissingPseudo NoScratch PwCommandError PwEnvironmentError "
+    Exit.ENVIRONMENT: "BackendError CorruptPseudo DiskFull MachineFault MissingPseudo NoScratch PwCommandError PwEnvironmentError "
     "PwNotFound ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
     Exit.FAILED: "ActorsKeepDying CheckpointError TrainError",
     Exit.DATABASE: "DatabaseUnavailable StoreUnavailable UnfitDatabase",
