@@ -17,8 +17,7 @@ from crystalloop.models.judge.inputs import Settings
 from crystalloop.models.learn.engine import Backend
 from crystalloop.models.learn.job import NETWORKS, TrainResources, crystals_in_step
 from crystalloop.orchestrator.learn.inputs import TrainInputError, TrainRequest, parse_epochs
-from crystalloop.orchestrator.learn.train_files import PROGRESS, crystals_in_step, train_networks
-from crystalloop.orchestrator.show.crystals_table import show_generated
+from crystalloop.orchestrator.learn.train_files import PROGRESS, train_networks
 from crystalloop.orchestrator.show.evaluation_page import write_page
 from crystalloop.orchestrator.show.evaluation_table import show_evaluation
 from crystalloop.orchestrator.show.progress import TrainWatch, show_record
