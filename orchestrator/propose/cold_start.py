@@ -27,7 +27,7 @@ from crystalloop.orchestrator.loop.contracts import Proposed
 BALANCED = 0.03
 IONIC = 0.01
 """Preference for charge-balanced decorations, and per unit of electronegativity difference, against the unit of
-diversity in `acquisition.spread`. Small: a model that has seen stable salts only thinks everything is one."""
+diversity in `greedy.spread`. Small: a model that has seen stable salts only thinks everything is one."""
 
 
 def decorated_pool(campaign: Campaign) -> tuple[Proposal, ...]:
@@ -51,12 +51,12 @@ def _same(prototype: Prototype, elements: tuple[str, ...], other: tuple[Prototyp
     return prototype == other[0] and equal
 
 
-def preference(draft: Proposal) -> float:
+def preference(proposal: Proposal) -> float:
     """How gladly a decoration is computed first: charge balance and ionicity, minus a little per atom of the formula."""
-    composition = draft.structure.composition
-    balanced = is_balanced(composition.reduced_formula, str(draft.prototype))
+    composition = proposal.structure.composition
+    balanced = is_balanced(composition.reduced_formula, str(proposal.prototype))
     values = [Element(str(element)).X for element in composition]
-    atoms = sum(multiplicities(Prototype(str(draft.prototype))))
+    atoms = sum(multiplicities(Prototype(str(proposal.prototype))))
     return BALANCED * balanced + IONIC * (max(values) - min(values)) - 0.01 * atoms
 
 
@@ -76,7 +76,7 @@ def _fits(order: list[str], amounts: dict[str, float], kind: Prototype) -> bool:
 
 def anonymous_formulas(pool: Sequence[Proposal]) -> frozenset[str]:
     """The kinds of formula that the campaign is about, such as AB and ABC3."""
-    return frozenset(str(draft.structure.composition.anonymized_formula) for draft in pool)
+    return frozenset(str(proposal.structure.composition.anonymized_formula) for proposal in pool)
 
 
 def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownCrystals, count: int) -> Proposed:
@@ -88,5 +88,5 @@ def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownC
         unique(),
     )
     funnel = run_funnel(pool, filters)
-    chosen = spread(funnel.survivors, [preference(draft) for draft in funnel.survivors], count)
+    chosen = spread(funnel.survivors, [preference(proposal) for proposal in funnel.survivors], count)
     return Proposed(funnel.counts, tuple(chosen))

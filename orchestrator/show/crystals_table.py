@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from crystalloop.models.generate.request import E_F
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.generate.results import Generated
 from crystalloop.orchestrator.show.tables import WIDE, show_rows
 
@@ -22,8 +22,8 @@ def show_generated(console: Console, generated: Generated) -> None:
         console.print("no crystal came through; widen --target, raise --scale, or draw around other compounds")
         return
     rows = []
-    for number, made in enumerate(generated.made, start=1):
-        row, predicted = made.row, made.row["predicted"]
+    for number, row in enumerate(generated.rows, start=1):
+        predicted = row["predicted"]
         e_f, sigma = predicted[E_F], row["e_f_sigma"]
         shown = {
             "": number,
