@@ -20,7 +20,7 @@ from crystalloop.models.generate.funnel import (
     valid_distances,
     wanted_formula,
 )
-from crystalloop.orchestrator.acquire.greedy import choose, spread
+from crystalloop.orchestrator.acquire.greedy import Greedy, spread
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import build_training_set
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool, is_balanced
@@ -90,9 +90,9 @@ def test_predictions_far_from_the_target_are_dropped_unless_uncertain():
 
 def test_the_choice_prefers_merit_then_difference():
     twins = [draft(Prototype.ROCKSALT, ("Li", "F"), 4.0 + i / 100, e_f=-3.0 + i / 1000) for i in range(3)]
-    chosen = choose([*twins, MGO], Target(direction="minimise"), 2, np.random.default_rng(0))
+    chosen = Greedy().choose([*twins, MGO], Target(direction="minimise"), 2, np.random.default_rng(0))
     assert [d.formula for d, _ in chosen] == ["LiF", "MgO"]
-    assert choose([], Target(direction="minimise"), 2, np.random.default_rng(0)) == []
+    assert Greedy().choose([], Target(direction="minimise"), 2, np.random.default_rng(0)) == []
 
 
 def test_a_spread_takes_different_compositions_first():
