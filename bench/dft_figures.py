@@ -27,6 +27,7 @@ from crystalloop.dft.energies.references import reference_settings, reference_st
 from crystalloop.dft.heal.corrections import correct
 from crystalloop.dft.heal.failures import diagnose
 from crystalloop.dft.pw.input import pw_input_text
+from crystalloop.dft.pw.launch import LaunchOptions
 from crystalloop.dft.pw.output import parse_pw_output
 from crystalloop.dft.pw.replay import Replay
 from crystalloop.dft.pw.run import run_pw
@@ -65,8 +66,7 @@ def crystal(row: dict[str, Any], scale: float = 1.0) -> Structure:
 
 def relaxation(structure: Structure, settings: PwSettings, table: PseudoTable) -> Callable[[Path], dict[str, Any]]:
     def work(folder: Path) -> dict[str, Any]:
-        run: Any = Replay(folder, run_pw)  # its options are those of run_pw
-        result = relax(structure, settings, table, folder, run=run)
+        result = relax(structure, settings, table, folder, run=Replay(folder, run_pw))
         if not isinstance(result, Relaxed):
             return {"failure": result.reason, "cpu_s": result.cpu_s}
         return {
@@ -91,7 +91,7 @@ def plain_vc_relax(structure: Structure, settings: PwSettings, table: PseudoTabl
         cell, current, cpu_s, run = conventional_cell(structure), settings, 0.0, Replay(folder, run_pw)
         for attempt in range(1, settings.max_attempts + 1):
             text = pw_input_text(cell, current, table, "vc-relax")
-            ran = run(text, folder / f"attempt-{attempt}", timeout_s=float(settings.max_seconds))
+            ran = run(text, folder / f"attempt-{attempt}", LaunchOptions(timeout_s=float(settings.max_seconds)))
             cpu_s += ran.cpu_s
             output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode, ran.timed_out)
             cell = output.last_structure or cell
@@ -163,7 +163,7 @@ def throughput(table: PseudoTable, cache: Path, count: int = 4) -> dict[str, Any
     def timed(slots: int) -> float:
         started = time.monotonic()
         with ThreadPoolExecutor(slots) as pool:
-            list(pool.map(lambda k: run_pw(text, cache / "slots" / f"{slots}-{k}"), range(count)))
+            list(pool.map(lambda k: run_pw(text, cache / "slots" / f"{slots}-{k}", LaunchOptions()), range(count)))
         return time.monotonic() - started
 
     one, two = timed(1), timed(2)

@@ -13,9 +13,8 @@ from crystalloop.models.crystals.contacts import is_valid_paper, is_valid_strict
 from crystalloop.models.crystals.crystal import Crystal, canonical_origin
 from crystalloop.models.draw.latents import draw_random
 from crystalloop.models.draw.lookahead import Critic
-from crystalloop.models.generate.density_vae import GenerateConfig
+from crystalloop.models.generate.density_vae import GenerateConfig, read_crystal
 from crystalloop.models.judge.metrics import VoxelTally, cell_errors_ang, tally_voxels
-from crystalloop.models.judge.round_trip import _raw as read_raw
 from crystalloop.models.judge.site_metrics import (
     SpeciesTally,
     same_contents,
@@ -59,9 +58,9 @@ def reconstruction(
         true_voxels += tally_voxels(species, segment(unet, maps).species)
         lattices.append(decoded.lattice)
         for i in range(len(some)):
-            crystal, failure, _ = read_raw(decoded, segmentation, i, config)
-            found.append(crystal)
-            failures[failure or "none"] += 1
+            read = read_crystal(decoded, segmentation, i, config)
+            found.append(None if isinstance(read, str) else read[0])
+            failures[read if isinstance(read, str) else "none"] += 1
     cells = cell_errors_ang(np.array([crystal.lattice for crystal in true]), np.concatenate(lattices))
     matches = [_displacement(one, other) for one, other in zip(true, found, strict=True)]
     matched = [value for value in matches if value <= MATCH]
@@ -105,8 +104,8 @@ def random_draws(
     draws = draw_random(vae, np.random.default_rng(seed), count, critic=Critic(VoxelConfig(n=vae.config.n)))
     decoded = vae.decode(draws.latent, draws.condition)
     segmentation = segment(unet, decoded.maps)
-    made = [read_raw(decoded, segmentation, i, config)[0] for i in range(count)]
-    read = [crystal for crystal in made if crystal is not None]
+    made = [read_crystal(decoded, segmentation, i, config) for i in range(count)]
+    read = [one[0] for one in made if not isinstance(one, str)]
     window = volume_window_ang3(known)
     return {
         "drawn": count,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from pymatgen.core.structure import Structure
 
 from crystalloop.dft.heal.failures import PwFailure
 from crystalloop.dft.pw.command import pw_version
-from crystalloop.dft.pw.run import PwRun, run_pw
+from crystalloop.dft.pw.launch import LaunchOptions, PwRun
+from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.calculation import MachineFault
@@ -42,30 +44,21 @@ class Spoilt:
     def __init__(self, planted: Planted) -> None:
         self.planted, self.launches = planted, 0
 
-    def __call__(
-        self,
-        input_text: str,
-        folder: Path,
-        command: str = "pw.x",
-        timeout_s: float | None = None,
-        *,
-        resume: Path | None = None,
-    ) -> PwRun:
+    def __call__(self, input_text: str, folder: Path, options: LaunchOptions) -> PwRun:
         """As `run_pw`."""
         planted, text = self.planted, input_text
         self.launches += 1
         if self.launches > 1 and planted.wanted is Wanted.CURED:
-            if planted.files and self.launches == 2 and resume:
-                planted.files(resume)
-            return run_pw(text, folder, command, timeout_s, resume=resume)
+            if planted.files and self.launches == 2 and options.resume:
+                planted.files(options.resume)
+            return run_pw(text, folder, options)
         for old, new in planted.text:
             if old not in text:
                 raise ValueError(f"{old!r} is not in the input")
             text = text.replace(old, new)
         if planted.before:
             planted.before(folder)
-        options: dict[str, Any] = {"command": command, "timeout_s": timeout_s, "resume": resume}
-        ran = run_pw(text, folder, **{**options, **planted.options})
+        ran = run_pw(text, folder, replace(options, **planted.options))
         return planted.output(ran) if planted.output else ran
 
 

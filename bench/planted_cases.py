@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from crystalloop.dft.pw.run import XML, PwRun
+from crystalloop.dft.pw.launch import XML, PwRun
 
 VC = {"method": "vc-relax", "kspacing_inv_ang": 0.9}
 

@@ -14,7 +14,6 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,10 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from crystalloop.db.ledger.connection import CLIENT_OPTIONS
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
+from crystalloop.db.ledger.store import Store
 from crystalloop.db.serving.server import ensure_server
-from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.oracles.base import Job
+from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.relax import AttemptReport, Relaxed
 from crystalloop.dft.work.candidate_work import WorkContext
 from crystalloop.dft.work.firetask import RelaxTask, working
@@ -38,18 +39,13 @@ from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.dft.work.worker import launch_next, work
 
 DATABASE = "bench_queue"
-NO_PSEUDOS = PseudoTable(Path(), {})
 
 
-def at_once(
-    structure: Structure, *_rest: object, on_attempt: Callable[[AttemptReport], None], **_more: object
-) -> Relaxed:
-    """In place of dft.relax: an answer without pw.x, noting when it was asked."""
+def at_once(structure: Structure, _settings: PwSettings, job: Job) -> Relaxed:
+    """In place of pw.x: an answer without computing, noting when it was asked."""
     report = AttemptReport(1, datetime.now(UTC), "converged", "", "", 0.0, 0.0, "attempt-1")
-    on_attempt(report)
-    return Relaxed(
-        structure, structure, -20.0, -10.0, 4.06, 225, 0.0, 0.0, 1, None, None, 0.0, 0.0, "none", {}, (report,)
-    )
+    job.on_attempt(report)
+    return Relaxed.of(structure, structure, energy_ev=-20.0, attempts=(report,))
 
 
 def candidates(count: int, prefix: str) -> list[Candidate]:
@@ -74,7 +70,7 @@ def candidates(count: int, prefix: str) -> list[Candidate]:
     ]
 
 
-def enqueue(store: MongoStore, queue: RelaxQueue, new: list[Candidate]) -> float:
+def enqueue(store: Store, queue: RelaxQueue, new: list[Candidate]) -> float:
     """Ledger, then queue; seconds for the second."""
     store.add_candidates(new)
     store.queue([candidate.id for candidate in new], datetime.now(UTC))
@@ -83,7 +79,7 @@ def enqueue(store: MongoStore, queue: RelaxQueue, new: list[Candidate]) -> float
     return time.perf_counter() - started
 
 
-def rates(store: MongoStore, queue: RelaxQueue, count: int) -> dict[str, float]:
+def rates(store: Store, queue: RelaxQueue, count: int) -> dict[str, float]:
     """Candidates per second into the ledger and the queue, and into the queue alone."""
     new = candidates(count, "bulk")
     started = time.perf_counter()
@@ -109,10 +105,10 @@ def idle_worker(uri: str, runs: str) -> None:
     os.chdir(folder)
     logging.disable(logging.INFO)
     store = MongoStore.open(uri, DATABASE)
-    work(WorkContext(store, NO_PSEUDOS, Path(runs), "bench", relax=at_once), open_launchpad(uri, DATABASE), ["bench"])
+    work(WorkContext(store, at_once, Path(runs), "bench"), open_launchpad(uri, DATABASE), ["bench"])
 
 
-def latencies(uri: str, store: MongoStore, queue: RelaxQueue, runs: Path, count: int) -> list[float]:
+def latencies(uri: str, store: Store, queue: RelaxQueue, runs: Path, count: int) -> list[float]:
     """Seconds from submit to the start of the work, with an idle worker."""
     process = multiprocessing.get_context("spawn").Process(target=idle_worker, args=(uri, str(runs)), daemon=True)
     process.start()
@@ -147,7 +143,7 @@ class Counter(CommandListener):
         """Nothing."""
 
 
-def commands(uri: str, store: MongoStore, queue: RelaxQueue, runs: Path, count: int) -> dict[str, float]:
+def commands(uri: str, store: Store, queue: RelaxQueue, runs: Path, count: int) -> dict[str, float]:
     """Commands per launch: FireWorks' and the store's."""
     enqueue(store, queue, candidates(count, "launch"))
     fireworks, ledger = Counter(), Counter()
@@ -157,7 +153,7 @@ def commands(uri: str, store: MongoStore, queue: RelaxQueue, runs: Path, count: 
         host=uri, name=f"{DATABASE}_fireworks", uri_mode=True, strm_lvl="CRITICAL", mongoclient_kwargs=options
     )
     started = time.perf_counter()
-    with working(WorkContext(MongoStore(client[DATABASE]), NO_PSEUDOS, runs, "bench", relax=at_once)):
+    with working(WorkContext(MongoStore(client[DATABASE]), at_once, runs, "bench")):
         while launch_next("bench", launchpad, ["bench"]):
             pass
     return {

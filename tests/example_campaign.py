@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from crystalloop.db.ledger.memory import MemoryStore
 from crystalloop.db.ledger.records import (
     REFERENCES,
     Attempt,
@@ -28,31 +29,17 @@ ENERGY = {"Li": -7.5, "Na": -49.0, "Mg": -62.0, "O": -430.0, "F": -660.0, "Cl": 
 ROCKSALT, CSCL = "rocksalt_B1", "CsCl_B2"
 
 
-class MemoryStore:
-    """The readers of db.ledger.store.Store over tuples."""
-
-    def __init__(self, record, candidates=(), rounds=(), versions=()):
-        self.record, self.all, self._rounds, self._versions = record, tuple(candidates), tuple(rounds), tuple(versions)
-
-    def campaign(self, name):
-        return self.record if self.record and self.record.id == name else None
-
-    def candidate(self, candidate_id):
-        return next((c for c in self.all if c.id == candidate_id), None)
-
-    def candidates(self, campaign=None, *, round=None, states=None, formula=None):
-        wanted = {"campaign": campaign, "round": round, "formula": formula}
-        fits = [c for c in self.all if all(v is None or getattr(c, k) == v for k, v in wanted.items())]
-        return tuple(sorted((c for c in fits if states is None or c.state in states), key=lambda c: (c.round, c.id)))
-
-    def model_version(self, version_id):
-        return next((v for v in self._versions if v.id == version_id), None)
-
-    def model_versions(self, campaign):
-        return tuple(v for v in self._versions if v.campaign == campaign)
-
-    def rounds(self, campaign):
-        return tuple(r for r in self._rounds if r.campaign == campaign)
+def store_of(record, candidates=(), rounds=(), versions=()) -> MemoryStore:
+    """A store that holds this and nothing else."""
+    store = MemoryStore()
+    if record is not None:
+        store.start_campaign(record)
+    assert len(store.add_candidates(candidates)) == len(candidates)
+    for round_ in rounds:
+        store.put_round(round_)
+    for version in versions:
+        store.add_model_version(version)
+    return store
 
 
 def at(seconds: float) -> datetime:
@@ -268,8 +255,8 @@ def record(**changes) -> CampaignRecord:
 def example_store() -> MemoryStore:
     references = [reference(element) for element in ENERGY]
     other_preset = [reference(element, "test", shift=0.4) for element in ENERGY]
-    return MemoryStore(record(), (*candidates(), *other_preset, *references), rounds(), versions())
+    return store_of(record(), (*candidates(), *other_preset, *references), rounds(), versions())
 
 
 def empty_store() -> MemoryStore:
-    return MemoryStore(record(spans=(), state=CampaignState.ACTIVE, outcome="", updated_at=START))
+    return store_of(record(spans=(), state=CampaignState.ACTIVE, outcome="", updated_at=START))

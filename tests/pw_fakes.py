@@ -10,8 +10,8 @@ import numpy as np
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
+from crystalloop.dft.pw.launch import PwRun
 from crystalloop.dft.pw.output import BOHR_ANG, KBAR_PER_EV_ANG3, RYDBERG_EV
-from crystalloop.dft.pw.run import PwRun
 from crystalloop.dft.recipe.pseudos import PseudoTable
 
 FIXTURES = Path(__file__).parent / "fixtures" / "pw"
@@ -47,7 +47,7 @@ class Murnaghan:
     def __init__(self, v0_ang3: float, b_kbar: float = 700.0):
         self.v0_ang3, self.b_kbar, self.launches = v0_ang3, b_kbar, []
 
-    def __call__(self, input_text, folder, command="pw.x", timeout_s=None) -> PwRun:
+    def __call__(self, input_text, folder, options) -> PwRun:
         cell = cell_of(input_text)
         ratio = self.v0_ang3 / abs(np.linalg.det(cell))
         self.launches.append(folder)

@@ -8,9 +8,13 @@ from pathlib import Path
 from database_fixture import NOON, new_candidate
 
 from crystalloop.dft.heal.failures import PwFailure
-from crystalloop.dft.pw.run import PwRun
+from crystalloop.dft.oracles.pwx import PwxOracle
+from crystalloop.dft.pw.launch import LaunchOptions, PwRun
+from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.relax.relax import AttemptReport, GaveUp, Relaxed
 from crystalloop.dft.work.candidate_work import WorkContext
+
+NO_PSEUDOS = PseudoTable(Path(), {})
 
 
 def until(condition, timeout_s: float = 30.0, what: str = "the condition"):
@@ -58,11 +62,11 @@ class FakeRelax:
     def __init__(self, answer="relaxed"):
         self.answer = answer
 
-    def __call__(self, structure, settings, table, folder, *, run, on_attempt, start, command):
+    def __call__(self, structure, settings, table, folder, *, run, on_attempt, start, command, memory_mb=None):
         if isinstance(self.answer, Exception):
             raise self.answer
         number = 1 + len(list(folder.glob("attempt-*")))
-        run("input", folder / f"attempt-{number}", command=command, timeout_s=60.0)
+        run("input", folder / f"attempt-{number}", LaunchOptions(command, timeout_s=60.0))
         attempts = [report(number, "converged" if self.answer == "relaxed" else "scf_not_converged")]
         on_attempt(attempts[0])
         if self.answer == "relaxed":
@@ -70,14 +74,14 @@ class FakeRelax:
         return GaveUp(next(iter(PwFailure)), "SCF did not converge", tuple(attempts), None)
 
 
-def fake_run(text, folder, *, command, timeout_s, on_progress):
+def fake_run(text, folder, options):
     """A launch that asks `on_progress` until the gate is open."""
     runs = folder.parent.parent
     with (runs / "launches").open("a") as file:
         file.write(folder.parent.name + "\n")
     folder.mkdir(parents=True)
     (folder / "pw.in").write_text(text)
-    until(lambda: on_progress(None) or (runs / "gate").exists(), what="the gate")
+    until(lambda: options.on_progress(None) or (runs / "gate").exists(), what="the gate")
     for name in ("pw.out", "pw.err"):
         (folder / name).touch()
     return PwRun(0, "", "", None, 2.5, 3.0, False, folder)
@@ -94,9 +98,10 @@ def context_of(store, tmp_path):
     (tmp_path / "gate").touch()
 
     def build(answer="relaxed", **changes):
-        fields = {"store": store, "table": None, "runs": tmp_path, "worker": "worker-1", "ttl_s": 600.0}
-        fields |= {"relax": FakeRelax(answer), "run": fake_run, "now": lambda: NOON}
-        return WorkContext(**(fields | changes))
+        oracle = {"table": NO_PSEUDOS, "relax": FakeRelax(answer), "run": fake_run}
+        oracle |= {name: changes.pop(name) for name in ("table", "relax", "run", "command") if name in changes}
+        fields = {"store": store, "oracle": PwxOracle(**oracle), "runs": tmp_path, "worker": "worker-1"}
+        return WorkContext(**(fields | {"ttl_s": 600.0, "now": lambda: NOON} | changes))
 
     return build
 

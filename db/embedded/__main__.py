@@ -12,7 +12,7 @@ from pathlib import Path
 from crystalloop.db.embedded import folder as folders
 from crystalloop.db.embedded.engine.engine import CURSOR_TIMEOUT_S
 from crystalloop.db.embedded.engine.storage import StorageError
-from crystalloop.db.embedded.service import IDLE_S, serve
+from crystalloop.db.embedded.service import serve
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,9 @@ def main() -> int:
     """Parse the arguments and serve; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m crystalloop.db.embedded", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="data folder, made if need be")
-    parser.add_argument("--idle", type=float, default=IDLE_S, help="stop after so many seconds unused; 0: never")
+    parser.add_argument(
+        "--idle", type=float, default=folders.UNUSED_S, help="stop after so many seconds unused; 0: never"
+    )
     parser.add_argument("--cursor-timeout", type=float, default=CURSOR_TIMEOUT_S, help="seconds that a cursor may rest")
     parser.add_argument("--socket", type=Path, help="path of the socket, in a private folder (default: in --folder)")
     parser.add_argument("--detach", action="store_true", help="return when it is ready, and leave it running")

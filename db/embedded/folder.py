@@ -16,6 +16,8 @@ from urllib.parse import quote
 DATA, LOCK, STATE, LOG = "data.sqlite", "server.lock", "server.json", "server.log"
 MAX_SOCKET_PATH_BYTES = 100
 """AF_UNIX addresses hold 108 bytes on Linux and 104 on macOS, the closing zero included."""
+UNUSED_S = 300.0
+"""A server stops after so many seconds without a client."""
 _SHORT_PREFIX = "docserver-"
 
 

@@ -16,13 +16,12 @@ from pathlib import Path
 
 from crystalloop.db.embedded import folder as folders
 from crystalloop.db.embedded.commands.table import answer
-from crystalloop.db.embedded.engine.engine import CURSOR_TIMEOUT_S, Engine
+from crystalloop.db.embedded.engine.engine import CURSOR_TIMEOUT_S, DocumentEngine
 from crystalloop.db.embedded.engine.storage import Storage
 from crystalloop.db.embedded.wire import ProtocolError, encode_reply, read_message
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 300.0
 _GC_THRESHOLDS = (100_000, 50, 1000)
 """Stored documents are trees and need no cycle collector, which would walk through all of them again and again."""
 _GRACE_S = 5.0
@@ -32,7 +31,7 @@ _GRACE_S = 5.0
 def serve(
     folder: Path,
     *,
-    idle_s: float = IDLE_S,
+    idle_s: float = folders.UNUSED_S,
     cursor_timeout_s: float = CURSOR_TIMEOUT_S,
     socket_path: Path | None = None,
     ready: Callable[[], None] = lambda: None,
@@ -53,7 +52,7 @@ def serve(
     folder = folders.prepare(folder)
     with folders.lock(folder):
         gc.set_threshold(*_GC_THRESHOLDS)
-        engine = Engine(Storage(folder / folders.DATA), cursor_timeout_s)
+        engine = DocumentEngine(Storage(folder / folders.DATA), cursor_timeout_s)
         with folders.announced(folder, socket_path) as path, _listening(path) as listener:
             service = Service(engine, listener, idle_s)
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,7 +81,7 @@ class Service:
         idle_s: seconds without a connection after which to stop; 0 for never.
     """
 
-    def __init__(self, engine: Engine, listener: socket.socket, idle_s: float) -> None:
+    def __init__(self, engine: DocumentEngine, listener: socket.socket, idle_s: float) -> None:
         self._engine = engine
         self._listener = listener
         self._idle_s = idle_s

@@ -13,7 +13,7 @@ from typing import Any
 import bson
 from bson.errors import BSONError
 
-from crystalloop.db.embedded.engine.values import STORED, Document
+from crystalloop.db.embedded.engine.values import STORED, BsonDocument
 
 OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
 _CHECKSUM, _MORE_TO_COME = 1, 2
@@ -32,7 +32,7 @@ class Message:
     id: int
     operation: int
     database: str
-    command: Document
+    command: BsonDocument
     wants_reply: bool
 
 
@@ -71,8 +71,8 @@ def encode_reply(message: Message, reply: dict[str, Any], id_: int) -> bytes:
 def _op_msg(id_: int, body: bytes) -> Message:
     (flags,) = struct.unpack_from("<I", body)
     end = len(body) - (4 if flags & _CHECKSUM else 0)
-    command: Document = {}
-    sequences: Document = {}
+    command: BsonDocument = {}
+    sequences: BsonDocument = {}
     at = 4
     while at < end:
         kind = body[at]

@@ -1,1 +1,1 @@
-"""The ledger: its documents (records), the contract Store (store), MongoDB behind it (mongo, connection), imported energies."""
+"""The ledger: its records, the contract `store`, what all stores do (documents, leases), and two of them: mongo, memory."""

@@ -38,12 +38,7 @@ class Record(BaseModel):
         Raises:
             pydantic.ValidationError: the document has another shape, for example of a newer schema_version.
         """
-        fields = dict(document)
-        if "_id" in fields:
-            key = fields.pop("_id")
-            if "id" in cls.model_fields:
-                fields["id"] = key
-        return cls.model_validate(fields)
+        return cls.model_validate({"id" if name == "_id" else name: value for name, value in document.items()})
 
 
 def _bsonable(value: Any) -> Any:  # noqa: ANN401
@@ -80,22 +75,13 @@ class CrystalDoc(Record):
 
 
 class CandidateState(StrEnum):
-    """Where a candidate stands. Moves are compare-and-set in the store, along MOVES only."""
+    """Where a candidate stands. The moves are those of db.ledger.leases, each one compare-and-set."""
 
     PROPOSED = "proposed"  # passed every filter, not chosen for DFT (yet)
     QUEUED = "queued"  # chosen; a workflow exists or will be made by the reconciler
     RUNNING = "running"  # a worker holds the lease
     RELAXED = "relaxed"  # finished with an accepted relaxation
     GAVE_UP = "gave_up"  # finished without one; `reason` says why
-
-
-MOVES: Mapping[CandidateState, frozenset[CandidateState]] = {
-    CandidateState.PROPOSED: frozenset({CandidateState.QUEUED}),
-    CandidateState.QUEUED: frozenset({CandidateState.RUNNING}),
-    CandidateState.RUNNING: frozenset({CandidateState.RELAXED, CandidateState.GAVE_UP, CandidateState.QUEUED}),
-    CandidateState.RELAXED: frozenset(),
-    CandidateState.GAVE_UP: frozenset(),
-}
 
 
 class OriginKind(StrEnum):
@@ -209,11 +195,24 @@ class Candidate(Record):
     relaxation: Relaxation | None = None
     e_f: float | None = None  # eV/atom, relative to this database's own elemental references
     e_f_without_d2: float | None = None  # eV/atom, where D2 was on for crystal and references: the same without it
-    e_above_hull: float | None = None  # eV/atom, as of the last look: the hull grows with the database
+    e_above_hull: float | None = None  # eV/atom, as last settled: the hull grows with the database
     hull_reason: str | None = None  # why e_above_hull is missing
     reason: str | None = None  # why GAVE_UP, or why e_f is missing
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether it has a formation energy from pw.x."""
+        return self.state is CandidateState.RELAXED and self.e_f is not None
+
+    def value(self, name: str) -> float | None:
+        """A property of a finished candidate: computed where pw.x computes it, else as predicted."""
+        if name == "formation_energy_per_atom":
+            return self.e_f
+        if name == "energy_per_atom" and self.relaxation is not None:
+            return self.relaxation.energy_per_atom_ev
+        return self.predicted.get(name)
 
 
 class ReferenceEnergy(Record):

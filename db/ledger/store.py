@@ -1,10 +1,10 @@
-"""Store: the contract of the database, stated as promises. No implementation lives here (see mongo.py)."""
+"""Store: the contract of the database, stated as promises. No implementation lives here (see mongo.py and memory.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from crystalloop.db.ledger.records import (
     Attempt,
@@ -13,10 +13,12 @@ from crystalloop.db.ledger.records import (
     Candidate,
     CandidateState,
     ModelVersion,
+    ReferenceEnergy,
     Relaxation,
     Round,
     Span,
 )
+from crystalloop.db.ledger.standing import Standing
 
 
 class StoreUnavailable(Exception):
@@ -36,7 +38,8 @@ class Store(Protocol):
 
     * Threads and processes may share a store; every state change is one compare-and-set, so of several callers
       exactly one succeeds and the others are told so by the return value.
-    * A write that returned is durable.
+    * A write that returned is durable; what was read is the caller's own, and changes nothing here.
+    * Moments are kept to the millisecond and come back in UTC.
     * A write under a lease carries its token; with an expired, replaced token it changes nothing and returns False.
     * Every method may raise StoreUnavailable, and may then be called again.
     """
@@ -51,10 +54,10 @@ class Store(Protocol):
         """Every campaign, oldest first."""
 
     def set_campaign_state(self, name: str, state: CampaignState, now: datetime, outcome: str = "") -> None:
-        """Set the state, whatever it was."""
+        """Set the state, whatever it was; raises LookupError where the campaign was never started."""
 
     def add_span(self, name: str, span: Span) -> None:
-        """Append to the campaign's account of time."""
+        """Append to the campaign's account of time, once; raises LookupError where it was never started."""
 
     def add_candidates(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
         """Insert those whose (campaign, key) is new; returns the ids inserted, in order. Duplicates are no error."""
@@ -71,6 +74,15 @@ class Store(Protocol):
         formula: str | None = None,
     ) -> tuple[Candidate, ...]:
         """Candidates that match every given condition, ordered by (round, id)."""
+
+    def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
+        """Where the candidates with these ids stand, in the order given, in one read; unknown ids are left out.
+
+        Cheap enough to ask every second: no crystal, no settings and no history is read.
+        """
+
+    def matching(self, condition: Mapping[str, Any]) -> tuple[Candidate, ...]:
+        """Candidates that a filter document of db.query.language matches, ordered by (round, id)."""
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:
         """PROPOSED -> QUEUED; returns the ids that moved."""
@@ -97,7 +109,7 @@ class Store(Protocol):
         """RUNNING -> QUEUED for every lease that ended before `now`, each noted as an "interrupted" attempt."""
 
     def relaxation_by_key(self, key: str) -> Candidate | None:
-        """A RELAXED candidate with this key, of any campaign."""
+        """The RELAXED candidate with this key, of any campaign: of several the oldest, which was computed, not copied."""
 
     def with_key(self, key: str) -> tuple[Candidate, ...]:
         """Every candidate with this key, of any campaign and in any state."""
@@ -129,3 +141,12 @@ class Store(Protocol):
 
     def rounds(self, campaign: str) -> tuple[Round, ...]:
         """The campaign's rounds by number."""
+
+    def import_energies(self, energies: Sequence[ReferenceEnergy]) -> tuple[int, int]:
+        """Insert total energies from elsewhere, or replace those of the same id; how many are new and how many replaced."""
+
+    def imported_energies(self) -> tuple[ReferenceEnergy, ...]:
+        """Every one, of all schemes, ordered by id."""
+
+    def close(self) -> None:
+        """Let go of the connections; the store is not used afterwards."""

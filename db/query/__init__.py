@@ -1,1 +1,1 @@
-"""The one grammar of conditions, and what they become."""
+"""The one grammar of conditions (language), the ledger's names for it (fields), and what a condition becomes (to_*)."""

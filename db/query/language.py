@@ -1,83 +1,134 @@
-"""The query language for results: `e_f < -1.5 eV/atom and formula = LiF` becomes a MongoDB filter. Pure; nothing is asked here.
+"""The one grammar of conditions: `e_f < -1.5 eV/atom and formula = LiF` becomes a tree. Pure; nothing is asked here.
 
     query      = every ("or" every)*
-    every      = term ("and" term)*
+    every      = term (("and" | ",") term)*
     term       = "not" term | "(" query ")" | comparison
-    comparison = field ("=" | "!=" | "<" | "<=" | ">" | ">=") value | field ["not"] "in" "(" value ("," value)* ")"
+    comparison = field ("=" | "!=" | "<" | "<=" | ">" | ">=") value | field ["not"] "in" (set | range)
+    set        = "(" value ("," value)* ")"
+    range      = number ".." number [unit], ends included
     value      = number [unit] | word | 'quoted text' | null
 
-Only the fields below can be asked for, values are only ever compared, and there are no other operators: whatever the
-text says, it cannot run code or write.
+`results --where`, `generate --target` and the `where:` of a data file are written in it. Which fields there are is said
+by the vocabulary of each. Values are only ever compared, and there are no other operators: whatever the text says, it
+cannot run code or write.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-Filter = dict[str, Any]
-
-
-class QueryError(ValueError):
-    """The query cannot be read; the message shows where and what would be understood."""
-
-    exit_kind = "usage"
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field that can be asked for: where it is stored, its type and, for quantities, its unit."""
-
-    path: str
-    type: type[str] | type[int] | type[float]
-    unit: str = ""
-
-
-FIELDS: dict[str, Field] = {
-    "id": Field("_id", str),
-    "campaign": Field("campaign", str),
-    "kind": Field("kind", str),
-    "round": Field("round", int),
-    "formula": Field("formula", str),
-    "element": Field("crystal.species", str),
-    "prototype": Field("prototype", str),
-    "state": Field("state", str),
-    "reason": Field("reason", str),
-    "origin": Field("origin.kind", str),
-    "base": Field("origin.bases", str),
-    "model_version": Field("origin.model_version", str),
-    "score": Field("score", float),
-    "e_f": Field("e_f", float, "eV/atom"),
-    "e_f_without_d2": Field("e_f_without_d2", float, "eV/atom"),
-    "e_above_hull": Field("e_above_hull", float, "eV/atom"),
-    "hull_reason": Field("hull_reason", str),
-    "e_f_predicted": Field("e_f_predicted", float, "eV/atom"),
-    "energy_per_atom": Field("relaxation.energy_per_atom_ev", float, "eV/atom"),
-    "a": Field("relaxation.a_ang", float, "ang"),
-    "spacegroup": Field("relaxation.spacegroup", int),
-    "volume_per_atom": Field("relaxation.volume_per_atom_ang3", float, "ang3/atom"),
-    "pressure": Field("relaxation.pressure_kbar", float, "kbar"),
-    "fmax": Field("relaxation.fmax_ev_ang", float, "eV/ang"),
-    "bond_change": Field("relaxation.bond_change_percent", float, "%"),
-    "cell_change": Field("relaxation.cell_change_percent", float, "%"),
-    "volume_change": Field("relaxation.volume_change_percent", float, "%"),
-    "bulk_modulus": Field("relaxation.bulk_modulus_gpa", float, "GPa"),
-    "steps": Field("relaxation.steps", int),
-    "cpu": Field("relaxation.cpu_s", float, "s"),
-    "wall": Field("relaxation.wall_s", float, "s"),
-}
-OPERATORS = {"=": "$eq", "!=": "$ne", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
-PREDICTED = "predicted."  # predicted.<property> is the networks' value before DFT, whatever properties they have
+SIGNS = ("=", "!=", "<", "<=", ">", ">=")
 RESERVED = {"and", "or", "not", "in", "null"}
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})(?![\w.:/%+-])")
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.:]))
+    rf"""\s*(?:(?P<number>{_NUMBER}(?![\w.:]))
       | (?P<operator><=|>=|!=|=|<|>) | (?P<mark>[(),]) | '(?P<single>[^']*)' | "(?P<double>[^"]*)"
       | (?P<word>[\w.%][\w.:/%+-]*) | (?P<wrong>\S))""",
     re.VERBOSE,
 )
+
+
+class QueryError(ValueError):
+    """The condition cannot be read; the message shows where and what would be understood.
+
+    Attributes:
+        said: what is wrong.
+        at: place in the text, from 0.
+        form: place from which on the text has none of the grammar's forms; None where another thing is wrong.
+    """
+
+    exit_kind = "usage"
+
+    def __init__(self, said: str, text: str, what: str, at: int, form: int | None = None) -> None:
+        super().__init__(f"{said}\n  {text}\n  {' ' * at}^ {what}, character {at + 1}")
+        self.said, self.at, self.form = said, at, form
+
+
+class UnknownField(ValueError):
+    """A vocabulary has no field of a name; the message says which names it has."""
+
+
+Constant = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field that can be asked for: where it is stored, its type and, for quantities, its unit.
+
+    The type is None where any number or word may stand.
+    """
+
+    path: str
+    type: type[str] | type[int] | type[float] | None
+    unit: str = ""
+
+
+Vocabulary = Callable[[str], Field]
+"""Name -> field; raises UnknownField."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A field, one of SIGNS, a value. `name` is the field as written, `at` the place of the value."""
+
+    field: Field
+    name: str
+    sign: str
+    value: Constant
+    at: int
+
+
+@dataclass(frozen=True)
+class Among:
+    """A field that has one of the values."""
+
+    field: Field
+    name: str
+    values: tuple[Constant, ...]
+    at: int
+
+
+@dataclass(frozen=True)
+class Between:
+    """A field within a range, ends included."""
+
+    field: Field
+    name: str
+    low: float
+    high: float
+    at: int
+
+
+@dataclass(frozen=True)
+class Not:
+    """What does not hold. `at` is the place of the word."""
+
+    inner: Condition
+    at: int
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Conditions joined by `and` or `or`; without any, everything holds. `at` is the place of the first joint."""
+
+    word: str
+    parts: tuple[Condition, ...]
+    at: int = 0
+
+
+Condition = Compared | Among | Between | Not | Joined
+
+
+def parse(text: str, vocabulary: Vocabulary) -> Condition:
+    """The tree of a condition; an empty text holds always.
+
+    Raises:
+        QueryError: an unknown field, a value of the wrong type or unit, or a form that is not in the grammar.
+    """
+    return _Parser(text, vocabulary).condition()
 
 
 @dataclass(frozen=True)
@@ -87,94 +138,108 @@ class _Token:
     at: int
 
 
-def parse_query(text: str) -> Filter:
-    """The filter document for a query; an empty query matches everything.
-
-    Raises:
-        QueryError: an unknown field, a value of the wrong type or unit, or a form that is not in the grammar.
-    """
-    return _Parser(text).query_document()
-
-
 class _Parser:
     """Recursive descent over the grammar of the module's docstring."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str, vocabulary: Vocabulary) -> None:
+        self._text, self._vocabulary = text, vocabulary
         found = (match for match in _TOKEN.finditer(text) if match.lastgroup)
         self._tokens = [
             _Token(match.lastgroup or "", match[match.lastgroup or 0], match.start(match.lastgroup or 0))
             for match in found
         ]
         self._next = 0
+        self._form: int | None = None  # end of the name of the comparison that is being read
 
-    def query_document(self) -> Filter:
+    def condition(self) -> Condition:
         if not self._tokens:
-            return {}
-        document = self._query()
+            return Joined("and", ())
+        tree = self._query()
         if self._peek().kind != "end":
             raise self._error(self._peek(), "expected `and`, `or` or the end")
-        return document
+        return tree
 
-    def _query(self) -> Filter:
-        return self._joined("or", self._every)
+    def _query(self) -> Condition:
+        return self._joined(("or",), self._every)
 
-    def _every(self) -> Filter:
-        return self._joined("and", self._term)
+    def _every(self) -> Condition:
+        return self._joined(("and", ","), self._term)
 
-    def _joined(self, word: str, part: Callable[[], Filter]) -> Filter:
-        parts = [part()]
-        while self._accept("word", word):
+    def _joined(self, words: tuple[str, ...], part: Callable[[], Condition]) -> Condition:
+        parts, at = [part()], self._peek().at
+        while self._peek().kind in {"word", "mark"} and self._peek().text in words:
+            self._next += 1
             parts.append(part())
-        return parts[0] if len(parts) == 1 else {f"${word}": parts}
+        return parts[0] if len(parts) == 1 else Joined(words[0], tuple(parts), at)
 
-    def _term(self) -> Filter:
+    def _term(self) -> Condition:
+        at = self._peek().at
         if self._accept("word", "not"):
-            return {"$nor": [self._term()]}
+            return Not(self._term(), at)
         if self._accept("mark", "("):
             inside = self._query()
             self._expect("mark", ")", "expected `)`")
             return inside
         return self._comparison()
 
-    def _comparison(self) -> Filter:
-        field = self._field(self._take())
+    def _comparison(self) -> Condition:
+        name = self._take()
+        field, self._form = self._field(name), name.at + len(name.text)
+        not_at = self._peek().at
         negated = self._accept("word", "not")
         if self._accept("word", "in"):
-            return {field.path: {"$nin" if negated else "$in": self._list(field)}}
-        operator = self._take()
-        if operator.kind != "operator" or negated:
-            raise self._error(operator, f"expected one of {' '.join(OPERATORS)} or `in`")
-        value_at = self._peek()
-        value = self._value(field)
-        if value is None and operator.text not in {"=", "!="}:
-            raise self._error(value_at, "null can only be compared with = and !=")
-        return {field.path: {OPERATORS[operator.text]: value}}
+            inside = self._inside(name.text, field)
+            made: Condition = Not(inside, not_at) if negated else inside
+        else:
+            sign = self._take()
+            if sign.kind != "operator" or negated:
+                raise self._error(sign, f"expected one of {' '.join(SIGNS)} or `in`")
+            value_at = self._peek()
+            value = self._value(field)
+            if value is None and sign.text not in {"=", "!="}:
+                raise self._error(value_at, "null can only be compared with = and !=")
+            made = Compared(field, name.text, sign.text, value, value_at.at)
+        self._form = None
+        return made
 
-    def _list(self, field: Field) -> list[Any]:
-        self._expect("mark", "(", "expected `(` after in")
+    def _inside(self, name: str, field: Field) -> Among | Between:
+        """What stands after `in`: a range of a quantity, or a set."""
+        start = self._peek()
+        match = None if field.type is str else _RANGE.match(self._text, start.at)
+        if match is None:
+            return Among(field, name, self._set(field), start.at)
+        low, high = float(match["low"]), float(match["high"])
+        while self._peek().kind != "end" and self._peek().at < match.end():
+            self._next += 1
+        if low > high:
+            said = f"the range {match['low']}..{match['high']} is empty; write the smaller end first"
+            raise self._error(start, said, form=False)
+        self._unit(field)
+        return Between(field, name, low, high, start.at)
+
+    def _set(self, field: Field) -> tuple[Constant, ...]:
+        ranges = "" if field.type is str else " or a range LOW..HIGH"
+        self._expect("mark", "(", f"expected `(`{ranges} after in")
         values = [self._value(field)]
         while self._accept("mark", ","):
             values.append(self._value(field))
         self._expect("mark", ")", "expected `,` or `)`")
-        return values
+        return tuple(values)
 
     def _field(self, token: _Token) -> Field:
         if token.kind != "word" or token.text in RESERVED:
+            self._form = token.at
             raise self._error(token, "expected the name of a field")
-        if token.text in FIELDS:
-            return FIELDS[token.text]
-        if re.fullmatch(re.escape(PREDICTED) + r"\w+", token.text):
-            return Field(token.text, float)
-        near = difflib.get_close_matches(token.text, FIELDS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(FIELDS)}, {PREDICTED}<property>"
-        raise self._error(token, "unknown field" + hint)
+        try:
+            return self._vocabulary(token.text)
+        except UnknownField as error:
+            raise self._error(token, str(error), form=False) from None
 
-    def _value(self, field: Field) -> Any:  # noqa: ANN401  (str, int, float or None)
+    def _value(self, field: Field) -> Constant:
         token = self._take()
         if token.kind == "word" and token.text == "null":
             return None
-        if field.type is str:
+        if field.type is str or (field.type is None and token.kind != "number"):
             if token.kind not in {"word", "single", "double", "number"} or token.text in RESERVED:
                 raise self._error(token, "expected a value")
             return token.text
@@ -192,7 +257,8 @@ class _Parser:
         token = self._peek()
         if token.kind == "word" and token.text not in RESERVED:
             if token.text != field.unit:
-                raise self._error(token, f"the unit is {field.unit}" if field.unit else "this field has no unit")
+                said = f"the unit is {field.unit}" if field.unit else "this field has no unit"
+                raise self._error(token, said, form=False)
             self._next += 1
 
     def _peek(self) -> _Token:
@@ -213,6 +279,6 @@ class _Parser:
         if not self._accept(kind, text):
             raise self._error(self._peek(), message)
 
-    def _error(self, token: _Token, message: str) -> QueryError:
+    def _error(self, token: _Token, said: str, *, form: bool = True) -> QueryError:
         what = f"{token.text!r}" if token.kind != "end" else "the end"
-        return QueryError(f"{message}\n  {self._text}\n  {' ' * token.at}^ {what}, character {token.at + 1}")
+        return QueryError(said, self._text, what, token.at, self._form if form else None)

@@ -33,9 +33,8 @@ URI_DELAYS_S = (0.5, 1.0, 2.0)  # with 2 s to select a server each time: about 1
 START_S = 120.0
 """How long a server may take to read its data."""
 STOP_S = 20.0
-IDLE_S = 300.0
 _POLL_S = 0.05
-Kind = Literal["uri", "mongod", "embedded"]
+ServerKind = Literal["uri", "mongod", "embedded"]
 
 
 class DatabaseUnavailable(Exception):
@@ -56,7 +55,7 @@ class Server:
     """
 
     uri: str
-    kind: Kind
+    kind: ServerKind
     description: str
     pid: int | None = None
 
@@ -85,7 +84,7 @@ class Server:
             time.sleep(_POLL_S)
 
 
-def ensure_server(uri: str | None, folder: Path, *, idle_s: float = IDLE_S) -> Server:
+def ensure_server(uri: str | None, folder: Path, *, idle_s: float = embedded.UNUSED_S) -> Server:
     """A database that answers and is fit for use; a fresh one is probed first.
 
     Args:

@@ -6,24 +6,26 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal
 
-from crystalloop.dft.alone.folder import RelaxInputError
+from pymatgen.core.structure import Structure
+
+from crystalloop.dft.alone.folder import RelaxInputError, claimed
+from crystalloop.dft.alone.plan import Plan, make_plan
+from crystalloop.dft.pw.command import Filled, check_command
 from crystalloop.dft.pw.input import OUTDIR
-from crystalloop.dft.pw.run import PwRun, run_pw
-from crystalloop.dft.recipe.pseudos import ACTINIDES
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
-
-    from crystalloop.dft.alone.plan import Plan
-    from crystalloop.dft.pw.launch import Launch
-    from crystalloop.dft.pw.watch import Step
-    from crystalloop.dft.recipe.pseudos import PseudoTable
-    from crystalloop.dft.recipe.settings import PwSettings
-    from crystalloop.dft.relax.attempt import AttemptReport
-    from crystalloop.dft.relax.relax import GaveUp, Relaxed
-
+from crystalloop.dft.pw.launch import Launcher
+from crystalloop.dft.pw.replay import COMPLETE, Replay, was_cut_off
+from crystalloop.dft.pw.run import run_pw
+from crystalloop.dft.pw.stop_and_restart import drop_scratch
+from crystalloop.dft.pw.watch import Step, Watch
+from crystalloop.dft.recipe.pseudos import ACTINIDES, PseudoTable
+from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.relax.attempt import AttemptReport
+from crystalloop.dft.relax.estimate import too_large
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
+from crystalloop.dft.relax.preflight import preflight
+from crystalloop.dft.relax.relax import relax, resume_point, starting_cell
 
 MOST_BOHR = 20.0
 
@@ -61,8 +63,6 @@ def settings_of(request: RelaxRequest) -> PwSettings:
     Raises:
         RelaxInputError: there is no such preset, or a value is out of bounds.
     """
-    from crystalloop.dft.recipe.settings import PwSettings, preset
-
     changes: dict[str, Any] = {
         "method": request.method,
         "cheap_first": request.cheap_first,
@@ -86,7 +86,7 @@ def relax_crystal(
     structure: Structure,
     request: RelaxRequest,
     listener: Listener,
-    run: Callable[..., PwRun] = run_pw,
+    run: Launcher = run_pw,
     probe: Callable[[str], str] | None = None,
 ) -> Relaxed | GaveUp:
     """Relax the crystal of the file; launches that an earlier call finished are not repeated.
@@ -105,13 +105,6 @@ def relax_crystal(
     settings = settings_of(request)
     _refuse_elements(request, structure)
     _refuse_moments(request, structure)
-    from crystalloop.dft.alone.folder import claimed
-    from crystalloop.dft.pw.command import check_command, fill_command
-    from crystalloop.dft.pw.replay import Replay, was_cut_off
-    from crystalloop.dft.pw.stop_and_restart import drop_scratch
-    from crystalloop.dft.pw.watch import Watch
-    from crystalloop.dft.recipe.pseudos import PseudoTable
-    from crystalloop.dft.relax.relax import relax, resume_point, starting_cell
 
     table, folder = PseudoTable.load(request.pseudos), request.folder
     table.check(site.specie.symbol for site in structure)
@@ -124,20 +117,13 @@ def relax_crystal(
             probe(request.command)
         start = resume_point(folder) if was_cut_off(folder) else None
         _tell_of_earlier(folder, start, listener)
-        watched: Any = Replay(folder, Watch(run, listener.on_step, listener.on_say))
-
-        def launch(text: str, place: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
-            if "{" in options["command"]:
-                options["command"] = fill_command(options["command"], place, table.folder)
-            answer: PwRun = watched(text, place, **options)
-            return answer
-
+        launcher = Replay(folder, Watch(listener.on_step, listener.on_say, Filled(table.folder, run)))
         answer = relax(
             structure,
             settings,
             table,
             folder,
-            run=cast("Launch", launch),
+            run=launcher,
             on_attempt=lambda report: _tell(report, listener),
             start=start,
             command=request.command,
@@ -156,11 +142,6 @@ def _refusal(
     listener: Listener,
 ) -> GaveUp | None:
     """Why no pw.x is started for this crystal; the plan is told where one can be made."""
-    from crystalloop.dft.alone.plan import make_plan
-    from crystalloop.dft.relax.estimate import too_large
-    from crystalloop.dft.relax.preflight import preflight
-    from crystalloop.dft.relax.relax import GaveUp
-
     refusal = preflight(start)
     if refusal is None:
         listener.on_plan(make_plan(start, settings, table, request.folder, request.memory_mb))
@@ -211,8 +192,6 @@ def moments_of(texts: Sequence[str]) -> tuple[dict[str, float], ...]:
 
 
 def _tell_of_earlier(folder: Path, start: Structure | None, listener: Listener) -> None:
-    from crystalloop.dft.pw.replay import COMPLETE
-
     finished = sum(1 for _ in folder.rglob(COMPLETE))
     if finished:
         listener.on_say(f"finished launches found in {folder}: {finished}; they are not repeated")

@@ -10,13 +10,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from crystalloop.dft.pw.run import STDOUT, ScratchNotWritable
+from pymatgen.core.structure import Structure
 
-if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
-
+from crystalloop.dft.pw.launch import STDOUT
+from crystalloop.dft.pw.output import parse_pw_output
+from crystalloop.dft.pw.run import ScratchNotWritable
 
 log = logging.getLogger(__name__)
 LOCK, IDENTITY = "relax.lock", "relax.json"
@@ -108,8 +107,6 @@ def digest_of(structure: Structure) -> str:
 
 def _formula_of_launches(folder: Path) -> str | None:
     """Of the launches of a version that wrote no identity."""
-    from crystalloop.dft.pw.output import parse_pw_output
-
     for path in sorted(folder.glob(f"attempt-*/**/{STDOUT}")):
         found = parse_pw_output(None, path.read_text(errors="replace"), "", 0).last_structure
         if found is not None:

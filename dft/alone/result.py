@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pymatgen.core.structure import Structure
+
+from crystalloop.dft.alone.command import RelaxRequest
 from crystalloop.dft.alone.folder import RelaxInputError
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
-
-    from crystalloop.dft.alone.command import RelaxRequest
-    from crystalloop.dft.alone.plan import Plan
-    from crystalloop.dft.relax.relax import GaveUp, Relaxed
+from crystalloop.dft.alone.plan import Plan
+from crystalloop.dft.recipe.pseudos import LANTHANIDES
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
 
 
 def was_refused(answer: Relaxed | GaveUp) -> bool:
     """Whether the crystal was turned away before any launch: the file is to be mended."""
-    from crystalloop.dft.relax.relax import GaveUp
-
     return isinstance(answer, GaveUp) and not any(attempt.folder for attempt in answer.attempts)
 
 
@@ -27,8 +24,6 @@ def as_json(
     request: RelaxRequest, generated: Structure, answer: Relaxed | GaveUp, cif: Path | None, plan: Plan | None = None
 ) -> dict[str, Any]:
     """The outcome as plain data, units in the names."""
-    from crystalloop.dft.relax.relax import Relaxed
-
     common: dict[str, Any] = {
         "file": str(request.file),
         "formula": generated.composition.reduced_formula,
@@ -89,7 +84,7 @@ def require_target(path: Path) -> None:
 
 def write_cif(answer: Relaxed, path: Path) -> None:
     """The conventional cell, with its symmetry."""
-    from pymatgen.io.cif import CifWriter
+    from pymatgen.io.cif import CifWriter  # 0.3 s of CPU, which --help need not pay
 
     partial = path.with_name(f".{path.name[:200]}.partial")  # an earlier result stays until this one is whole
     try:
@@ -102,6 +97,4 @@ def write_cif(answer: Relaxed, path: Path) -> None:
 
 def _lanthanides(structure: Structure) -> list[str]:
     """Elements whose 4f electrons are valence in SSSP: other physics than a frozen 3+ core."""
-    from crystalloop.dft.recipe.pseudos import LANTHANIDES
-
     return sorted({site.specie.symbol for site in structure} & LANTHANIDES)

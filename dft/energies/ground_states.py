@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ase.data import atomic_numbers, reference_states
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
@@ -121,8 +122,6 @@ def _diamond(element: str) -> Structure:
 
 
 def _hcp(element: str) -> Structure:
-    from ase.data import atomic_numbers, reference_states
-
     ratio = _PBE_RATIO.get(element) or float(reference_states[atomic_numbers[element]]["c/a"])
     edge = (2 * _VOLUMES_ANG3[element] / (ratio * math.sqrt(3) / 2)) ** (1 / 3)
     lattice = Lattice.hexagonal(edge, ratio * edge)

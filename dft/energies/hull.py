@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pymatgen.core.composition import Composition
+
 if TYPE_CHECKING:
-    from pymatgen.analysis.phase_diagram import PhaseDiagram
-    from pymatgen.core.composition import Composition
+    from pymatgen.analysis.phase_diagram import PhaseDiagram  # half a second of CPU: see below
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,6 @@ class HullEntry:
     @cached_property
     def composition(self) -> Composition:
         """The reduced composition."""
-        from pymatgen.core.composition import Composition
-
         return Composition(self.formula).reduced_composition
 
     @cached_property
@@ -125,7 +124,7 @@ def _competing(entry: HullEntry, system: Sequence[HullEntry]) -> list[HullEntry]
 
 
 def _diagram(system: Sequence[HullEntry]) -> PhaseDiagram:
-    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram  # half a second, only where a hull is drawn
 
     return PhaseDiagram([PDEntry(entry.composition, _energy_ev(entry), name=entry.name) for entry in system])
 
@@ -135,7 +134,7 @@ def _energy_ev(entry: HullEntry) -> float:
 
 
 def _above(entry: HullEntry, diagram: PhaseDiagram, competing: int) -> AboveHull:
-    from pymatgen.analysis.phase_diagram import PDEntry
+    from pymatgen.analysis.phase_diagram import PDEntry  # as above
 
     phases, above = diagram.get_decomp_and_e_above_hull(
         PDEntry(entry.composition, _energy_ev(entry)), allow_negative=True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crystalloop.dft.heal.failures import Action, PwFailure
+from crystalloop.dft.heal.failures import Move, PwFailure
 from crystalloop.dft.recipe.settings import PwSettings
 
 
@@ -20,9 +20,9 @@ def correct(failure: PwFailure, settings: PwSettings, attempt: int) -> PwSetting
         settings: of the last launch, earlier corrections included.
         attempt: number of the last launch, from 1.
     """
-    if failure.action is Action.GIVE_UP or attempt >= settings.max_attempts:
+    if failure.action is Move.GIVE_UP or attempt >= settings.max_attempts:
         return None
-    if failure.action is Action.RETRY:
+    if failure.action is Move.RETRY:
         return settings
     changes = _CORRECTIONS[failure](settings)
     return None if changes is None else settings.model_copy(update=changes)

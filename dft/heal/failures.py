@@ -16,7 +16,7 @@ from crystalloop.dft.pw.output import BOHR_ANG, RYDBERG_EV, Cycle, PwOutput
 from crystalloop.dft.recipe.settings import PwSettings
 
 
-class Action(Enum):
+class Move(Enum):
     """The next move after a failure."""
 
     GIVE_UP = "give up"  # the same again would end the same
@@ -25,71 +25,72 @@ class Action(Enum):
 
 
 @dataclass(frozen=True)
-class Row:
+class Entry:
     """One line of the catalogue."""
 
     number: int
-    action: Action
+    action: Move
     meaning: str  # for the attempt's record, a sentence
     cure: str = ""
     documented_only: bool = False  # the text is known from pw.x's documentation and forums; nobody provoked it here
 
 
 class PwFailure(Enum):
-    """1xx before the crystal is looked at, 2xx input, 3xx electrons, 4xx atoms and cell, 5xx resources, 6xx physics."""
+    """1xx before the crystal is looked at, 2xx input, 3xx electrons, 4xx atoms and cell, 5xx resources, 6xx physics, 7xx others."""
 
-    PSEUDO_TRUNCATED = Row(101, Action.GIVE_UP, "a pseudopotential file ends early", "install it again")
-    PSEUDO_MISSING = Row(102, Action.GIVE_UP, "a pseudopotential file is missing or unreadable", "install it again")
-    LAUNCH_FAILED = Row(103, Action.RETRY, "pw.x ended before its first line", "once more; check mpi and the UPF files")
-    NO_SLOTS = Row(
-        104, Action.GIVE_UP, "mpirun or srun has fewer slots than ranks are asked for", "fewer ranks in pw_command"
+    PSEUDO_TRUNCATED = Entry(101, Move.GIVE_UP, "a pseudopotential file ends early", "install it again")
+    PSEUDO_MISSING = Entry(102, Move.GIVE_UP, "a pseudopotential file is missing or unreadable", "install it again")
+    LAUNCH_FAILED = Entry(103, Move.RETRY, "pw.x ended before its first line", "once more; check mpi and the UPF files")
+    NO_SLOTS = Entry(
+        104, Move.GIVE_UP, "mpirun or srun has fewer slots than ranks are asked for", "fewer ranks in pw_command"
     )
-    SCRATCH_UNWRITABLE = Row(105, Action.GIVE_UP, "the scratch folder cannot be written", "make it writable")
-    BAD_INPUT = Row(201, Action.GIVE_UP, "pw.x cannot read the input: a defect of this program", "report it")
-    SINGULAR_CELL = Row(202, Action.GIVE_UP, "the cell is singular or has no k-point mesh", "reject the structure")
-    ATOMS_OVERLAP = Row(203, Action.GIVE_UP, "two atoms are at the same place", "reject the structure")
-    ATOMS_TOO_CLOSE = Row(204, Action.GIVE_UP, "two atoms are nearer than half the sum of their radii", "reject")
-    VOLUME_OUT_OF_RANGE = Row(205, Action.GIVE_UP, "the volume per atom is that of no crystal", "reject")
-    ATOMS_TOO_FAR = Row(210, Action.GIVE_UP, "no two atoms are near enough to bond", "reject the structure")
-    TOO_FEW_BANDS = Row(206, Action.CORRECT, "fewer bands than electrons need", "more empty bands")
-    TOO_FEW_PLANE_WAVES = Row(207, Action.GIVE_UP, "more bands than plane waves", "raise the cutoff")
-    NO_DISPERSION = Row(208, Action.GIVE_UP, "D2 has no parameters for an element", "leave the element or D2 out")
-    CHARGE_NEEDS_SMEARING = Row(209, Action.GIVE_UP, "odd number of electrons without smearing", "always smear")
-    NO_STARTING_MOMENT = Row(211, Action.CORRECT, "spin-polarised without any starting moment", "give each atom one")
-    FRACTIONAL_OCCUPANCY = Row(212, Action.GIVE_UP, "a site is shared by several elements or partly empty", "order it")
-    MEMORY_NEEDED = Row(213, Action.GIVE_UP, "more memory would be needed than the worker has", "a smaller cell")
-    ACTINIDE = Row(214, Action.GIVE_UP, "an element for which plain PBE is not reliable", "leave the element out")
-    SCF_NOT_CONVERGED = Row(301, Action.CORRECT, "the SCF cycle did not converge", "more steps, gentler mixing")
-    CHARGE_WRONG = Row(302, Action.CORRECT, "the charge density lost electrons", "gentler mixing", True)
-    DIAGONALIZATION = Row(303, Action.CORRECT, "too many bands were not converged", "another algorithm: paro, cg")
-    OVERLAP_NOT_POSITIVE = Row(
-        304, Action.CORRECT, "the overlap matrix is not positive definite", "another algorithm: paro, cg", True
+    SCRATCH_UNWRITABLE = Entry(105, Move.GIVE_UP, "the scratch folder cannot be written", "make it writable")
+    BAD_INPUT = Entry(201, Move.GIVE_UP, "pw.x cannot read the input: a defect of this program", "report it")
+    SINGULAR_CELL = Entry(202, Move.GIVE_UP, "the cell is singular or has no k-point mesh", "reject the structure")
+    ATOMS_OVERLAP = Entry(203, Move.GIVE_UP, "two atoms are at the same place", "reject the structure")
+    ATOMS_TOO_CLOSE = Entry(204, Move.GIVE_UP, "two atoms are nearer than half the sum of their radii", "reject")
+    VOLUME_OUT_OF_RANGE = Entry(205, Move.GIVE_UP, "the volume per atom is that of no crystal", "reject")
+    ATOMS_TOO_FAR = Entry(210, Move.GIVE_UP, "no two atoms are near enough to bond", "reject the structure")
+    TOO_FEW_BANDS = Entry(206, Move.CORRECT, "fewer bands than electrons need", "more empty bands")
+    TOO_FEW_PLANE_WAVES = Entry(207, Move.GIVE_UP, "more bands than plane waves", "raise the cutoff")
+    NO_DISPERSION = Entry(208, Move.GIVE_UP, "D2 has no parameters for an element", "leave the element or D2 out")
+    CHARGE_NEEDS_SMEARING = Entry(209, Move.GIVE_UP, "odd number of electrons without smearing", "always smear")
+    NO_STARTING_MOMENT = Entry(211, Move.CORRECT, "spin-polarised without any starting moment", "give each atom one")
+    FRACTIONAL_OCCUPANCY = Entry(212, Move.GIVE_UP, "a site is shared by several elements or partly empty", "order it")
+    MEMORY_NEEDED = Entry(213, Move.GIVE_UP, "more memory would be needed than the worker has", "a smaller cell")
+    ACTINIDE = Entry(214, Move.GIVE_UP, "an element for which plain PBE is not reliable", "leave the element out")
+    SCF_NOT_CONVERGED = Entry(301, Move.CORRECT, "the SCF cycle did not converge", "more steps, gentler mixing")
+    CHARGE_WRONG = Entry(302, Move.CORRECT, "the charge density lost electrons", "gentler mixing", True)
+    DIAGONALIZATION = Entry(303, Move.CORRECT, "too many bands were not converged", "another algorithm: paro, cg")
+    OVERLAP_NOT_POSITIVE = Entry(
+        304, Move.CORRECT, "the overlap matrix is not positive definite", "another algorithm: paro, cg", True
     )
-    FERMI_NOT_FOUND = Row(305, Action.CORRECT, "no Fermi energy holds all electrons", "more empty bands")
-    MOMENT_VANISHED = Row(
-        306, Action.CORRECT, "spin-polarised, but the moment vanished", "on without spin: half the cost"
+    FERMI_NOT_FOUND = Entry(305, Move.CORRECT, "no Fermi energy holds all electrons", "more empty bands")
+    MOMENT_VANISHED = Entry(
+        306, Move.CORRECT, "spin-polarised, but the moment vanished", "on without spin: half the cost"
     )
-    FALSE_BFGS = Row(401, Action.CORRECT, "BFGS reset twice and called that converged", "a tighter SCF, then damped")
-    CELL_SHRANK = Row(402, Action.CORRECT, "the cell moved further than the tables reach", "cell_factor x 2")
-    NSTEP = Row(403, Action.RETRY, "the optimisation ran out of steps", "go on from the last cell")
-    BFGS_FAILED = Row(404, Action.CORRECT, "BFGS broke down", "a tighter SCF, then damped")
-    SYMMETRY_LOST = Row(405, Action.CORRECT, "the cell and its symmetry operations disagree", "without symmetry")
-    OUT_OF_TIME = Row(501, Action.RETRY, "max_seconds passed", "go on from the last cell")
-    STOPPED_BY_USER = Row(502, Action.RETRY, "an EXIT file asked for a stop", "go on from the last cell")
-    KILLED = Row(503, Action.RETRY, "the process was killed", "go on from the last cell")
-    TIMEOUT = Row(504, Action.RETRY, "no end within the wall-time limit; killed", "go on from the last cell")
-    OUT_OF_MEMORY = Row(505, Action.GIVE_UP, "memory ran out", "a smaller cell, leaner pseudopotentials")
-    DISK_FULL = Row(506, Action.RETRY, "a file could not be written", "the free space is checked before each launch")
-    OUTPUT_CUT = Row(507, Action.RETRY, "stdout stops before JOB DONE", "once more")
-    CRASHED = Row(508, Action.RETRY, "pw.x crashed: segmentation fault or abort", "once more, from scratch")
-    RANK_LOST = Row(509, Action.RETRY, "a rank of an MPI run was killed", "go on from the last cell")
-    RESTART_UNREADABLE = Row(510, Action.RETRY, "the files to go on from are unreadable", "from scratch, last cell")
-    RESIDUAL_STRESS = Row(601, Action.RETRY, "the fresh cell is still under stress", "relax once more from it")
-    RESIDUAL_FORCE = Row(602, Action.RETRY, "atoms of the fresh cell still feel forces", "relax once more from it")
-    NO_FRESH_CELL = Row(603, Action.CORRECT, "relaxed, but not computed in its own plane waves", "BFGS from there")
-    NO_RESULT = Row(604, Action.GIVE_UP, "JOB DONE without energy, forces or stress", "report it")
-    REJECTED_EARLY = Row(620, Action.GIVE_UP, "the cheap rung found it far from what was proposed", "see the limits")
-    UNKNOWN_ERROR = Row(999, Action.GIVE_UP, "an error that this catalogue does not know", "add a row")
+    FALSE_BFGS = Entry(401, Move.CORRECT, "BFGS reset twice and called that converged", "a tighter SCF, then damped")
+    CELL_SHRANK = Entry(402, Move.CORRECT, "the cell moved further than the tables reach", "cell_factor x 2")
+    NSTEP = Entry(403, Move.RETRY, "the optimisation ran out of steps", "go on from the last cell")
+    BFGS_FAILED = Entry(404, Move.CORRECT, "BFGS broke down", "a tighter SCF, then damped")
+    SYMMETRY_LOST = Entry(405, Move.CORRECT, "the cell and its symmetry operations disagree", "without symmetry")
+    OUT_OF_TIME = Entry(501, Move.RETRY, "max_seconds passed", "go on from the last cell")
+    STOPPED_BY_USER = Entry(502, Move.RETRY, "an EXIT file asked for a stop", "go on from the last cell")
+    KILLED = Entry(503, Move.RETRY, "the process was killed", "go on from the last cell")
+    TIMEOUT = Entry(504, Move.RETRY, "no end within the wall-time limit; killed", "go on from the last cell")
+    OUT_OF_MEMORY = Entry(505, Move.GIVE_UP, "memory ran out", "a smaller cell, leaner pseudopotentials")
+    DISK_FULL = Entry(506, Move.RETRY, "a file could not be written", "the free space is checked before each launch")
+    OUTPUT_CUT = Entry(507, Move.RETRY, "stdout stops before JOB DONE", "once more")
+    CRASHED = Entry(508, Move.RETRY, "pw.x crashed: segmentation fault or abort", "once more, from scratch")
+    RANK_LOST = Entry(509, Move.RETRY, "a rank of an MPI run was killed", "go on from the last cell")
+    RESTART_UNREADABLE = Entry(510, Move.RETRY, "the files to go on from are unreadable", "from scratch, last cell")
+    RESIDUAL_STRESS = Entry(601, Move.RETRY, "the fresh cell is still under stress", "relax once more from it")
+    RESIDUAL_FORCE = Entry(602, Move.RETRY, "atoms of the fresh cell still feel forces", "relax once more from it")
+    NO_FRESH_CELL = Entry(603, Move.CORRECT, "relaxed, but not computed in its own plane waves", "BFGS from there")
+    NO_RESULT = Entry(604, Move.GIVE_UP, "JOB DONE without energy, forces or stress", "report it")
+    REJECTED_EARLY = Entry(620, Move.GIVE_UP, "the cheap rung found it far from what was proposed", "see the limits")
+    NO_ANSWER = Entry(701, Move.GIVE_UP, "the oracle has no answer for this crystal", "ask another one")
+    UNKNOWN_ERROR = Entry(999, Move.GIVE_UP, "an error that this catalogue does not know", "add a row")
 
     @property
     def number(self) -> int:
@@ -97,7 +98,7 @@ class PwFailure(Enum):
         return self.value.number
 
     @property
-    def action(self) -> Action:
+    def action(self) -> Move:
         """The next move."""
         return self.value.action
 

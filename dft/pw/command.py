@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
-from crystalloop.dft.pw.run import PwRun, require_pw, run_pw
+from crystalloop.dft.pw.launch import Launcher, LaunchOptions, PwRun
+from crystalloop.dft.pw.run import require_pw, run_pw
 from crystalloop.dft.recipe.pseudos import PwEnvironmentError
 
 PLACEHOLDERS = ("folder", "pseudos")
@@ -25,13 +26,6 @@ _SHELL = re.compile(r"^(\d?[<>]{1,2}.*|[|&;]+|.*;)$|\$\(|\$\{|\$\w|`|^~")
 
 class PwCommandError(PwEnvironmentError):
     """The command for pw.x cannot be run as it is written."""
-
-
-class Run(Protocol):
-    """What is needed of `run_pw`."""
-
-    def __call__(self, input_text: str, folder: Path, command: str = ..., timeout_s: float | None = ...) -> PwRun:
-        """One launch of pw.x in a folder."""
 
 
 def check_command(command: str) -> tuple[str, ...]:
@@ -57,7 +51,25 @@ def fill_command(command: str, folder: Path, pseudos: Path) -> str:
     return shlex.join(re.sub(r"\{(\w+)\}", lambda found: values[found[1]], word) for word in words)
 
 
-def pw_version(command: str, run: Run = run_pw) -> str:
+class Filled:
+    """The Launcher that fills in the placeholders of its command, for each launch its own folder.
+
+    Args:
+        pseudos: folder of the pseudopotentials.
+        inner: launches pw.x.
+    """
+
+    def __init__(self, pseudos: Path, inner: Launcher) -> None:
+        self._pseudos, self._inner = pseudos, inner
+
+    def __call__(self, input_text: str, folder: Path, options: LaunchOptions) -> PwRun:
+        """See Launcher."""
+        if "{" in options.command:
+            options = replace(options, command=fill_command(options.command, folder, self._pseudos))
+        return self._inner(input_text, folder, options)
+
+
+def pw_version(command: str, run: Launcher = run_pw) -> str:
     """The version that pw.x prints, such as 6.7MaX, from a launch with an empty input.
 
     Raises:
@@ -67,7 +79,7 @@ def pw_version(command: str, run: Run = run_pw) -> str:
     with tempfile.TemporaryDirectory(prefix="crystalloop-") as name:
         folder = Path(name)
         filled = fill_command(command, folder, folder)
-        printed = run("", folder, command=filled, timeout_s=PROBE_S)
+        printed = run("", folder, LaunchOptions(filled, timeout_s=PROBE_S))
     found = re.search(r"Program PWSCF v\.?\s*(\S+)", printed.stdout)
     if found is None:
         last = (printed.stderr.strip().splitlines() or ["nothing"])[-1][:200]

@@ -1,104 +1,100 @@
-"""One calculation: pw.x launched, and continued where it stopped for time, until it ends otherwise. Judges nothing else."""
+"""Launcher, the contract of whatever starts pw.x, with what it is told and what it brings back. Starts nothing itself."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from crystalloop.dft.pw.input import restarting, time_limit
-from crystalloop.dft.pw.run import INPUT, PwRun
-from crystalloop.dft.pw.stop_and_restart import (
-    before_the_stop,
-    drop_scratch,
-    goes_on,
-    hand_on,
-    in_fresh_cell,
-    stopped_cleanly,
-)
-from crystalloop.dft.recipe.settings import PwSettings
-
-_KILL_AFTER = 1.25
-"""Of max_seconds, and a minute: pw.x ends by itself at max_seconds unless it hangs."""
+INPUT, STDOUT, STDERR, XML = "pw.in", "pw.out", "pw.err", "pw.xml"
+MIN_FREE_MB = 200
+STOP_GRACE_S = 20.0
+"""pw.x looks for the request to stop after each SCF iteration and each k point of it: seconds for small cells. Slurm
+kills 30 s after its SIGTERM, and this has to fit into that with all that follows."""
 
 
-_MOST = 1000
-"""Launches of one calculation, workers that end within minutes included."""
+@dataclass(frozen=True)
+class ScfProgress:
+    """How far a running pw.x is."""
+
+    n_scf: int  # SCF cycles that converged
+    wall_s: float
 
 
-class Launch(Protocol):
-    """What an attempt needs of `run_pw`; a test passes its own."""
-
-    def __call__(
-        self,
-        input_text: str,
-        folder: Path,
-        command: str = ...,
-        timeout_s: float | None = ...,
-        *,
-        resume: Path | None = ...,
-    ) -> PwRun:
-        """One launch of pw.x in a folder. Only launches that leave their scratch are asked again, with `resume`."""
-
-
-def launch(run: Launch, input_text: str, folder: Path, command: str, settings: PwSettings) -> PwRun:
-    """Run pw.x, and go on with restart_mode = 'restart' each time it stops at max_seconds or where a worker had to end.
-
-    Nothing is computed twice: pw.x reads its density, wave functions and the history of BFGS, and goes on within the
-    SCF cycle. Continuations run in `continued-1` and on below the folder of the first launch, from a copy of the scratch,
-    which is deleted only when the continuation has come back: whoever repeats this after a crash goes on from there too.
+@dataclass(frozen=True)
+class LaunchOptions:
+    """How one launch is made; what is computed stands in its input alone.
 
     Args:
-        run: launches pw.x.
-        input_text: of the first launch.
-        folder: of the first launch.
-        command: pw.x, with what stands before it.
-        settings: max_seconds per launch; at most max_attempts - 1 continuations of launches that used all of it, and
-            none past max_cpu_hours. Launches that a worker had to end earlier count as part of the next one.
-
-    Returns:
-        One PwRun with the outputs one behind the other and the times added.
+        command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; split like a shell line, run without one.
+        timeout_s: wall time after which it is killed; None for ever.
+        on_progress: called about once a second while pw.x runs.
+        resume: folder of the launch that the input continues (restart_mode = 'restart'); its scratch is copied, so that
+            it can be continued once more if this launch is killed. `drop_scratch` deletes it.
+        min_free_mb: on the file system of the folder.
+        grace_s: for pw.x to end by itself once it was asked to.
     """
-    options: dict[str, Any] = {"command": command, "timeout_s": settings.max_seconds * _KILL_AFTER + 60}
-    whole = run(input_text, folder, **options)
-    full = int(_used_its_time(whole, settings))
-    for k in range(1, _MOST):
-        answered, left = whole.folder, settings.max_cpu_s - whole.cpu_s
-        if not (stopped_cleanly(whole.stdout) and whole.returncode >= 0 and _goes_on(answered, k)):
-            break
-        if full >= settings.max_attempts or left <= 0 or in_fresh_cell(whole.stdout):
-            break
-        more = run(restarting(input_text), folder / f"continued-{k}", **options, resume=answered)
-        if more.returncode >= 0 and not more.timed_out:
-            hand_on(answered)
-        drop_scratch(answered)
-        full += _used_its_time(more, settings)
-        whole = _joined(whole, more)
-    drop_scratch(whole.folder)
-    return whole
+
+    command: str = "pw.x"
+    timeout_s: float | None = None
+    on_progress: Callable[[ScfProgress], None] | None = None
+    resume: Path | None = None
+    min_free_mb: int = MIN_FREE_MB
+    grace_s: float = STOP_GRACE_S
+
+    def heard_by(self, listener: Callable[[ScfProgress], None]) -> LaunchOptions:
+        """The same, with one more who hears of progress; whoever asked before hears of it first."""
+        earlier = self.on_progress
+
+        def both(progress: ScfProgress) -> None:
+            if earlier is not None:
+                earlier(progress)
+            listener(progress)
+
+        return replace(self, on_progress=both)
 
 
-def _used_its_time(run: PwRun, settings: PwSettings) -> bool:
-    """Whether a launch stopped after all of max_seconds, rather than for the sake of its worker."""
-    limit = settings.max_seconds
-    given = run.folder / INPUT
-    if given.is_file():
-        limit = time_limit(given.read_text(errors="replace")) or limit
-    return "Maximum CPU time exceeded" in run.stdout and limit >= settings.max_seconds
+@dataclass(frozen=True)
+class PwRun:
+    """One launch: what came back, unread."""
+
+    returncode: int  # negative: the signal that ended it
+    stdout: str
+    stderr: str
+    xml: str | None
+    cpu_s: float  # of pw.x and its children: what the kernel counted, or pw.x itself where that is more
+    wall_s: float
+    timed_out: bool
+    folder: Path
+    continued: int = 0  # times that it stopped for time and went on; see dft.pw.continuations
 
 
-def _goes_on(answered: Path, k: int) -> bool:
-    # The second: folders of a release that left no mark.
-    below = answered if k == 1 else answered.parent
-    return goes_on(answered) or (below / f"continued-{k}").is_dir()
+class Launcher(Protocol):
+    """Where pw.x starts: `run_pw`, and every layer round it, each of which holds the next one.
 
+    Promised, and held by tests/contracts/launcher.py:
 
-def _joined(first: PwRun, more: PwRun) -> PwRun:
-    """As one launch, without the end of the first: its last geometry is the one that the second begins with."""
-    return replace(
-        more,
-        stdout=f"{before_the_stop(first.stdout)}\n{more.stdout}",
-        cpu_s=first.cpu_s + more.cpu_s,
-        wall_s=first.wall_s + more.wall_s,
-        continued=first.continued + 1,
-    )
+    * The same input gives the same answer: stdout, stderr, XML and return code.
+    * Whatever pw.x does, crash or refuse or say nonsense, is a PwRun with its return code and its own words. An
+      exception means the machine (PwEnvironmentError), or is one that `on_progress` raised, which comes out as it is.
+    * `PwRun.folder` holds input and output of the launch; it is the folder asked for, or that of an earlier launch which
+      answered in its place.
+    * `on_progress` hears about once a second, whoever else listens.
+    * Where it raises StopKindly, pw.x is asked to stop. One that does ends as a PwRun like any other, and its scratch
+      stays in its folder: a launch with `resume` goes on from there, and copies it. One that does not is killed.
+    * No scratch stays of a launch that ended otherwise, and no process of any.
+    * A launch past `timeout_s` is killed, and its PwRun says `timed_out`.
+    """
+
+    def __call__(self, input_text: str, folder: Path, options: LaunchOptions, /) -> PwRun:
+        """One launch of pw.x.
+
+        Args:
+            input_text: with outdir `./out`.
+            folder: made if missing; leftovers of an earlier launch in it are deleted first.
+            options: how.
+
+        Raises:
+            PwEnvironmentError: the machine cannot launch it.
+        """

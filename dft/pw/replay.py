@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from crystalloop.dft.pw.input import without_time_limit
-from crystalloop.dft.pw.run import INPUT, STDERR, STDOUT, XML, PwRun
+from crystalloop.dft.pw.launch import INPUT, STDERR, STDOUT, XML, Launcher, LaunchOptions, PwRun
 
 COMPLETE = "launch.json"
 """Written last: a launch without it was cut off, from outside or by its time limit."""
@@ -17,21 +15,21 @@ _TOTAL_ENERGY = "\n!    total energy"
 
 
 class Replay:
-    """Stands between `relax` and `run_pw`: answers from the candidate's folder where the same input ran to its end.
+    """The Launcher that answers from the candidate's folder where the same input ran to its end.
 
     Args:
         folder: of the candidate; `relax` makes `attempt-1` and on in it.
-        run: launches pw.x where there is nothing to find.
+        inner: launches pw.x where there is nothing to find.
     """
 
-    def __init__(self, folder: Path, run: Callable[..., PwRun]) -> None:
-        self._folder, self._run = folder, run
+    def __init__(self, folder: Path, inner: Launcher) -> None:
+        self._folder, self._inner = folder, inner
         self._earlier = sorted((path.parent for path in folder.rglob(COMPLETE)), key=_in_order)
         self._found: dict[str, str] = {}  # name of an attempt now -> name of the one that answered
         self._launched: set[str] = set()  # attempts in which pw.x was started
 
-    def __call__(self, input_text: str, folder: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
-        """Like `run_pw`; the folder stays unmade where an earlier launch answers."""
+    def __call__(self, input_text: str, folder: Path, options: LaunchOptions) -> PwRun:
+        """See Launcher; the folder stays unmade where an earlier launch answers."""
         attempt = self._attempt(folder)
         for earlier in self._earlier:
             answer = _read(earlier, input_text)
@@ -40,7 +38,7 @@ class Replay:
                 self._found[attempt] = self._attempt(earlier)
                 return answer
         self._launched.add(attempt)
-        run = self._run(input_text, folder, **options)
+        run = self._inner(input_text, folder, options)
         if run.returncode >= 0 and not run.timed_out:
             _write(folder, run)
         return run

@@ -9,14 +9,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from crystalloop.dft.pw.input import OUTDIR, PREFIX
+from crystalloop.dft.pw.launch import INPUT, STDERR, STDOUT, XML, LaunchOptions, PwRun, ScfProgress
 from crystalloop.dft.pw.stop_and_restart import (
     CONTINUED,
-    STOP_GRACE_S,
     StopKindly,
     drop_scratch,
     ended_when_asked,
@@ -28,8 +26,6 @@ from crystalloop.dft.pw.stop_and_restart import (
 )
 from crystalloop.dft.recipe.pseudos import PwEnvironmentError
 
-INPUT, STDOUT, STDERR, XML = "pw.in", "pw.out", "pw.err", "pw.xml"
-MIN_FREE_MB = 200
 _POLL_S = 1.0
 _SAVED_XML = Path(OUTDIR, f"{PREFIX}.save", "data-file-schema.xml")
 
@@ -53,39 +49,7 @@ class ScratchNotWritable(PwEnvironmentError):
     """The folder for the files of pw.x cannot be made or written."""
 
 
-@dataclass(frozen=True)
-class PwRun:
-    """One launch: what came back, unread."""
-
-    returncode: int  # negative: the signal that ended it
-    stdout: str
-    stderr: str
-    xml: str | None
-    cpu_s: float  # of pw.x and its children: what the kernel counted, or pw.x itself where that is more
-    wall_s: float
-    timed_out: bool
-    folder: Path
-    continued: int = 0  # times that it stopped for time and went on; see dft.pw.launch
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a running pw.x is."""
-
-    n_scf: int  # SCF cycles that converged
-    wall_s: float
-
-
-def run_pw(
-    input_text: str,
-    folder: Path,
-    command: str = "pw.x",
-    timeout_s: float | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-    min_free_mb: int = MIN_FREE_MB,
-    resume: Path | None = None,
-    grace_s: float = STOP_GRACE_S,
-) -> PwRun:
+def run_pw(input_text: str, folder: Path, options: LaunchOptions) -> PwRun:
     """Run pw.x once and wait for it. Input, stdout, stderr and XML stay in the folder; wave functions do not.
 
     Unless pw.x stopped by itself before it was done: then its scratch stays, and a launch with `resume` goes on from it.
@@ -99,13 +63,7 @@ def run_pw(
     Args:
         input_text: with outdir `./out`.
         folder: made if missing; leftovers of an earlier launch in it are deleted first.
-        command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; split like a shell line, run without one.
-        timeout_s: wall time after which it is killed; None for ever.
-        on_progress: called about once a second.
-        min_free_mb: on the file system of the folder.
-        resume: folder of the launch that the input continues (restart_mode = 'restart'); its scratch is copied, so that
-            it can be continued once more if this launch is killed. `drop_scratch` deletes it.
-        grace_s: for pw.x to end by itself once it was asked to.
+        options: how it is launched.
 
     Raises:
         StopKindly: `on_progress` raised it, and pw.x was killed since it did not end in time.
@@ -113,11 +71,11 @@ def run_pw(
         DiskFull: less space than `min_free_mb`.
         ScratchNotWritable: the folder cannot be made or written.
     """
-    words = require_pw(command)
-    _prepare(folder, input_text, min_free_mb, resume)
+    words = require_pw(options.command)
+    _prepare(folder, input_text, options)
     started = time.monotonic()
     try:
-        returncode, cpu_s, timed_out = _launch([*words, "-inp", INPUT], folder, timeout_s, on_progress, grace_s)
+        returncode, cpu_s, timed_out = _launch([*words, "-inp", INPUT], folder, options)
     except BaseException:
         drop_scratch(folder)
         raise
@@ -156,10 +114,11 @@ def require_pw(command: str) -> list[str]:
     return words
 
 
-def _prepare(folder: Path, input_text: str, min_free_mb: int, resume: Path | None) -> None:
+def _prepare(folder: Path, input_text: str, options: LaunchOptions) -> None:
+    resume = options.resume
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _require_space(folder, min_free_mb)
+        _require_space(folder, options.min_free_mb)
         _sweep(folder)
         if resume is not None and has_scratch(resume):
             shutil.copytree(resume / OUTDIR, folder / OUTDIR)
@@ -187,13 +146,7 @@ def _sweep(folder: Path) -> None:
     shutil.rmtree(folder / OUTDIR, ignore_errors=True)
 
 
-def _launch(
-    words: list[str],
-    folder: Path,
-    timeout_s: float | None,
-    on_progress: Callable[[Progress], None] | None,
-    grace_s: float,
-) -> tuple[int, float, bool]:
+def _launch(words: list[str], folder: Path, options: LaunchOptions) -> tuple[int, float, bool]:
     """Return code, CPU seconds and whether it was killed for time."""
     with (folder / STDOUT).open("wb") as stdout, (folder / STDERR).open("wb") as stderr:
         process = subprocess.Popen(
@@ -207,7 +160,7 @@ def _launch(
         )
     try:
         with group_ended(process.pid) as handle:
-            ended = _wait(handle, folder, timeout_s, on_progress, grace_s)
+            ended = _wait(handle, folder, options)
     finally:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -224,15 +177,9 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _wait(
-    handle: int,
-    folder: Path,
-    timeout_s: float | None,
-    on_progress: Callable[[Progress], None] | None,
-    grace_s: float,
-) -> bool:
+def _wait(handle: int, folder: Path, options: LaunchOptions) -> bool:
     """True when the process has ended, False when the time is over."""
-    started = time.monotonic()
+    started, timeout_s = time.monotonic(), options.timeout_s
     while True:
         elapsed = time.monotonic() - started
         if has_ended(handle, _POLL_S if timeout_s is None else min(_POLL_S, timeout_s - elapsed)):
@@ -240,10 +187,10 @@ def _wait(
         if timeout_s is not None and elapsed >= timeout_s:
             return False
         try:
-            if on_progress is not None:
-                on_progress(Progress(_read(folder / STDOUT).count("\n!    total energy"), elapsed))
+            if options.on_progress is not None:
+                options.on_progress(ScfProgress(_read(folder / STDOUT).count("\n!    total energy"), elapsed))
         except StopKindly:
-            if ended_when_asked(handle, folder, grace_s):
+            if ended_when_asked(handle, folder, options.grace_s):
                 return True
             raise
 

@@ -11,13 +11,12 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from crystalloop.dft.pw.input import OUTDIR, PREFIX
-from crystalloop.dft.pw.run import XML, PwRun
+from crystalloop.dft.pw.launch import XML, Launcher, LaunchOptions, PwRun
 from crystalloop.dft.pw.stop_and_restart import has_scratch, stopped_cleanly, withdraw
 from crystalloop.dft.recipe.pseudos import PwEnvironmentError
 
@@ -46,31 +45,31 @@ def require_scratch(scratch: Path) -> Path:
     return scratch.resolve()
 
 
-def on_scratch(run: Callable[..., PwRun], scratch: Path) -> Callable[..., PwRun]:
-    """The launcher with its wave functions on scratch, which is empty again after each launch.
+class Scratch:
+    """The Launcher that keeps wave functions on scratch, which is empty again after each launch.
 
     Args:
-        run: as `run_pw`; its second argument is the folder of the launch.
-        scratch: as `require_scratch` gives it.
+        place: as `require_scratch` gives it; None to leave them in the folder of the launch.
+        inner: launches pw.x.
     """
 
-    def launch(
-        input_text: str,
-        folder: Path,
-        *arguments: Any,  # noqa: ANN401  (run's own)
-        resume: Path | None = None,
-        **named: Any,  # noqa: ANN401
-    ) -> PwRun:
+    def __init__(self, place: Path | None, inner: Launcher) -> None:
+        self._place, self._inner = place, inner
+
+    def __call__(self, input_text: str, folder: Path, options: LaunchOptions) -> PwRun:
+        """See Launcher."""
+        if self._place is None:
+            return self._inner(input_text, folder, options)
         folder.mkdir(parents=True, exist_ok=True)
-        place, link = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=scratch)), folder / OUTDIR
-        keep = False
+        place = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=self._place))
+        link, keep = folder / OUTDIR, False
         try:
             _clear(link)
             link.symlink_to(place, target_is_directory=True)
-            if resume is not None and has_scratch(resume):
-                _copy(resume, place)
+            if options.resume is not None and has_scratch(options.resume):
+                _copy(options.resume, place)
                 withdraw(folder)
-            ran = run(input_text, folder, *arguments, **named)
+            ran = self._inner(input_text, folder, replace(options, resume=None))
             keep = stopped_cleanly(ran.stdout)
             return ran
         finally:
@@ -79,8 +78,6 @@ def on_scratch(run: Callable[..., PwRun], scratch: Path) -> Callable[..., PwRun]
             if keep:
                 shutil.move(place, link)
             shutil.rmtree(place, ignore_errors=True)
-
-    return launch
 
 
 def _prefix() -> str:

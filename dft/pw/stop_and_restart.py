@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from crystalloop.dft.pw.input import OUTDIR, PREFIX
+from crystalloop.dft.pw.launch import STOP_GRACE_S
 
 CONTINUED = "continued"
 """A file in the folder of a launch: another one has gone on from its scratch, which is no more."""
@@ -59,15 +60,16 @@ def goes_on(folder: Path) -> bool:
     return has_scratch(folder) or (folder / CONTINUED).exists()
 
 
-STOP_GRACE_S = 20.0
-"""pw.x looks for the file after each SCF iteration and each k point of it: seconds for small cells. Slurm kills 30 s
-after its SIGTERM, and this has to fit into that with all that follows."""
 TERM_GRACE_S = 5.0
 """srun, mpirun and docker pass SIGTERM on to what they started, on other nodes too; SIGKILL they cannot pass on."""
 _ASK_S = 0.5
 
 
-class StopKindly(Exception):
+class Interrupted(Exception):
+    """Nothing is to be computed here any more: the worker stops, or the lease is gone. A running pw.x is killed."""
+
+
+class StopKindly(Interrupted):
     """Raised while pw.x runs: let it write what a restart needs and end by itself, and kill it only if it does not."""
 
 

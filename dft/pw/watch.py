@@ -1,4 +1,4 @@
-"""Stands before run_pw and tells of each SCF as soon as it has converged, and of a long one that it lives."""
+"""Watch, the launcher that tells of each SCF as soon as it has converged, and of a long one that it lives."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from crystalloop.dft.pw.launch import STDOUT, Launcher, LaunchOptions, PwRun, ScfProgress
 from crystalloop.dft.pw.output import PwOutput, parse_pw_output
-from crystalloop.dft.pw.run import STDOUT, Progress, PwRun
 
 QUIET_S = (30.0, 300.0)
 """Silence after which a running SCF is reported: at first, and at most, doubled in between."""
@@ -27,25 +26,23 @@ class Step:
 
 
 class Watch:
-    """run_pw, watched.
+    """A Launcher, watched.
 
     Args:
-        run: launches pw.x.
         on_step: hears every SCF that converged.
         on_say: hears a sentence where none has for a while.
+        inner: launches pw.x.
     """
 
-    def __init__(
-        self, run: Callable[..., PwRun], on_step: Callable[[Step], None], on_say: Callable[[str], None]
-    ) -> None:
-        self._run, self._on_step, self._on_say = run, on_step, on_say
+    def __init__(self, on_step: Callable[[Step], None], on_say: Callable[[str], None], inner: Launcher) -> None:
+        self._on_step, self._on_say, self._inner = on_step, on_say, inner
         self._told = 0  # over all launches
 
-    def __call__(self, input_text: str, folder: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
-        """As `run_pw`."""
+    def __call__(self, input_text: str, folder: Path, options: LaunchOptions) -> PwRun:
+        """See Launcher."""
         before, spoke_at_s, quiet_s = self._told, 0.0, QUIET_S[0]
 
-        def look(progress: Progress) -> None:
+        def look(progress: ScfProgress) -> None:
             nonlocal spoke_at_s, quiet_s
             told = self._told
             if progress.n_scf > self._told - before:
@@ -58,7 +55,7 @@ class Watch:
                 self._on_say(f"{sign_of_life(folder / STDOUT, self._told + 1)}, {progress.wall_s:.0f} s in this launch")
                 spoke_at_s, quiet_s = progress.wall_s, min(2 * quiet_s, QUIET_S[1])
 
-        ran = self._run(input_text, folder, **options, on_progress=look)
+        ran = self._inner(input_text, folder, options.heard_by(look))
         self._tell(parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode), before, complete=True)
         return ran
 

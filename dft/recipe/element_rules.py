@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
 from crystalloop.dft.recipe.pseudos import LANTHANIDES
@@ -19,8 +20,6 @@ def require_d2(elements: Iterable[str]) -> None:
     Raises:
         InputError: names them.
     """
-    from pymatgen.core.periodic_table import Element
-
     without = sorted(symbol for symbol in set(elements) if Element(symbol).Z > LAST_WITH_D2)
     if without:
         raise InputError(

@@ -12,11 +12,11 @@ from typing import Literal
 from pymatgen.core.structure import Structure
 
 from crystalloop.dft.heal.failures import MACHINES_FAULT, PwFailure, diagnose
+from crystalloop.dft.pw.continuations import launch
 from crystalloop.dft.pw.input import pw_input_text
-from crystalloop.dft.pw.launch import Launch, launch
+from crystalloop.dft.pw.launch import Launcher, PwRun
 from crystalloop.dft.pw.output import PwOutput, parse_pw_output
 from crystalloop.dft.pw.replay import forget
-from crystalloop.dft.pw.run import PwRun
 from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import InputError, PwSettings
 from crystalloop.dft.relax.equation_of_state import EquationOfState
@@ -32,7 +32,7 @@ class Bench:
 
     folder: Path
     table: PseudoTable
-    run: Launch
+    run: Launcher
     command: str
     now: Callable[[], datetime]
     memory_mb: float | None = None  # that a launch may take; None for what the machine has
@@ -88,7 +88,7 @@ def look(
 
 
 def _launched(bench: Bench, text: str, name: str, settings: PwSettings) -> PwRun:
-    """As `dft.pw.launch.launch`; a file that cannot be written is the machine's fault, whichever it is."""
+    """As `dft.pw.continuations.launch`; a file that cannot be written is the machine's fault, whichever it is."""
     try:
         return launch(bench.run, text, bench.folder / name, bench.command, settings)
     except OSError as error:

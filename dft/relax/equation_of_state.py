@@ -19,7 +19,7 @@ WIDER = (0.91, 1.09)
 SAME = 0.016
 """A computed volume serves in place of a wanted one that is no further away (of the volume at no pressure)."""
 POOR_MEV_PER_ATOM = 0.5
-FEWEST = 5
+FEWEST_POINTS = 5
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def fit(points: Sequence[Point], atoms: int) -> EquationOfState:
     Raises:
         PoorFit: fewer points than five, or no minimum between the outermost of them.
     """
-    if len(points) < FEWEST:
-        raise PoorFit(f"{len(points)} volumes were computed, an equation of state needs {FEWEST}")
+    if len(points) < FEWEST_POINTS:
+        raise PoorFit(f"{len(points)} volumes were computed, an equation of state needs {FEWEST_POINTS}")
     volumes = np.array([point.volume_ang3 for point in points]) / atoms
     energies = np.array([point.free_energy_ev for point in points]) / atoms
     curve = np.polynomial.Polynomial.fit(volumes ** (-2 / 3), energies, 3)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from pymatgen.core.structure import Structure
 
@@ -40,9 +41,9 @@ class Relaxed:
     cell_change_percent: float | None
     cpu_s: float  # over all launches
     wall_s: float
-    pw_version: str
-    pseudos: dict[str, str]  # element -> md5
-    attempts: tuple[AttemptReport, ...]
+    pw_version: str = ""  # this and the next are pw.x's alone
+    pseudos: dict[str, str] = field(default_factory=dict)  # element -> md5
+    attempts: tuple[AttemptReport, ...] = ()
     magnetization_bohr: float | None = None  # of `structure`; None where it was computed without spin
     absolute_magnetization_bohr: float | None = None  # the same with antiparallel moments added up
     dispersion_ev: float | None = None  # what D2 adds to energy_ev, where it was on
@@ -53,6 +54,49 @@ class Relaxed:
     rungs: tuple[Rung, ...] = ()  # with cheap_first
     spin_states: tuple[SpinState, ...] = ()  # with moment_sets, those that were reached, this one among them
 
+    @classmethod
+    def of(
+        cls,
+        generated: Structure,
+        final: Structure,
+        *,
+        energy_ev: float,
+        attempts: tuple[AttemptReport, ...],
+        pressure_kbar: float = 0.0,
+        fmax_ev_ang: float = 0.0,
+        steps: int = 0,
+    ) -> Self:
+        """With all that follows from the two structures and from the attempts; pw.x adds what it alone knows.
+
+        Args:
+            generated: the crystal as it was given.
+            final: the cell that was relaxed, of the same composition.
+            energy_ev: of all its atoms.
+            attempts: what was done for it, and what that cost.
+            pressure_kbar: left in `final`.
+            fmax_ev_ang: the largest force left in it.
+            steps: moves of cell and atoms over all attempts.
+        """
+        conventional, change = conventional_cell(final), compare(generated, final)
+        return cls(
+            structure=final,
+            conventional=conventional,
+            energy_ev=energy_ev,
+            energy_per_atom_ev=energy_ev / len(final),
+            a_ang=float(conventional.lattice.a),
+            spacegroup=spacegroup_number(final),
+            pressure_kbar=pressure_kbar,
+            fmax_ev_ang=fmax_ev_ang,
+            steps=steps,
+            bond_change_percent=change.bond_change_percent,
+            cell_change_percent=change.cell_change_percent,
+            volume_change_percent=change.volume_change_percent,
+            spacegroup_before=change.spacegroup_before,
+            cpu_s=sum(report.cpu_s for report in attempts),
+            wall_s=sum(report.wall_s for report in attempts),
+            attempts=attempts,
+        )
+
 
 @dataclass(frozen=True)
 class GaveUp:
@@ -62,6 +106,11 @@ class GaveUp:
     reason: str
     attempts: tuple[AttemptReport, ...]
     last_structure: Structure | None  # last complete cell, from which somebody may go on
+
+    @classmethod
+    def unanswered(cls, reason: str, attempts: tuple[AttemptReport, ...] = ()) -> Self:
+        """Of an oracle that has no answer, for a reason that is not one of pw.x's."""
+        return cls(PwFailure.NO_ANSWER, reason, attempts, None)
 
     @property
     def cpu_s(self) -> float:
@@ -99,30 +148,22 @@ def relaxed(
     last, final = (None, None) if output is None else (output.last, output.last_structure)
     if output is None or last is None or final is None or last.pressure_kbar is None or last.fmax_ev_ang is None:
         raise ValueError("diagnose() passed a launch without results")
-    conventional = conventional_cell(final)
-    change = compare(generated, final)
-    return Relaxed(
-        structure=final,
-        conventional=conventional,
+    found = Relaxed.of(
+        generated,
+        final,
         energy_ev=last.energy_ev,
-        energy_per_atom_ev=last.energy_ev / len(final),
-        a_ang=float(conventional.lattice.a),
-        spacegroup=spacegroup_number(final),
+        attempts=reports,
         pressure_kbar=last.pressure_kbar,
         fmax_ev_ang=last.fmax_ev_ang,
         steps=steps,
-        bond_change_percent=change.bond_change_percent,
-        cell_change_percent=change.cell_change_percent,
-        cpu_s=sum(report.cpu_s for report in reports),
-        wall_s=sum(report.wall_s for report in reports),
+    )
+    return replace(
+        found,
         pw_version=output.version,
         pseudos=pseudos,
-        attempts=reports,
         magnetization_bohr=output.magnetization,
         absolute_magnetization_bohr=output.absolute_magnetization,
         dispersion_ev=last.dispersion_ev,
-        volume_change_percent=change.volume_change_percent,
-        spacegroup_before=change.spacegroup_before,
         generated_pressure_kbar=generated_pressure_kbar,
         equation=tried.equation,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from ase.data import atomic_numbers, covalent_radii, missing
 from pymatgen.core.structure import Structure
 
 from crystalloop.dft.heal.failures import PwFailure
@@ -97,7 +98,5 @@ def closest_pair(structure: Structure, reach_ang: float = 9.0) -> tuple[str, str
 
 def covalent_radius_ang(symbol: str) -> float:
     """Covalent radius (Cordero et al. 2008, as in ASE); 1.5 angstrom where there is none."""
-    from ase.data import atomic_numbers, covalent_radii, missing
-
     radius = float(covalent_radii[atomic_numbers[symbol]])
     return 1.5 if radius == missing else radius

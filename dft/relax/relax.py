@@ -17,9 +17,9 @@ from pathlib import Path
 from pymatgen.core.structure import Structure
 
 from crystalloop.dft.heal.failures import PwFailure
-from crystalloop.dft.pw.launch import Launch
+from crystalloop.dft.pw.launch import STDOUT, Launcher
 from crystalloop.dft.pw.output import parse_pw_output
-from crystalloop.dft.pw.run import STDOUT, run_pw
+from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.recipe.element_rules import for_crystal, starts
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
@@ -34,7 +34,6 @@ __all__ = [
     "AttemptReport",
     "Comparison",
     "GaveUp",
-    "Launch",
     "Relaxed",
     "SpinState",
     "compare",
@@ -55,7 +54,7 @@ def relax(
     settings: PwSettings,
     table: PseudoTable,
     folder: Path,
-    run: Launch = run_pw,
+    run: Launcher = run_pw,
     on_attempt: OnAttempt | None = None,
     start: Structure | None = None,
     command: str = "pw.x",

@@ -6,7 +6,6 @@ Bonds and edges are those of Table 3 of Court et al. (2020): a good generator pr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,6 @@ from pymatgen.core.structure import Structure
 
 from crystalloop.dft.recipe.cells import conventional_cell, spacegroup_number
 from crystalloop.dft.recipe.settings import PwSettings, preset
-
-if TYPE_CHECKING:
-    pass
-
 
 NEAREST_SHELL = 1.15
 """A neighbour within this factor of a site's shortest distance is bonded to it: the first shell of B1, B2, B3,

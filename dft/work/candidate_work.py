@@ -2,48 +2,33 @@
 
 Every ending is a recorded outcome; nothing that happens to one candidate stops the worker. A finished relaxation is
 written to the candidate's folder before it is recorded: when the database, the worker or the machine goes away in
-between, whoever claims the candidate next records that answer and starts no pw.x.
+between, whoever claims the candidate next records that answer and computes nothing.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from crystalloop.db.ledger.records import Attempt, Candidate, CandidateState, Lease
 from crystalloop.db.ledger.store import Store, StoreUnavailable
-from crystalloop.dft.pw.command import fill_command
-from crystalloop.dft.pw.input import with_time_limit
-from crystalloop.dft.pw.replay import Replay, was_cut_off
-from crystalloop.dft.pw.run import Progress, PwRun, run_pw
-from crystalloop.dft.pw.stop_and_restart import StopKindly, drop_scratch, in_fresh_cell, stopped_cleanly
-from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
+from crystalloop.dft.oracles.base import Job, Oracle
+from crystalloop.dft.pw.limit import Clock
+from crystalloop.dft.pw.stop_and_restart import Interrupted
+from crystalloop.dft.recipe.pseudos import PwEnvironmentError
 from crystalloop.dft.recipe.settings import PwSettings
-from crystalloop.dft.relax.relax import AttemptReport, GaveUp, Relaxed, relax, resume_point
+from crystalloop.dft.relax.relax import AttemptReport
 from crystalloop.dft.work.stored_result import StoredResult, attempt_of
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
-
 
 logger = logging.getLogger(__name__)
 
 MAX_INTERRUPTIONS = 20
 """A candidate that was interrupted so often takes its workers with it, for example by their memory."""
-LEAST_LEFT_S = 60.0
-"""With less left of its slot a worker starts no pw.x: the first SCF cycle of most cells would not end."""
-SLOT_MARGIN_S = 30.0
-"""pw.x is told to stop so long before the slot ends: time to write its files, and for an iteration that takes long."""
-SIGNALLED_S = 1.0
-"""Where a batch system signals every process of a job, pw.x may be gone a moment before this process hears of it."""
 
 
 class Outcome(StrEnum):
@@ -60,46 +45,34 @@ class Outcome(StrEnum):
     ENVIRONMENT = "environment"  # this machine cannot run pw.x; handed back
 
 
-class Interrupted(Exception):
-    """No pw.x is to run here any more: the worker stops, or the lease is gone. A running one is killed."""
-
-
 @dataclass(frozen=True)
 class WorkContext:
     """What a worker brings: its machine, its store, its clock. Physics comes with the candidate.
 
     Args:
+        oracle: relaxes crystals.
         runs: folder of all runs; each candidate has a subfolder of its id.
         worker: a name that tells people which process on which host.
-        pw_command: pw.x with what stands before it, such as `mpirun -np 4 pw.x`; see dft.pw.command.
         ttl_s: seconds without a sign of life after which the lease ends.
-        stop: set when the worker is to end; a running pw.x is asked to stop within about a second, see dft.pw.stop_and_restart.
+        stop: set when the worker is to end; a running pw.x is asked to stop within about a second, see dft.pw.limit.
         ends_at: when the worker's slot ends, on the clock of time.monotonic; pw.x gets no more time than that.
         report: told how each claimed candidate ended, with a sentence.
-        run: launches pw.x; takes `on_progress` besides what dft.relax.relax gives it.
     """
 
     store: Store
-    table: PseudoTable
+    oracle: Oracle
     runs: Path
     worker: str
-    pw_command: str = "pw.x"
     ttl_s: float = 60.0
     stop: threading.Event = field(default_factory=threading.Event)
     ends_at: float | None = None
     report: Callable[[str, Outcome, str], None] = lambda _id, _outcome, _detail: None
-    relax: Callable[..., Relaxed | GaveUp] = relax
-    run: Callable[..., Any] = run_pw
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
-    def left_s(self) -> float:
-        """Seconds to the end of the slot."""
-        return math.inf if self.ends_at is None else self.ends_at - time.monotonic()
-
-    def may_launch(self) -> bool:
-        """Whether there is reason to start another pw.x."""
-        return not self.stop.is_set() and self.left_s >= LEAST_LEFT_S
+    def clock(self) -> Clock:
+        """How long the worker goes on."""
+        return Clock(self.ends_at, self.stop)
 
 
 def perform(candidate_id: str, context: WorkContext) -> Outcome:
@@ -204,11 +177,9 @@ class _Work:
         if interruptions >= MAX_INTERRUPTIONS:
             return self._failed(f"interrupted {interruptions} times; does pw.x need more memory than there is?")
         attempts: list[Attempt] = []
-        replay = Replay(folder, self._launch)
         recorded = {attempt.folder for attempt in candidate.attempts}
 
         def note(report: AttemptReport) -> None:
-            report = replace(report, folder=replay.answered(report.folder))
             if report.folder and report.folder in recorded:
                 return
             attempts.append(attempt_of(report, len(candidate.attempts) + len(attempts) + 1, context.worker))
@@ -219,48 +190,14 @@ class _Work:
 
         try:
             structure, settings = candidate.crystal.to_structure(), PwSettings.model_validate(candidate.settings)
-            answer = context.relax(
-                structure,
-                settings,
-                context.table,
-                folder,
-                run=replay,
-                on_attempt=note,
-                start=_interrupted_at(folder),
-                command=context.pw_command,
-            )
+            clock = replace(context.clock, lost=self.lost)
+            answer = context.oracle(structure, settings, Job(folder, clock, note))
         except (Interrupted, PwEnvironmentError):
             raise
         except Exception as error:  # of a crystal nobody thought of; it must not come back for ever
             logger.exception("%s: unexpected", candidate.id)
             return self._failed(f"internal error: {type(error).__name__}: {error}")
         return StoredResult.of(candidate.key, answer, tuple(attempts))
-
-    def _launch(self, input_text: str, folder: Path, **options: Any) -> PwRun:  # noqa: ANN401  (run_pw's)
-        """One launch with the time and the folders of this machine; the caller knows nothing of them."""
-        context = self.context
-        if self.lost.is_set() or not context.may_launch():
-            raise Interrupted
-        if context.ends_at is not None:
-            input_text = with_time_limit(input_text, int(context.left_s - SLOT_MARGIN_S))
-        if "{" in options["command"]:
-            options["command"] = fill_command(options["command"], folder, context.table.folder)
-        try:
-            ran: PwRun = context.run(input_text, folder, **options, on_progress=self._go_on)
-        except StopKindly:
-            raise Interrupted from None
-        if ran.returncode != 0 and "JOB DONE" not in ran.stdout and context.stop.wait(SIGNALLED_S):
-            raise Interrupted  # killed with the rest of the job: not the crystal's doing
-        if stopped_cleanly(ran.stdout) and in_fresh_cell(ran.stdout) and not context.may_launch():
-            drop_scratch(folder)
-            raise Interrupted  # nobody can go on from its files: the next worker begins with its last cell
-        return ran
-
-    def _go_on(self, _progress: Progress | None = None) -> None:
-        if self.lost.is_set():
-            raise Interrupted
-        if self.context.stop.is_set():
-            raise StopKindly
 
     def _record(self, outcome: Outcome, result: StoredResult) -> tuple[Outcome, str]:
         """The attempts that the store does not have yet, then the result."""
@@ -284,16 +221,3 @@ class _Work:
 
     def _failed(self, reason: str) -> StoredResult:
         return StoredResult(key=self.candidate.key, reason=reason)
-
-
-def _interrupted_at(folder: Path) -> Structure | None:
-    """The last cell of a launch that was cut off; None to begin with the candidate's own, through complete launches."""
-    if not was_cut_off(folder):
-        return None
-    try:
-        return resume_point(folder)
-    except Exception:  # whatever a killed pw.x left in its output, starting over is right
-        logger.warning(
-            "%s: the output of an interrupted launch is unreadable, starting over", folder.name, exc_info=True
-        )
-        return None

@@ -6,12 +6,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fireworks.core.firework import FiretaskBase, FWAction
 
-if TYPE_CHECKING:
-    pass
 from crystalloop.dft.work.candidate_work import WorkContext, perform
 
 STORED_MODULE = "dft.firetask"

@@ -32,7 +32,7 @@ REFERENCE_FIRST = 1e10  # larger than any time in seconds since 1970
 FINISHED = frozenset({CandidateState.RELAXED, CandidateState.GAVE_UP})
 ACTIVE = ["READY", "RESERVED", "RUNNING"]
 HELD = frozenset({"PAUSED", "DEFUSED"})  # set by hand with FireWorks' own tools: respected
-CHUNK = 1000  # documents per command: far below 16 MB
+DOCUMENTS = 1000  # documents per command: far below 16 MB
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class RelaxQueue:
         if not self._prepared:
             self.prepare()
         added: list[str] = []
-        for start in range(0, len(candidates), CHUNK):
-            added += self._submit_chunk(candidates[start : start + CHUNK], start)
+        for start in range(0, len(candidates), DOCUMENTS):
+            added += self._submit_chunk(candidates[start : start + DOCUMENTS], start)
         return tuple(added)
 
     def _submit_chunk(self, candidates: Sequence[Candidate], offset: int) -> list[str]:
@@ -225,8 +225,8 @@ class RelaxQueue:
         return max(_moment(stamp) for stamp in stamps if stamp)
 
     def _find(self, collection: Any, ids: Sequence[str]) -> Iterable[Document]:  # noqa: ANN401  (FireWorks is untyped)
-        for start in range(0, len(ids), CHUNK):
-            condition = {"_id": {"$in": list(ids[start : start + CHUNK])}}
+        for start in range(0, len(ids), DOCUMENTS):
+            condition = {"_id": {"$in": list(ids[start : start + DOCUMENTS])}}
             yield from self._retry(_documents, collection, condition)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, Record, Relaxation, RungRecord
+from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, Record, Relaxation
 from crystalloop.dft.recipe.settings import CODE_VERSION
+from crystalloop.dft.relax.equation_of_state import EquationOfState
 from crystalloop.dft.relax.relax import AttemptReport, GaveUp, Relaxed
 
 RESULT = "result.json"
@@ -60,50 +61,30 @@ class StoredResult(Record):
 
 def attempt_of(report: AttemptReport, number: int, worker: str) -> Attempt:
     """A launch as it is stored; `number` counts over all workers that had the candidate."""
-    return Attempt(
-        number=number,
-        started_at=report.started_at,
-        outcome=report.outcome,
-        detail=report.detail,
-        correction=report.correction,
-        cpu_s=report.cpu_s,
-        wall_s=report.wall_s,
-        folder=report.folder,
-        worker=worker,
-    )
+    return Attempt.model_validate(asdict(report) | {"number": number, "worker": worker})
 
 
 def _relaxation(relaxed: Relaxed) -> Relaxation:
-    curve = relaxed.equation
-    return Relaxation(
-        crystal=CrystalDoc.from_structure(relaxed.structure),
-        conventional=CrystalDoc.from_structure(relaxed.conventional),
-        energy_ev=relaxed.energy_ev,
-        energy_per_atom_ev=relaxed.energy_per_atom_ev,
-        a_ang=relaxed.a_ang,
-        spacegroup=relaxed.spacegroup,
-        volume_per_atom_ang3=relaxed.structure.volume / len(relaxed.structure),
-        pressure_kbar=relaxed.pressure_kbar,
-        fmax_ev_ang=relaxed.fmax_ev_ang,
-        steps=relaxed.steps,
-        bond_change_percent=relaxed.bond_change_percent,
-        cell_change_percent=relaxed.cell_change_percent,
-        cpu_s=relaxed.cpu_s,
-        wall_s=relaxed.wall_s,
-        pw_version=relaxed.pw_version,
-        pseudos=dict(relaxed.pseudos),
-        code_version=CODE_VERSION,
-        magnetization_bohr=relaxed.magnetization_bohr,
-        absolute_magnetization_bohr=relaxed.absolute_magnetization_bohr,
-        energy_without_d2_ev=_without(relaxed.energy_ev, relaxed.dispersion_ev),
-        volume_change_percent=relaxed.volume_change_percent,
-        spacegroup_before=relaxed.spacegroup_before,
-        generated_pressure_kbar=relaxed.generated_pressure_kbar,
-        bulk_modulus_gpa=curve and curve.bulk_modulus_gpa,
-        bulk_modulus_prime=curve and curve.bulk_modulus_prime,
-        fit_rms_mev_per_atom=curve and curve.rms_mev_per_atom,
-        rungs=tuple(RungRecord(**asdict(rung)) for rung in relaxed.rungs),
+    """Field by field of the same name; what is named or shaped otherwise there is said here."""
+    curve, cell = relaxed.equation, relaxed.structure
+    return Relaxation.model_validate(
+        {
+            **_of_same_name(relaxed),
+            **({} if curve is None else _of_same_name(curve)),
+            "fit_rms_mev_per_atom": curve and curve.rms_mev_per_atom,
+            "crystal": CrystalDoc.from_structure(cell),
+            "conventional": CrystalDoc.from_structure(relaxed.conventional),
+            "rungs": tuple(asdict(rung) for rung in relaxed.rungs),
+            "volume_per_atom_ang3": cell.volume / len(cell),
+            "energy_without_d2_ev": _without(relaxed.energy_ev, relaxed.dispersion_ev),
+            "code_version": CODE_VERSION,
+        }
     )
+
+
+def _of_same_name(found: Relaxed | EquationOfState) -> dict[str, Any]:
+    names = {field.name for field in fields(found)} & set(Relaxation.model_fields)
+    return {name: getattr(found, name) for name in names - {"volume_per_atom_ang3"}}
 
 
 def _without(energy_ev: float, dispersion_ev: float | None) -> float | None:

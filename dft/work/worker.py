@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +30,18 @@ from pymongo.errors import PyMongoError
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import REFERENCES
 from crystalloop.db.ledger.store import StoreUnavailable
+from crystalloop.dft.oracles.pwx import PwxOracle
 from crystalloop.dft.pw.command import check_command
-from crystalloop.dft.pw.run import run_pw
-from crystalloop.dft.pw.scratch import on_scratch, require_scratch
+from crystalloop.dft.pw.limit import LEAST_LEFT_S
+from crystalloop.dft.pw.scratch import require_scratch
 from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
-from crystalloop.dft.relax.relax import relax
-from crystalloop.dft.work.candidate_work import LEAST_LEFT_S, Outcome, WorkContext
+from crystalloop.dft.work.candidate_work import Outcome, WorkContext
 from crystalloop.dft.work.firetask import RelaxTask, working
 from crystalloop.dft.work.relax_queue import open_launchpad
 
 logger = logging.getLogger(__name__)
 
-IDLE_S = 1.0
+LOOK_AGAIN_S = 1.0
 SOON_S = 0.1  # after a job: the loop often queues the next one at once
 SOON_LOOKS = 10
 OUTAGE_S = 5.0
@@ -91,9 +90,9 @@ def work(
         while not context.stop.is_set():
             if parent_pid is not None and os.getppid() != parent_pid:
                 return Ended("orphaned", f"process {parent_pid} is gone", launched)
-            if not context.may_launch():
+            if not context.clock.may_launch():
                 return Ended(
-                    "slot", f"{context.left_s:.0f} s of it are left, a launch gets {LEAST_LEFT_S:.0f}", launched
+                    "slot", f"{context.clock.left_s:.0f} s of it are left, a launch gets {LEAST_LEFT_S:.0f}", launched
                 )
             try:
                 took = launch_next(context.worker, launchpad, categories)
@@ -108,7 +107,7 @@ def work(
                 continue
             if idle_exit_s is not None and time.monotonic() - busy_at >= idle_exit_s:
                 return Ended("idle", f"nothing to do for {idle_exit_s:.0f} s", launched)
-            context.stop.wait(SOON_S if looks > 0 else IDLE_S)
+            context.stop.wait(SOON_S if looks > 0 else LOOK_AGAIN_S)
             looks -= 1
     return Ended("stopped", launched=launched)
 
@@ -146,7 +145,7 @@ def main(arguments: Sequence[str] | None = None, **replaced: Any) -> int:  # noq
 
     Args:
         arguments: see `--help`.
-        replaced: fields of WorkContext, for tests.
+        replaced: fields of PwxOracle, for tests.
 
     Returns:
         The exit code: 0, or 3 when this machine cannot run pw.x or the database does not answer.
@@ -177,23 +176,23 @@ def main(arguments: Sequence[str] | None = None, **replaced: Any) -> int:  # noq
 
 def _context(options: argparse.Namespace, stop: threading.Event, replaced: Mapping[str, Any]) -> WorkContext:
     """This machine's side of the work, checked before anything is taken."""
-    fields: dict[str, Any] = {"run": run_pw} | dict(replaced)
     if "run" not in replaced:
         check_command(options.pw_command)
-    if options.scratch is not None:
-        fields["run"] = on_scratch(fields["run"], require_scratch(options.scratch))
-    if options.memory_mb is not None and "relax" not in replaced:
-        fields["relax"] = partial(relax, memory_mb=options.memory_mb)
+    oracle = PwxOracle(
+        table=PseudoTable.load(options.pseudos.resolve()),
+        command=options.pw_command,
+        scratch=None if options.scratch is None else require_scratch(options.scratch),
+        memory_mb=options.memory_mb,
+        **replaced,
+    )
     return WorkContext(
         store=MongoStore.open(options.uri, options.database),
-        table=PseudoTable.load(options.pseudos.resolve()),
+        oracle=oracle,
         runs=options.runs.resolve(),
         worker=options.name,
-        pw_command=options.pw_command,
         ttl_s=options.ttl,
         stop=stop,
         ends_at=_ends_at(options),
-        **fields,
     )
 
 

@@ -62,6 +62,8 @@ def rescaled(crystal: Crystal, edge_ang: float, most: float) -> Crystal:
     return Crystal(crystal.lattice * scale, crystal.numbers, crystal.frac_coords)
 
 
+CELL_TOLERANCE = 1e-3
+"""Relative, of edges and right angles: within it a cell counts as cubic or orthogonal, and is made exactly so."""
 _ORTHOGONAL_COSINE = 1e-6  # below this the Gaussians of a cell separate into three axes to float32 precision
 
 
@@ -114,8 +116,18 @@ class Crystal:
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether all three cell angles are 90 degrees."""
+        """Whether all three cell angles are 90 degrees, to float32 precision."""
         return bool(are_orthogonal(self.lattice))
+
+    def has_right_angles(self, tolerance: float = CELL_TOLERANCE) -> bool:
+        """Whether all three cell angles are 90 degrees within this share of a right angle."""
+        unit = self.lattice / self.lengths_ang[:, None]
+        return bool(np.abs(unit @ unit.T - np.eye(3)).max() <= np.deg2rad(90 * tolerance))
+
+    def is_cubic(self, tolerance: float = CELL_TOLERANCE) -> bool:
+        """Whether the cell is a cube: right angles, and edges that differ by this share of the longest at most."""
+        lengths = self.lengths_ang
+        return bool(np.ptp(lengths) <= tolerance * lengths.max()) and self.has_right_angles(tolerance)
 
     @property
     def composition(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ from math import gcd, inf, isnan
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers
@@ -19,14 +20,23 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 
+Formula = tuple[tuple[int, int], ...]
+"""A reduced formula as (atomic number, count) pairs, in the order of atomic numbers."""
+
+
 def anonymous_counts(crystal: Crystal) -> tuple[int, ...]:
     """The anonymous formula as sorted counts: (1, 1, 3) for any ABX3."""
     return tuple(sorted(count for _, count in reduced_counts(crystal)))
 
 
-def reduced_counts(crystal: Crystal) -> tuple[tuple[int, int], ...]:
-    """The reduced formula as (atomic number, count) pairs, without pymatgen."""
-    numbers, counts = np.unique(crystal.numbers, return_counts=True)
+def reduced_counts(crystal: Crystal) -> Formula:
+    """The reduced formula of a crystal, without pymatgen."""
+    return reduced_counts_of(crystal.numbers)
+
+
+def reduced_counts_of(atomic_numbers: ArrayLike) -> Formula:
+    """The reduced formula of atoms, [a]."""
+    numbers, counts = np.unique(atomic_numbers, return_counts=True)
     divisor = gcd(*counts.tolist())
     return tuple((int(z), int(c) // divisor) for z, c in zip(numbers, counts, strict=True))
 

@@ -1,1 +1,1 @@
-"""Files of crystals: one crystal (one_crystal), rows of many (files, rows), the training set that they make (corpus)."""
+"""Files of crystals: CIF text (cif), one crystal (one_crystal), rows (files, rows), and the training set (corpus)."""

@@ -12,15 +12,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.crystal import CELL_TOLERANCE, Crystal
 from crystalloop.models.crystals.properties import PROPERTIES, label_array
 from crystalloop.models.data.files import BOUNDS, COLUMNS, ROW_ERRORS, DataError, KnownCrystal, rows_of, sentence_of
 from crystalloop.models.data.rows import SPLITS, CorpusRow, misfits, row_of, row_of_known
 
 BadRows = Literal["stop", "skip"]
 Cell = Literal["cubic", "orthorhombic"]
-CELL_TOLERANCE = 1e-3
-"""Relative, of edges and right angles; within it a cell is made exactly cubic or orthogonal."""
 SHARES = (("train", 80), ("val", 90), ("test", 100))
 """Upper ends, in per cent, of the parts of a split by formula."""
 
@@ -246,15 +244,9 @@ def _rows(corpus: Corpus) -> list[CorpusRow]:
 def _snapped(crystal: Crystal, cell: Cell) -> Crystal | None:
     """The crystal with an exact cell of this kind along the axes; None where it has another."""
     lengths = crystal.lengths_ang
-    unit = crystal.lattice / lengths[:, None]
-    cosines = np.abs(unit @ unit.T - np.eye(3)).max()
-    if cosines > np.deg2rad(90 * CELL_TOLERANCE):
-        return None
-    if cell == "orthorhombic":
-        return replace(crystal, lattice=np.diag(lengths))
-    if np.ptp(lengths) > CELL_TOLERANCE * lengths.max():
-        return None
-    return replace(crystal, lattice=np.eye(3) * lengths.mean())
+    if cell == "cubic":
+        return replace(crystal, lattice=np.eye(3) * lengths.mean()) if crystal.is_cubic() else None
+    return replace(crystal, lattice=np.diag(lengths)) if crystal.has_right_angles() else None
 
 
 def _cell_text(crystal: Crystal) -> str:

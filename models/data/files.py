@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 import logging
 import math
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from crystalloop.models.crystals.elements import atomic_numbers
-from crystalloop.models.crystals.properties import TABLE, Property
+from crystalloop.models.crystals.properties import E_F, TABLE, Property
+from crystalloop.models.data.cif import structure_of_cif
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # Field of the file, property of the CGCNN, and the function between them.
 COLUMNS: Mapping[str, tuple[str, Callable[[float], float]]] = {
-    "formation_energy_per_atom": ("formation_energy_per_atom", float),
+    "formation_energy_per_atom": (E_F, float),
     "energy_per_atom": ("energy_per_atom", float),
     "band_gap": ("band_gap", float),
     "bulk_modulus": ("log10_bulk_modulus", math.log10),
@@ -66,13 +66,13 @@ class Read:
     left_out: tuple[str, ...] = field(default=())
 
 
-def read_crystals(path: Path, *, skip_bad: bool = False, where: Mapping[str, str] | None = None) -> Read:
+def read_crystals(path: Path, *, skip_bad: bool = False, where: Where | None = None) -> Read:
     """Read every crystal of a file, or of a folder of CIF files.
 
     Args:
         path: .jsonl, .jsonl.gz, .csv, .cif, or a folder of .cif files (labels in its labels.csv, column `id`).
         skip_bad: leave unreadable rows out and say so, instead of stopping at the first.
-        where: keep only rows whose field has this value.
+        where: keep only rows whose field has this value, or that the test keeps; CIF files have no fields and stay.
 
     Raises:
         DataError: missing file, unknown format, an unreadable row (unless skip_bad), or no crystal at all.
@@ -110,13 +110,16 @@ def sentence_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+Where = Mapping[str, str] | Callable[[Mapping[str, Any]], bool]
+"""Values that fields must have, as text, or the test of a row."""
 T = TypeVar("T")
-Row = tuple[str, Callable[[], T]]
+Placed = tuple[str, Callable[[], T]]
+"""A row's place in its file, and what reads it."""
 
 
 def rows_of(
-    path: Path, where: Mapping[str, str], make: Callable[[Mapping[str, Any], str], T]
-) -> Iterator[Row[T | KnownCrystal]]:
+    path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]
+) -> Iterator[Placed[T | KnownCrystal]]:
     """Rows of a file: place, and a function that reads it or raises one of ROW_ERRORS.
 
     Args:
@@ -142,7 +145,7 @@ def rows_of(
     )
 
 
-def _jsonl_rows(path: Path, where: Mapping[str, str], make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
+def _jsonl_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Placed[T]]:
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
@@ -169,7 +172,7 @@ def _lines(path: Path) -> Iterator[str]:
         raise DataError(f"{path}: damaged ({error}); fetch it again") from error
 
 
-def _csv_rows(path: Path, where: Mapping[str, str], make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Row[T]]:
+def _csv_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Placed[T]]:
     with path.open(encoding="utf-8", newline="") as file:
         for row in (reader := csv.DictReader(file)):
             if _kept(row, where):
@@ -177,7 +180,7 @@ def _csv_rows(path: Path, where: Mapping[str, str], make: Callable[[Mapping[str,
                 yield place, partial(make, row, place)
 
 
-def _cif_rows(paths: list[Path], labels: Mapping[str, Mapping[str, str]]) -> Iterator[Row[KnownCrystal]]:
+def _cif_rows(paths: list[Path], labels: Mapping[str, Mapping[str, str]]) -> Iterator[Placed[KnownCrystal]]:
     for path in paths:
         yield path.name, partial(_from_cif, path, labels.get(path.stem, {}))
 
@@ -189,8 +192,8 @@ def _labels_table(path: Path) -> dict[str, Mapping[str, str]]:
         return {row["id"]: row for row in csv.DictReader(file)}
 
 
-def _kept(row: Mapping[str, Any], where: Mapping[str, str]) -> bool:
-    return all(str(row.get(key)) == value for key, value in where.items())
+def _kept(row: Mapping[str, Any], where: Where) -> bool:
+    return where(row) if callable(where) else all(str(row.get(key)) == value for key, value in where.items())
 
 
 def _raiser(error: Exception) -> Callable[[], NoReturn]:
@@ -201,31 +204,19 @@ def _raiser(error: Exception) -> Callable[[], NoReturn]:
 
 
 def _from_cif(path: Path, labels: Mapping[str, str]) -> KnownCrystal:
-    return KnownCrystal(path.stem, path.name, _parse_cif(path.read_text(encoding="utf-8")), labels_of(labels))
-
-
-def _parse_cif(text: str) -> Structure:
-    import ase.io
-    from pymatgen.core.structure import Structure
-    from pymatgen.io.ase import AseAtomsAdaptor
-
-    atoms = ase.io.read(io.StringIO(text), format="cif")
-    if "occupancy" in atoms.info and any(
-        share < 1 for site in atoms.info["occupancy"].values() for share in site.values()
-    ):
-        raise ValueError("has partially occupied sites; order it first")
-    read = AseAtomsAdaptor.get_structure(atoms)
-    return _checked(Structure(read.lattice, read.species, read.frac_coords))
+    return KnownCrystal(
+        path.stem, path.name, _checked(structure_of_cif(path.read_text(encoding="utf-8"))), labels_of(labels)
+    )
 
 
 def crystal_of_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
     """The crystal of a JSONL or CSV row; raises one of ROW_ERRORS."""
-    from pymatgen.core.lattice import Lattice
-    from pymatgen.core.structure import Structure
+    from pymatgen.core.lattice import Lattice  # late: plain rows and every `--help` go without its second
+    from pymatgen.core.structure import Structure  # late: as above
 
     name = str(row.get("id") or row.get("material_id") or place)
     if row.get("cif"):
-        return KnownCrystal(name, place, _parse_cif(str(row["cif"])), labels_of(row))
+        return KnownCrystal(name, place, _checked(structure_of_cif(str(row["cif"]))), labels_of(row))
     species, coords = plain(row["species"]), plain(row["frac_coords"])
     if row.get("lattice"):
         cell = plain(row["lattice"])

@@ -1,28 +1,26 @@
-"""The one crystal of a file that somebody hands in, or what is wrong with the file. Nothing is computed here.
+"""The one crystal of a file that somebody hands in, of any format, or what is wrong with the file. CIF itself: cif.
 
-Libraries guess: `Va` is read as vanadium, two atoms at one place as one, a POSCAR without symbols as hydrogen, helium and
-so on. A guess would be computed for hours, so what names no element is refused here, by name.
+Libraries guess, of a POSCAR without symbols hydrogen, helium and so on. A guess would be computed for hours, so what names
+no element is refused here, by name.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import math
-import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from crystalloop.models.data.cif import CifError, first_line, structure_of_cif
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 
-FORMATS = "CIF, POSCAR (or .vasp), .json of pymatgen, .xyz with a Lattice, input of pw.x (.in, .pwi)"
+_FORMATS = "CIF, POSCAR (or .vasp), .json of pymatgen, .xyz with a Lattice, input of pw.x (.in, .pwi)"
 _MAX_MB = 20
-_TYPE_SYMBOL = re.compile(r"([A-Za-z]{1,2})(?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*)")
-_CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 
 
 class CrystalFileError(ValueError):
@@ -40,17 +38,17 @@ def read_crystal(file: Path) -> Structure:
     """
     if file.is_dir() or not file.exists():
         what = "is a folder" if file.is_dir() else "does not exist"
-        raise CrystalFileError(f"{file} {what}; give one crystal: {FORMATS}")
+        raise CrystalFileError(f"{file} {what}; give one crystal: {_FORMATS}")
     text, (name, parse) = _text(file), _reader(file)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pymatgen's remarks on rounding and oxidation states
             structure = parse(text)
-    except CrystalFileError as error:
+    except (CrystalFileError, CifError) as error:
         raise CrystalFileError(f"{file}: {error}") from error
     except Exception as error:  # whatever a parser meets in a file of any content
         raise CrystalFileError(
-            f"{file} cannot be read as {name} ({_first_line(error)}); mend it, or convert it to one of: {FORMATS}"
+            f"{file} cannot be read as {name} ({first_line(error)}); mend it, or convert it to one of: {_FORMATS}"
         ) from error
     _refuse_unknown(file, structure)
     _refuse_disorder(file, structure)
@@ -63,7 +61,7 @@ def _text(file: Path) -> str:
         megabytes = file.stat().st_size / 2**20
         if not file.is_file() or megabytes > _MAX_MB:
             what = f"has {megabytes:.0f} MB, {_MAX_MB} are read" if file.is_file() else "is no regular file"
-            raise CrystalFileError(f"{file} {what}; give one crystal: {FORMATS}")
+            raise CrystalFileError(f"{file} {what}; give one crystal: {_FORMATS}")
         content = file.read_bytes()
     except OSError as error:
         raise CrystalFileError(
@@ -72,7 +70,7 @@ def _text(file: Path) -> str:
     if b"\0" in content:
         raise CrystalFileError(f"{file} is no text (byte {content.index(0)} is zero), or UTF-16; convert it to UTF-8")
     if not content.strip():
-        raise CrystalFileError(f"{file} is empty; give one crystal: {FORMATS}")
+        raise CrystalFileError(f"{file} is empty; give one crystal: {_FORMATS}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:  # old files hold names of authors in Latin-1, which takes every byte
@@ -89,77 +87,11 @@ def _reader(file: Path) -> tuple[str, Callable[[str], Structure]]:
         return "XYZ", lambda text: _of_ase(text, "extxyz")
     if ending in (".in", ".pwi"):
         return "input of pw.x", lambda text: _of_ase(text, "espresso-in")
-    return "CIF", _of_cif
-
-
-def _of_cif(text: str) -> Structure:
-    from pymatgen.io.cif import CifFile, CifParser
-
-    try:
-        blocks = CifFile.from_str(text).data
-    except ZeroDivisionError as error:
-        raise CrystalFileError("a loop_ has names and no values: no atoms; mend the file") from error
-    with_atoms = {name: block for name, block in blocks.items() if "_atom_site_fract_x" in block.data}
-    if not with_atoms:
-        what = "no atoms (_atom_site_fract_x) in any of its data blocks" if blocks else "no data block"
-        raise CrystalFileError(f"{what}; give one CIF file with a cell and fractional coordinates")
-    if len(with_atoms) > 1:
-        raise CrystalFileError(
-            f"holds {len(with_atoms)} crystals ({', '.join(with_atoms)}), wanted is one; split the file"
-        )
-    ((name, block),) = with_atoms.items()
-    _refuse_cell(block.data)
-    _refuse_symbols(block.data)
-    # 1.001 for rounding: beyond it atoms coincide, which pymatgen would scale to one.
-    parser = CifParser.from_str(text, occupancy_tolerance=1.001)
-    try:
-        found = parser.parse_structures(primitive=False)
-    except ValueError as error:
-        told = "; ".join(line for warning in getattr(parser, "warnings", [])[-1:] for line in warning.splitlines()[-1:])
-        if "exceeded tolerance" in told:
-            raise CrystalFileError(
-                "atoms coincide: the occupancies of one place add up to more than 1; remove what is too many"
-            ) from error
-        raise ValueError(told or str(error)) from error
-    if len(found) != 1:
-        raise CrystalFileError(f"the cell or the atoms of block {name} make no crystal; mend the file")
-    return found[0]
-
-
-def _refuse_cell(block: Mapping[str, Any]) -> None:
-    values = {}
-    for name in _CELL:
-        tag = f"_cell_length_{name}" if len(name) == 1 else f"_cell_angle_{name}"
-        if tag not in block:
-            raise CrystalFileError(f"{tag} is missing; write all three edges and angles")
-        try:
-            values[name] = float(re.sub(r"\(.*\)", "", str(block[tag])))
-        except ValueError:
-            values[name] = math.nan
-        largest = math.inf if len(name) == 1 else 180.0
-        if not 0 < values[name] < largest:
-            wanted = "a length above 0" if len(name) == 1 else "an angle between 0 and 180"
-            raise CrystalFileError(f"{tag} is {block[tag]!r}, wanted is {wanted}; mend the file")
-    cosines = [math.cos(math.radians(values[name])) for name in _CELL[3:]]
-    if 1 + 2 * math.prod(cosines) - sum(cosine**2 for cosine in cosines) <= 1e-9:
-        angles = ", ".join(f"{values[name]:g}" for name in _CELL[3:])
-        raise CrystalFileError(f"three edges cannot meet at angles of {angles} degrees; mend the cell")
-
-
-def _refuse_symbols(block: Mapping[str, Any]) -> None:
-    """The type symbols, or the letters that the labels begin with, must be elements as they stand."""
-    from pymatgen.core.periodic_table import Element
-
-    types = block.get("_atom_site_type_symbol")
-    for given in types if types is not None else block.get("_atom_site_label", []):
-        found = _TYPE_SYMBOL.fullmatch(given) if types is not None else re.match(r"([A-Za-z]+)", given)
-        if found is None or not Element.is_valid_symbol(found[1].capitalize()):
-            tag = "_atom_site_label" if types is None else "_atom_site_type_symbol"
-            raise CrystalFileError(f"{tag} {given[:40]!r} names no element; write its symbol in _atom_site_type_symbol")
+    return "CIF", structure_of_cif
 
 
 def _of_poscar(text: str) -> Structure:
-    from pymatgen.io.vasp.inputs import Poscar
+    from pymatgen.io.vasp.inputs import Poscar  # late: every `--help` goes without its second
 
     read = Poscar.from_str(text)
     if not read.true_names:
@@ -171,7 +103,7 @@ def _of_poscar(text: str) -> Structure:
 
 def _of_json(text: str) -> Structure:
     """Lattice and sites alone: pymatgen's own reader imports whatever module a property names."""
-    from pymatgen.core.structure import Structure
+    from pymatgen.core.structure import Structure  # late: as above
 
     document = json.loads(text)
     if isinstance(document, list):
@@ -183,8 +115,8 @@ def _of_json(text: str) -> Structure:
 
 
 def _of_ase(text: str, form: str) -> Structure:
-    from ase.io import read
-    from pymatgen.core.structure import Structure
+    from ase.io import read  # late: as above
+    from pymatgen.core.structure import Structure  # late: as above
 
     crystals = read(io.StringIO(text), index=":", format=form)
     if len(crystals) != 1:
@@ -197,11 +129,6 @@ def _of_ase(text: str, form: str) -> Structure:
     return Structure(atoms.cell[:], atoms.get_chemical_symbols(), atoms.get_scaled_positions(wrap=False))
 
 
-def _first_line(error: Exception) -> str:
-    line = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"{type(error).__name__}: {line}" if isinstance(error, KeyError) or not line else line
-
-
 def _refuse_disorder(file: Path, structure: Structure) -> None:
     shared = [site for site in structure if not site.is_ordered]
     if shared:
@@ -212,10 +139,10 @@ def _refuse_disorder(file: Path, structure: Structure) -> None:
 
 
 def _refuse_unknown(file: Path, structure: Structure) -> None:
-    from pymatgen.core.periodic_table import DummySpecies
+    from pymatgen.core.periodic_table import DummySpecies  # late: as above
 
     if len(structure) == 0:
-        raise CrystalFileError(f"{file} holds no atoms; give one crystal: {FORMATS}")
+        raise CrystalFileError(f"{file} holds no atoms; give one crystal: {_FORMATS}")
     kinds = [kind for site in structure for kind in site.species]
     unknown = sorted({kind.symbol for kind in kinds if isinstance(kind, DummySpecies)})
     if unknown:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalloop.models.crystals.contacts import touches
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.formulas import anonymous_counts, reduced_counts
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
-from crystalloop.models.draw.lookahead import Critic, touches
+from crystalloop.models.draw.lookahead import Critic
 from crystalloop.models.draw.target import Range
 from crystalloop.models.maps.channels import Floats
 from crystalloop.models.nets.vae import DensityVAE
@@ -150,6 +151,5 @@ def _distance(values: Floats, ranges: Sequence[Range], scales: NDArray[np.floati
         column = PROPERTIES.index(one.property)
         scale = float(scales[column])
         if scale > 0:
-            outside = np.maximum(np.maximum(one.low - values[:, column], values[:, column] - one.high), 0.0)
-            total += np.nan_to_num(outside, nan=np.inf) / scale
+            total += one.distance(values[:, column]) / scale
     return total

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crystalloop.models.crystals.contacts import STRICT_CONTACT, contact_ratio
 from crystalloop.models.crystals.crystal import Crystal, InvalidCrystal, canonical_origin, rescaled
 from crystalloop.models.maps.channels import Floats, draw_maps
 from crystalloop.models.maps.sites_from_codes import PeakConfig, crystal_from_codes
@@ -90,8 +89,3 @@ class Critic:
         if there:
             values[there] = self.properties([crystal for crystal in crystals if crystal is not None])
         return values
-
-
-def touches(crystal: Crystal) -> bool:
-    """Whether two atoms are closer than any two are in real crystals (science.md, row 13)."""
-    return contact_ratio(crystal) < STRICT_CONTACT

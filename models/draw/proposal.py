@@ -1,13 +1,19 @@
-"""A crystal on its way: how it is drawn (Kind, Base, Draws) and what was read of it (Proposal). Nothing is computed here."""
+"""A crystal on its way: how it is drawn (Kind, Base, Draws) and what it is (Proposal). Nothing is drawn or read here."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.maps.channels import Floats
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -39,39 +45,98 @@ class Draws:
 
 
 class Kind(StrEnum):
-    """How a latent vector was drawn."""
+    """How a crystal came about: of a latent vector that was drawn so, or without one."""
 
     RANDOM = "random"
     AROUND = "around"
     BETWEEN = "between"
+    DECORATED = "decorated"  # a prototype with elements put on its sites; no network
+
+    @classmethod
+    def of_draws(cls) -> tuple[Kind, ...]:
+        """The kinds that a generator draws."""
+        return cls.RANDOM, cls.AROUND, cls.BETWEEN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Proposal:
-    """A generated crystal, before any screening.
+    """A crystal on its way from a draw, or a decoration, to the ledger.
 
     Attributes:
-        crystal: symmetrised conventional cell.
-        raw: as read from the maps.
-        latent: [latent].
-        condition: [10], all zero without one.
+        crystal: conventional cell, symmetrised.
+        kind: how it came about.
+        prototype: its name, where it is known.
+        as_read: as read from the maps; None where it was not read.
+        latent: [latent]; None without a network.
+        condition: [10], all zero for a draw without one; None without a network.
         bases: names of the base compounds.
-        kind: how the latent was drawn.
         confidence: 0 to 1; how much of the decoded density the atoms explain, or that of the least certain site.
+        model_version, seed: of the networks and the campaign that it comes from.
+        predicted: property -> value, None where the network has nothing to say; empty before it was asked.
+        sigma: standard deviation of the predicted formation energy, eV/atom; None where unknown.
+        novelty: against the training crystals, where it was looked up.
     """
 
     crystal: Crystal
-    raw: Crystal
-    latent: Floats
-    condition: Floats
-    bases: tuple[str, ...]
     kind: Kind
-    confidence: float
+    prototype: str | None = None
+    as_read: Crystal | None = None
+    latent: Floats | None = None
+    condition: Floats | None = None
+    bases: tuple[str, ...] = ()
+    confidence: float = 1.0
+    model_version: str | None = None
+    seed: int | None = None
+    predicted: Mapping[str, float | None] = field(default_factory=dict)
+    sigma: float | None = None
+    novelty: str | None = None
+
+    @property
+    def raw(self) -> Crystal:
+        """As read from the maps, else as it is."""
+        return self.crystal if self.as_read is None else self.as_read
+
+    @cached_property
+    def structure(self) -> Structure:
+        """The crystal for pymatgen."""
+        return self.crystal.to_structure()
+
+    @property
+    def formula(self) -> str:
+        """Reduced formula."""
+        return self.crystal.formula
+
+    @property
+    def stored_latent(self) -> tuple[float, ...] | None:
+        """The latent as the ledger keeps it, to six decimals."""
+        return None if self.latent is None else tuple(round(float(x), 6) for x in self.latent)
+
+    @property
+    def stored_condition(self) -> tuple[float, ...] | None:
+        """The condition as the ledger keeps it."""
+        return None if self.condition is None else tuple(float(x) for x in self.condition)
+
+    def value(self, name: str) -> float | None:
+        """Predicted value of a property."""
+        return self.predicted.get(name)
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """What came out of some draws, in their order; failures counted by reason."""
+    """What came of some draws.
 
-    made: tuple[Proposal, ...]
-    failures: Counter[str]
+    Attributes:
+        each: of every draw, in order, its proposal or the reason why there is none.
+    """
+
+    each: tuple[Proposal | str, ...] = ()
+
+    @cached_property
+    def made(self) -> tuple[Proposal, ...]:
+        """Those that gave a crystal, in order."""
+        return tuple(one for one in self.each if isinstance(one, Proposal))
+
+    @property
+    def failures(self) -> Counter[str]:
+        """How often each reason kept a draw from being a crystal."""
+        return Counter(one for one in self.each if isinstance(one, str))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -72,20 +71,17 @@ def propose(
         allowed: atomic numbers that may occur; all when None.
     """
     if not len(draws):
-        return Proposals((), Counter())
+        return Proposals()
     decoded = vae.decode(draws.latent, draws.condition)  # maps [b, n, n, n, 12]
     segmentation = segment(unet, decoded.maps, allowed)  # species, occupancy [b, n, n, n]
     expected = vae.edges(draws.latent) if config.rescale else np.zeros(len(draws))
-    made, failures = [], Counter[str]()
-    for i in range(len(draws)):
-        try:
-            raw, confidence = read_crystal(decoded, segmentation, i, config, allowed)
-            made.append(_proposal(draws, i, raw, confidence, float(expected[i]), config))
-        except ReconstructionError as error:
-            failures[error.reason.value] += 1
-        except InvalidCrystal:
-            failures["invalid crystal"] += 1
-    return Proposals(tuple(made), failures)
+    read = [read_crystal(decoded, segmentation, i, config, allowed) for i in range(len(draws))]
+    return Proposals(
+        tuple(
+            one if isinstance(one, str) else _proposal(draws, i, *one, float(expected[i]), config)
+            for i, one in enumerate(read)
+        )
+    )
 
 
 def likely_elements(decoded: Decoded, threshold: float, allowed: Sequence[int] | None) -> list[tuple[int, ...]]:
@@ -108,13 +104,20 @@ def read_crystal(
     i: int,
     config: GenerateConfig,
     allowed: Sequence[int] | None = None,
-) -> tuple[Crystal, float]:
-    """The i-th crystal of decoded maps and its confidence: from the codes, or from the density where there are none.
+) -> tuple[Crystal, float] | str:
+    """The i-th crystal of decoded maps and its confidence, or the reason why there is none: a failure that is counted."""
+    try:
+        return _read(decoded, segmentation, i, config, allowed)
+    except ReconstructionError as error:
+        return error.reason.value
+    except InvalidCrystal:
+        return "invalid crystal"
 
-    Raises:
-        ReconstructionError: nothing can be read; a counted failure.
-        InvalidCrystal: what was read is no crystal.
-    """
+
+def _read(
+    decoded: Decoded, segmentation: Segmentation, i: int, config: GenerateConfig, allowed: Sequence[int] | None
+) -> tuple[Crystal, float]:
+    """From the codes, or from the density where there are none."""
     maps, lattice = decoded.maps[i], decoded.lattice[i]
     species, occupancy = segmentation.species[i], segmentation.occupancy[i]
     if maps[..., 4:].any():
@@ -133,7 +136,7 @@ def _proposal(
 ) -> Proposal:
     return Proposal(
         crystal=symmetrise(rescaled(raw, edge_ang, config.rescale), config.symprec_ang),
-        raw=raw,
+        as_read=raw,
         latent=draws.latent[i],
         condition=draws.condition[i],
         bases=draws.bases[i],

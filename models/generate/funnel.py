@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pymatgen.core.composition import Composition
 
-from crystalloop.models.crystals.elements import covalent_radii_ang
-from crystalloop.orchestrator.campaign.spec import Target
+from crystalloop.models.crystals.contacts import is_valid_strict
+from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.draw.proposal import Proposal
+from crystalloop.models.draw.target import Target
 
-if TYPE_CHECKING:
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-    from pymatgen.core.structure import Structure
-
-
-STRICT_CONTACT = 0.7
-"""Shortest distance allowed, as a share of the sum of covalent radii; no real contact in the shared data is under 0.79."""
-VOLUME_WINDOW = (2.0, 100.0)
-"""Volume per atom in cubic angstrom; real crystals of the shared data span 6 to 92."""
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A crystal on its way through the funnel.
-
-    Attributes:
-        structure: conventional cell, symmetrised.
-        kind, model_version, bases, latent, condition, seed: where it comes from, as in db.ledger.records.Origin.
-        confidence: of the reconstruction, 0..1.
-        predicted: property -> value, None where the network has nothing to say.
-        sigma: standard deviation of the predicted formation energy, eV/atom.
-    """
-
-    structure: Structure
-    kind: str
-    prototype: str | None = None
-    model_version: str | None = None
-    bases: tuple[str, ...] = ()
-    latent: tuple[float, ...] | None = None
-    condition: tuple[float, ...] | None = None
-    seed: int | None = None
-    confidence: float = 1.0
-    predicted: Mapping[str, float | None] | None = None
-    sigma: float = 0.0
-
-    @property
-    def formula(self) -> str:
-        """Reduced formula."""
-        return str(self.structure.composition.reduced_formula)
-
-    def value(self, name: str) -> float | None:
-        """Predicted value of a property."""
-        return (self.predicted or {}).get(name)
-
-
-Keep = Callable[[Sequence[Draft]], list[Draft]]
+Keep = Callable[[Sequence[Proposal]], list[Proposal]]
 
 
 @dataclass(frozen=True)
@@ -74,11 +28,11 @@ class Filter:
 class Funnel:
     """Who came through, and how many were left after every stage."""
 
-    survivors: tuple[Draft, ...]
+    survivors: tuple[Proposal, ...]
     counts: tuple[tuple[str, int], ...]
 
 
-def run_funnel(drafts: Sequence[Draft], filters: Sequence[Filter], generated: int | None = None) -> Funnel:
+def run_funnel(drafts: Sequence[Proposal], filters: Sequence[Filter], generated: int | None = None) -> Funnel:
     """Apply the filters in order and count.
 
     Args:
@@ -94,36 +48,20 @@ def run_funnel(drafts: Sequence[Draft], filters: Sequence[Filter], generated: in
     return Funnel(tuple(left), tuple(counts))
 
 
-def _each(test: Callable[[Draft], bool]) -> Keep:
+def _each(test: Callable[[Proposal], bool]) -> Keep:
     return lambda drafts: [draft for draft in drafts if test(draft)]
-
-
-def contact_ratio(structure: Structure) -> float:
-    """Shortest distance over the sum of the two covalent radii, periodic images included; inf for a lone far atom."""
-    longest = 2.0 * STRICT_CONTACT * max(covalent_radii_ang()[site.specie.Z] for site in structure)
-    centers, others, _, distances = structure.get_neighbor_list(longest)
-    if len(distances) == 0:
-        return float("inf")
-    radii = np.array([covalent_radii_ang()[site.specie.Z] for site in structure])
-    return float(np.min(distances / (radii[centers] + radii[others])))
-
-
-def has_valid_distances(structure: Structure) -> bool:
-    """No contact below STRICT_CONTACT of the covalent radii, and a volume per atom within VOLUME_WINDOW."""
-    low, high = VOLUME_WINDOW
-    return low <= structure.volume / len(structure) <= high and contact_ratio(structure) >= STRICT_CONTACT
 
 
 def valid_distances() -> Filter:
     """Keep crystals whose atoms stand apart."""
-    return Filter("valid distances", _each(lambda draft: has_valid_distances(draft.structure)))
+    return Filter("valid distances", _each(lambda draft: is_valid_strict(draft.crystal)))
 
 
 def wanted_formula(elements: Iterable[str], anonymous: Iterable[str], max_atoms: int) -> Filter:
     """Keep the campaign's elements and anonymous formulas; around a base compound, the base's own anonymous formula."""
     known, formulas = set(elements), set(anonymous)
 
-    def fits(draft: Draft) -> bool:
+    def fits(draft: Proposal) -> bool:
         composition = draft.structure.composition
         if len(draft.structure) > max_atoms or not {str(element) for element in composition} <= known:
             return False
@@ -135,31 +73,7 @@ def wanted_formula(elements: Iterable[str], anonymous: Iterable[str], max_atoms:
     return Filter("wanted formula", _each(fits))
 
 
-class KnownStructures:
-    """Crystals that need not be computed again, looked up by reduced formula and compared by StructureMatcher."""
-
-    def __init__(self, structures: Iterable[Structure] = ()) -> None:
-        self._by_formula: dict[str, list[Structure]] = defaultdict(list)
-        for structure in structures:
-            self.add(structure)
-
-    @cached_property
-    def _matcher(self) -> StructureMatcher:
-        from pymatgen.analysis.structure_matcher import StructureMatcher  # 0.4 CPU s that a plan need not pay
-
-        return StructureMatcher(primitive_cell=True, scale=True)
-
-    def add(self, structure: Structure) -> None:
-        """Make a crystal known."""
-        self._by_formula[structure.composition.reduced_formula].append(structure)
-
-    def knows(self, structure: Structure) -> bool:
-        """Whether the same crystal, up to volume and small displacements, is known."""
-        same = self._by_formula.get(structure.composition.reduced_formula, [])
-        return any(self._matcher.fit(structure, other) for other in same)
-
-
-def is_new(known: KnownStructures) -> Filter:
+def is_new(known: KnownCrystals) -> Filter:
     """Keep crystals without a known energy: neither labelled in the data nor a candidate of this campaign."""
     return Filter("new", _each(lambda draft: not known.knows(draft.structure)))
 
@@ -173,13 +87,14 @@ def near_target(target: Target, labelled: Sequence[float]) -> Filter:
     """
     bar = float(np.median([target.merit(value) for value in labelled])) if len(labelled) else -np.inf
 
-    def promising(draft: Draft) -> bool:
+    def promising(draft: Proposal) -> bool:
         value = draft.value(target.property)
         if value is None:
             return True
+        sigma = draft.sigma or 0.0
         if target.has_range():
-            return target.distance(value) <= draft.sigma
-        return max(target.merit(value + draft.sigma), target.merit(value - draft.sigma)) >= bar
+            return target.distance(value) <= sigma
+        return max(target.merit(value + sigma), target.merit(value - sigma)) >= bar
 
     return Filter("predicted near target", _each(promising))
 
@@ -187,12 +102,8 @@ def near_target(target: Target, labelled: Sequence[float]) -> Filter:
 def unique() -> Filter:
     """Keep the most confident of equal crystals."""
 
-    def keep(drafts: Sequence[Draft]) -> list[Draft]:
-        seen, kept = KnownStructures(), []
-        for draft in sorted(drafts, key=lambda draft: -draft.confidence):
-            if not seen.knows(draft.structure):
-                seen.add(draft.structure)
-                kept.append(draft)
-        return kept
+    def keep(drafts: Sequence[Proposal]) -> list[Proposal]:
+        seen = KnownCrystals()
+        return [draft for draft in sorted(drafts, key=lambda draft: -draft.confidence) if seen.takes(draft.structure)]
 
     return Filter("unique", keep)

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from crystalloop.models.crystals.contacts import is_valid_strict
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_number
-from crystalloop.models.crystals.known import DistinctCrystals
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.data.corpus_file import NAME, load_corpus
-from crystalloop.models.generate.bases import KnownCrystals, read_base
-from crystalloop.models.generate.funnel import has_valid_distances
+from crystalloop.models.draw.target import Range
+from crystalloop.models.generate.bases import TrainingCrystals, read_base
 from crystalloop.models.generate.results import Generated, Made, row_of
 from crystalloop.models.maps.voxels import VoxelConfig
-from crystalloop.orchestrator.propose.target_text import Wanted
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from crystalloop.models.crystals.crystal import Crystal
     from crystalloop.models.draw.proposal import Base, Draws, Proposal
     from crystalloop.models.nets.cgcnn import CGCNN
     from crystalloop.models.nets.unet import UNet
@@ -67,7 +67,7 @@ class GenerateRequest:
     models: Path
     mode: Mode
     compounds: tuple[str, ...] = ()
-    wanted: tuple[Wanted, ...] = ()
+    wanted: tuple[Range, ...] = ()
     count: int = 20
     seed: int = 0
     scale: float = 1.0
@@ -98,24 +98,23 @@ class Networks:
 class _Funnel:
     """Counts, and what has been seen, over all batches of one call."""
 
-    known: KnownCrystals
+    known: TrainingCrystals
     keep_known: bool
     counts: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    seen: DistinctCrystals = field(default_factory=DistinctCrystals)
+    seen: KnownCrystals = field(default_factory=KnownCrystals)
 
     def passes(self, structure: Structure) -> str | None:
         """Novelty of a crystal that is valid, new and not drawn before (`unknown` without a corpus); else None."""
-        if not has_valid_distances(structure):
+        if not is_valid_strict(Crystal.from_structure(structure)):
             return None
         self.counts["valid"] += 1
-        novelty = self.known.novelty(structure) or "unknown"
+        novelty = self.known.novelty(Crystal.from_structure(structure))
         if novelty == "known" and not self.keep_known:
             return None
         self.counts["new"] += novelty != "known"
-        if self.seen.knows(structure):
+        if not self.seen.takes(structure):
             return None
-        self.seen.add(str(structure.composition.reduced_formula), lambda: structure)
         self.counts["unique"] += 1
         return novelty
 
@@ -135,7 +134,7 @@ def generate(request: GenerateRequest, tell: Tell) -> Generated:
 def _generate(request: GenerateRequest, tell: Tell) -> Generated:
     networks = load_networks(request)
     corpus = request.models / NAME
-    known = KnownCrystals(load_corpus(corpus) if corpus.exists() else None)
+    known = TrainingCrystals(load_corpus(corpus) if corpus.exists() else None)
     notes = () if corpus.exists() else (f"{corpus} is missing: novelty stays unknown",)
     bases = _bases(request, networks, known)
     funnel, made = _Funnel(known, request.keep_known), list[Made]()
@@ -187,27 +186,25 @@ def draw(
     """Latents and their conditions. The one place that knows how a target conditions the VAE."""
     from crystalloop.models.draw.latents import draw_around, draw_between, draw_random
     from crystalloop.models.draw.lookahead import Critic
-    from crystalloop.models.draw.target import Range
     from crystalloop.models.nets.cgcnn import predicted_by
     from crystalloop.models.nets.configs import DECILES
 
     vae, voxels = networks.vae, networks.voxels
-    ranges = [Range(one.property, one.low, one.high) for one in request.wanted]
     deciles = wanted_deciles(vae, request.wanted)
     properties = None if networks.cgcnn is None else predicted_by(networks.cgcnn)
     critic = Critic(voxels, properties, None if request.allowed is None else tuple(request.allowed))
     if request.mode == "random":
-        return draw_random(vae, rng, count, deciles, ranges, critic)
+        return draw_random(vae, rng, count, deciles, request.wanted, critic)
     if request.mode == "around":
-        draws = draw_around(vae, rng, count, bases, voxels, request.scale, ranges, critic)
+        draws = draw_around(vae, rng, count, bases, voxels, request.scale, request.wanted, critic)
     else:
-        draws = draw_between(vae, rng, count, bases, voxels, request.scale / 2, ranges, critic)
+        draws = draw_between(vae, rng, count, bases, voxels, request.scale / 2, request.wanted, critic)
     if deciles is None:
         return draws
     return replace(draws, condition=np.eye(DECILES, dtype=np.float32)[np.resize(deciles, count)])
 
 
-def wanted_deciles(vae: DensityVAE, wanted: Sequence[Wanted]) -> list[int] | None:
+def wanted_deciles(vae: DensityVAE, wanted: Sequence[Range]) -> list[int] | None:
     """Deciles of the formation energy that overlap the wanted range; None where none is wanted, or none is known."""
     ranges = [one for one in wanted if one.property == E_F]
     if not ranges or not vae.config.decile_edges_ev:
@@ -216,7 +213,7 @@ def wanted_deciles(vae: DensityVAE, wanted: Sequence[Wanted]) -> list[int] | Non
     return list(range(int(low), int(high) + 1))
 
 
-def _bases(request: GenerateRequest, networks: Networks, known: KnownCrystals) -> list[Base]:
+def _bases(request: GenerateRequest, networks: Networks, known: TrainingCrystals) -> list[Base]:
     """The compounds; where a formation energy is not known, the predicted one gives the condition."""
     bases = [read_base(text, known, cubic=networks.vae.config.cubic) for text in request.compounds]
     unknown = [base for base in bases if base.e_f_ev is None]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crystalloop.models.crystals.contacts import contact_ratio
 from crystalloop.models.crystals.prototypes import match_prototype
-from crystalloop.models.generate.funnel import contact_ratio
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -55,14 +55,13 @@ def row_of(
     """What the table shows of a crystal, and more; None where a value is not known."""
     symbol, _ = structure.get_space_group_info(symprec=0.01)
     prototype = match_prototype(structure)
-    contact = contact_ratio(structure)
     return {
         "formula": str(structure.composition.reduced_formula),
         "prototype": str(prototype) if prototype else None,
         "space_group": symbol,
         "a_ang": round(float(structure.lattice.a), 4),
         "atoms": len(structure),
-        "contact": round(contact, 3) if np.isfinite(contact) else None,
+        "contact": round(contact_ratio(proposal.crystal), 3),
         "confidence": round(float(proposal.confidence), 3),
         "novelty": novelty,
         "kind": str(proposal.kind),

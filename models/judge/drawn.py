@@ -1,19 +1,18 @@
-"""What came of drawn latents, and what was known before: validity, energies, formulas. Rows are made in `evaluate_generation`."""
+"""What came of drawn latents: validity, predicted energies, distinct structures. Rows are made in `generation`."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.crystals.contacts import is_valid_paper, is_valid_strict, volume_window_ang3
+from crystalloop.models.crystals.contacts import is_valid_paper, is_valid_strict
 from crystalloop.models.crystals.crystal import Crystal
-from crystalloop.models.crystals.formulas import reduced_counts
+from crystalloop.models.crystals.known import KnownCrystals
 
 if TYPE_CHECKING:
     from crystalloop.models.draw.proposal import Proposal
@@ -21,34 +20,6 @@ if TYPE_CHECKING:
 
 EnergyOf = Callable[[Sequence[Crystal]], NDArray[np.float64]]
 """Predicted formation energy of crystals, eV/atom, [b]."""
-
-
-class KnownCrystals:
-    """The training part, asked for a formula or for a structure."""
-
-    def __init__(self, crystals: Sequence[Crystal]) -> None:
-        self.window_ang3 = volume_window_ang3(crystals)
-        self._by_formula: dict[object, list[Crystal]] = defaultdict(list)
-        for crystal in crystals:
-            self._by_formula[reduced_counts(crystal)].append(crystal)
-
-    def has_formula(self, crystal: Crystal) -> bool:
-        """Whether any crystal has the reduced formula."""
-        return reduced_counts(crystal) in self._by_formula
-
-    def has_structure(self, crystal: Crystal) -> bool:
-        """Whether StructureMatcher (its defaults) finds the same structure."""
-        return _among(crystal, self._by_formula.get(reduced_counts(crystal), []))
-
-
-def _among(crystal: Crystal, others: Sequence[Crystal]) -> bool:
-    if not others:
-        return False
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    matcher: Any = StructureMatcher()
-    structure = crystal.to_structure()
-    return any(matcher.fit(structure, other.to_structure()) for other in others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +68,10 @@ class Drawn:
 
 
 def drawn_from(
-    proposals: Sequence[Proposal | None], condition: NDArray[np.floating], energy: EnergyOf | None, known: KnownCrystals
+    proposals: Sequence[Proposal | None],
+    condition: NDArray[np.floating],
+    energy: EnergyOf | None,
+    window_ang3: tuple[float, float],
 ) -> Drawn:
     """Proposals with their predicted energies.
 
@@ -105,21 +79,17 @@ def drawn_from(
         proposals: one for each draw.
         condition: one-hot deciles, [d, 10].
         energy: the CGCNN; None leaves energies unknown.
-        known: the training part.
+        window_ang3: volumes per atom that real crystals have, see `volume_window_ang3`.
     """
     e_f = np.full(len(proposals), np.nan)
     made = [i for i, proposal in enumerate(proposals) if proposal is not None]
     if energy is not None and made:
         e_f[made] = energy([p.crystal for p in proposals if p is not None])
     requested = np.where(condition.any(axis=1), condition.argmax(axis=1), -1)
-    return Drawn(tuple(proposals), requested, e_f, known.window_ang3, energy is not None)
+    return Drawn(tuple(proposals), requested, e_f, window_ang3, energy is not None)
 
 
 def distinct_structures(crystals: Sequence[Crystal]) -> int:
-    """How many of the crystals differ, by StructureMatcher (its defaults)."""
-    kept: dict[object, list[Crystal]] = defaultdict(list)
-    for crystal in crystals:
-        same = kept[reduced_counts(crystal)]
-        if not _among(crystal, same):
-            same.append(crystal)
-    return sum(map(len, kept.values()))
+    """How many of the crystals differ in structure."""
+    seen = KnownCrystals()
+    return sum(seen.takes(crystal) for crystal in crystals)

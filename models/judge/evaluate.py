@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalloop.models.crystals.contacts import volume_window_ang3
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.data.corpus import Corpus, read_corpus
 from crystalloop.models.data.rows import SPLITS
-from crystalloop.models.judge.drawn import EnergyOf, KnownCrystals, drawn_from
+from crystalloop.models.judge.drawn import EnergyOf, drawn_from
 from crystalloop.models.judge.generation import decile_rows, funnel_rows, sample_rows, speed_rows
 from crystalloop.models.judge.inputs import (
     E_F,
@@ -169,6 +171,7 @@ def _generation(
     from crystalloop.models.judge.round_trip import config_for, decile_edges_of, made_from, same_noise
 
     config, known = config_for(vae), KnownCrystals(held.train.crystals)
+    window = volume_window_ang3(held.train.crystals)
     energy = _energy_of(cgcnn)
     critic = Critic(config.voxels, _proposes(cgcnn))
     rng = np.random.default_rng([settings.seed, 3])
@@ -181,14 +184,14 @@ def _generation(
         return draws, list(made_from(vae, unet, draws, config))
 
     rows, draws, proposals = speed_rows(generate, energy)
-    fresh = drawn_from(proposals, draws.condition, energy, known)
+    fresh = drawn_from(proposals, draws.condition, energy, window)
     rows += sample_rows(fresh, known)
     edges = decile_edges_of(vae)
     if edges and energy is not None:
         again = same_noise(vae, rng, settings.most(NOISES), critic)
         say(f"drawing {len(again)} samples of the same noise under ten conditions")
         made = list(made_from(vae, unet, again, config))
-        rows += decile_rows(fresh, drawn_from(made, again.condition, energy, known), edges)
+        rows += decile_rows(fresh, drawn_from(made, again.condition, energy, window), edges)
     return [*rows, *_funnel(vae, unet, critic, energy, held, known, settings, say)]
 
 
@@ -209,11 +212,12 @@ def _funnel(
     if not bases:
         return []
     each, config = settings.most(DRAWS_PER_BASE), config_for(vae)
+    window = volume_window_ang3(held.train.crystals)
     say(f"drawing {each} crystals round each of {len(bases)} bases")
     count = each * len(bases)
     rng = np.random.default_rng([settings.seed, 4])
     draws = draw_around(vae, rng, count, bases, config.voxels, SCALE, critic=critic)
-    drawn = drawn_from(list(made_from(vae, unet, draws, config)), draws.condition, energy, known)
+    drawn = drawn_from(list(made_from(vae, unet, draws, config)), draws.condition, energy, window)
     return funnel_rows(drawn, bases, np.resize(np.arange(len(bases)), count), known)
 
 

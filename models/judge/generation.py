@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.formulas import anonymous_counts, reduced_counts
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.draw.conditioning import NEAR_BASE
-from crystalloop.models.judge.drawn import Drawn, EnergyOf, KnownCrystals, distinct_structures
+from crystalloop.models.judge.drawn import Drawn, EnergyOf, distinct_structures
 from crystalloop.models.judge.metrics import decile_of, deciles_obeyed, mean, share, spearman
 from crystalloop.models.judge.rows import FUNNEL_STAGES, NAN, Row
 
@@ -40,7 +41,7 @@ def sample_rows(drawn: Drawn, known: KnownCrystals) -> list[Row]:
         ),
         Row(
             "novel",
-            share(sum(not known.has_structure(crystal) for crystal in paper), len(paper)),
+            share(sum(not known.knows(crystal) for crystal in paper), len(paper)),
             share(sum(not known.has_formula(crystal) for crystal in ours), len(ours)),
             len(ours),
         ),
@@ -110,7 +111,7 @@ def funnel_rows(drawn: Drawn, bases: Sequence[Base], which: NDArray[np.int64], k
         which: index of each draw's base, [d].
         known: the training part.
     """
-    seed = _funnel(drawn, bases, which, drawn.valid_seed, known.has_structure, per_base=True)
+    seed = _funnel(drawn, bases, which, drawn.valid_seed, known.knows, per_base=True)
     strict = _funnel(drawn, bases, which, drawn.valid_strict, known.has_formula, per_base=False)
     count = len(drawn.proposals)
     each = share(count, len(bases))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.crystals.crystal import Crystal, InvalidCrystal, canonical_origin
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin
 from crystalloop.models.crystals.symmetry import symmetrise
 from crystalloop.models.draw.latents import draw_under_each
 from crystalloop.models.draw.lookahead import Critic
@@ -16,11 +16,10 @@ from crystalloop.models.draw.proposal import Draws, Kind, Proposal
 from crystalloop.models.generate.density_vae import GenerateConfig, propose, read_crystal
 from crystalloop.models.judge.metrics import VoxelTally, tally_voxels
 from crystalloop.models.maps.channels import COORDINATE_SCALE_ANG, Floats, draw_maps, expand
-from crystalloop.models.maps.sites_from_density import ReconstructionError
 from crystalloop.models.maps.voxels import VoxelConfig, lattice_from_coordinates, voxelize_batch
 from crystalloop.models.nets.configs import DECILES
-from crystalloop.models.nets.unet import Segmentation, UNet, segment
-from crystalloop.models.nets.vae import Decoded, DensityVAE
+from crystalloop.models.nets.unet import UNet, segment
+from crystalloop.models.nets.vae import DensityVAE
 
 Species = NDArray[np.int16]
 
@@ -109,12 +108,13 @@ def _one_batch(
     decoded = vae.decode(mean, condition)
     found, found_in_true = segment(unet, decoded.maps), segment(unet, maps)
     for i, crystal in enumerate(true):
-        raw, failure, confidence = _raw(decoded, found, i, config)
+        read = read_crystal(decoded, found, i, config)
+        raw, confidence = (None, 0.0) if isinstance(read, str) else read
         yield RoundTrip(
             true=crystal,
             raw=raw,
             crystal=symmetrise(raw, config.symprec_ang) if raw is not None else None,
-            failure=failure,
+            failure=read if isinstance(read, str) else None,
             confidence=confidence,
             lattice=lattice_from_coordinates(decoded.maps[i, ..., 1:4] * COORDINATE_SCALE_ANG),
             species=species[i],
@@ -135,12 +135,7 @@ def made_from(
     """What `propose` makes of each draw, in order; None for a failure. Memory is that of one batch of maps."""
     for start in range(0, len(draws), batch):
         part = _some(draws, slice(start, start + batch))
-        proposals = iter(propose(vae, unet, part, config).made)
-        following = next(proposals, None)
-        for latent, condition in zip(part.latent, part.condition, strict=True):
-            here = following is not None and _is_of(following, latent, condition)
-            yield following if here else None
-            following = next(proposals, None) if here else following
+        yield from (None if isinstance(one, str) else one for one in propose(vae, unet, part, config).each)
 
 
 def same_noise(vae: DensityVAE, rng: np.random.Generator, count: int, critic: Critic | None = None) -> Draws:
@@ -175,23 +170,6 @@ def voxels_of_true_maps(unet: UNet, crystals: Sequence[Crystal], batch: int = 64
 
 def _some(draws: Draws, rows: slice) -> Draws:
     return Draws(draws.latent[rows], draws.condition[rows], draws.bases[rows], draws.kind)
-
-
-def _is_of(proposal: Proposal, latent: Floats, condition: Floats) -> bool:
-    return bool(np.array_equal(proposal.latent, latent) and np.array_equal(proposal.condition, condition))
-
-
-def _raw(
-    decoded: Decoded, found: Segmentation, i: int, config: GenerateConfig
-) -> tuple[Crystal | None, str | None, float]:
-    """The i-th crystal, or why there is none, and its confidence."""
-    try:
-        raw, confidence = read_crystal(decoded, found, i, config)
-    except ReconstructionError as error:
-        return None, error.reason.value, 0.0
-    except InvalidCrystal:
-        return None, "invalid crystal", 0.0
-    return raw, None, confidence
 
 
 def _errors(true: Floats, made: Floats) -> MapErrors:

@@ -62,11 +62,10 @@ def fit_vae(job: TrainJob, engine: Engine, unet: UNet | None = None) -> FittedNe
 def _vae_config(job: TrainJob) -> VAEConfig:
     config = VAEConfig(**config_fields(VAEConfig.preset(job.preset, job.voxels.n), job, "vae"))
     lengths = np.array([crystal.lengths_ang for crystal in job.crystals])
-    cubic = all(crystal.is_orthogonal for crystal in job.crystals) and bool((np.ptp(lengths, axis=1) < 1e-3).all())
     mean, scale, counts = standardise(job.labels)
     return replace(
         config,
-        cubic=cubic,
+        cubic=all(crystal.is_cubic() for crystal in job.crystals),
         a_ang=float(lengths.mean()),
         decile_edges_ev=decile_edges(job.labels[:, PROPERTIES.index(E_F)]),
         property_mean=mean,

@@ -10,8 +10,7 @@ import numpy as np
 
 from crystalloop.db.ledger.records import Candidate, CandidateState, Round
 from crystalloop.models.crystals.properties import TABLE
-from crystalloop.orchestrator.campaign.spec import COMPUTED, Direction, Target
-from crystalloop.orchestrator.learn.training_set import value_of
+from crystalloop.models.draw.target import COMPUTED, Direction, Target
 
 Item = TypeVar("Item")
 MINUS = "\N{MINUS SIGN}"
@@ -94,7 +93,7 @@ def computed_value(candidate: Candidate, target: Target) -> float | None:
     """The target's property of a relaxed candidate; None for any other, and where there is no finite value."""
     if candidate.state is not CandidateState.RELAXED:
         return None
-    value = value_of(candidate, target.property)
+    value = candidate.value(target.property)
     return value if value is not None and np.isfinite(value) else None
 
 

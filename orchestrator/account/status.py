@@ -6,6 +6,7 @@ from typing import Any
 
 from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, Candidate
 from crystalloop.db.ledger.store import Store
+from crystalloop.models.draw.target import Target
 from crystalloop.orchestrator.account.rounds import (
     RoundResult,
     best_candidate,
@@ -14,7 +15,6 @@ from crystalloop.orchestrator.account.rounds import (
     round_results,
 )
 from crystalloop.orchestrator.account.wall_time import Account, account
-from crystalloop.orchestrator.campaign.spec import Target
 
 
 class UnknownCampaign(Exception):
@@ -31,7 +31,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
     """
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target.model_validate(record.spec["target"])
+    target = Target(**record.spec["target"])
     rounds = round_results(target, candidates, store.rounds(name))
     return {
         "campaign": name,
@@ -47,7 +47,7 @@ def summary_lines(store: Store, name: str) -> list[str]:
     """The campaign in a few sentences, for the end of `run`."""
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target.model_validate(record.spec["target"])
+    target = Target(**record.spec["target"])
     time = _account(store, record, candidates)
     best = best_candidate(candidates, target)
     results = round_results(target, candidates, store.rounds(name))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.generate.funnel import Draft
-from crystalloop.orchestrator.campaign.spec import Target
+from crystalloop.models.draw.proposal import Proposal
+from crystalloop.models.draw.target import Target
 
 KAPPA = 1.0
 """Weight of the uncertainty: mu + kappa sigma, the upper confidence bound that led science.md's Perov-5 baseline."""
@@ -16,7 +16,7 @@ CROWDING = 0.3
 """Worth of a full unit of novelty against the already chosen, in eV/atom of merit."""
 
 
-def features(drafts: Sequence[Draft]) -> NDArray[np.float64]:
+def features(drafts: Sequence[Proposal]) -> NDArray[np.float64]:
     """Composition fractions and the prototype as one-hot, both halved: distances between 0 and about 1. [d, f]."""
     symbols = sorted({str(element) for draft in drafts for element in draft.structure.composition})
     kinds = sorted({draft.prototype or "" for draft in drafts})
@@ -28,7 +28,9 @@ def features(drafts: Sequence[Draft]) -> NDArray[np.float64]:
     return rows
 
 
-def choose(drafts: Sequence[Draft], target: Target, count: int, rng: np.random.Generator) -> list[tuple[Draft, float]]:
+def choose(
+    drafts: Sequence[Proposal], target: Target, count: int, rng: np.random.Generator
+) -> list[tuple[Proposal, float]]:
     """Up to `count` drafts with their scores, best first: predicted merit, optimism, distance from those chosen before.
 
     Args:
@@ -43,17 +45,17 @@ def choose(drafts: Sequence[Draft], target: Target, count: int, rng: np.random.G
     return _greedy(drafts, scores, count)
 
 
-def spread(drafts: Sequence[Draft], preference: Sequence[float], count: int) -> list[tuple[Draft, float]]:
+def spread(drafts: Sequence[Proposal], preference: Sequence[float], count: int) -> list[tuple[Proposal, float]]:
     """Up to `count` drafts that differ most from each other; `preference` (larger is better) decides among equals."""
     return _greedy(drafts, np.asarray(preference, dtype=float), count) if drafts else []
 
 
-def _greedy(drafts: Sequence[Draft], scores: NDArray[np.float64], count: int) -> list[tuple[Draft, float]]:
+def _greedy(drafts: Sequence[Proposal], scores: NDArray[np.float64], count: int) -> list[tuple[Proposal, float]]:
     """Repeatedly take the best sum of score and distance to the nearest one taken."""
     rows = features(drafts)
     nearest = np.full(len(drafts), 1.0)  # distance to the nearest chosen one, 1 before the first
     open_ = np.ones(len(drafts), dtype=bool)
-    chosen: list[tuple[Draft, float]] = []
+    chosen: list[tuple[Proposal, float]] = []
     while open_.any() and len(chosen) < count:
         total = np.where(open_, scores + CROWDING * np.minimum(nearest, 1.0), -np.inf)
         best = int(np.argmax(total))
@@ -63,9 +65,10 @@ def _greedy(drafts: Sequence[Draft], scores: NDArray[np.float64], count: int) ->
     return chosen
 
 
-def _merit(draft: Draft, target: Target) -> float:
+def _merit(draft: Proposal, target: Target) -> float:
     value = draft.value(target.property)
     if value is None:
         return -1e3  # computed only when nothing with a prediction is left
-    optimistic = max(target.merit(value + KAPPA * draft.sigma), target.merit(value - KAPPA * draft.sigma))
-    return optimistic if not target.has_range() else optimistic + 0.1 * draft.sigma
+    sigma = draft.sigma or 0.0
+    optimistic = max(target.merit(value + KAPPA * sigma), target.merit(value - KAPPA * sigma))
+    return optimistic if not target.has_range() else optimistic + 0.1 * sigma

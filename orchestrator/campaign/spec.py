@@ -1,193 +1,38 @@
-"""Campaign: the whole campaign file as frozen, checked types. The only reader of YAML and of the environment."""
+"""Campaign: the whole campaign file as frozen, checked types, and what of it decides the candidates. Its parts: sections."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
 from difflib import get_close_matches
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.formulas import parse_compound
-from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.draw.target import COMPUTED
 from crystalloop.orchestrator.campaign.places import default_pseudos
-
-COMPUTED = ("formation_energy_per_atom", "energy_per_atom")
-"""Properties that a relaxation itself measures; the other six are predictions of the CGCNN."""
+from crystalloop.orchestrator.campaign.sections import (
+    Budget,
+    DatabaseConfig,
+    DataFile,
+    Dft,
+    Generation,
+    Networks,
+    Part,
+    RayResources,
+    TargetValue,
+    Voxels,
+)
 
 
 class ConfigError(Exception):
     """A campaign file that cannot be used; the message has a line per problem, with key, value and bound."""
 
     exit_kind = "usage"
-
-
-class Part(BaseModel):
-    """A section of the campaign file: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Direction(StrEnum):
-    """Which way is better, for a target without a range."""
-
-    MINIMISE = "minimise"
-    MAXIMISE = "maximise"
-
-
-class Target(Part):
-    """What the campaign looks for: a property inside a range, or as low or high as possible."""
-
-    property: str = Field("formation_energy_per_atom", description=f"one of {', '.join(PROPERTIES)}")
-    minimum: float | None = Field(None, description="lower end of the wanted range, in the property's unit")
-    maximum: float | None = Field(None, description="upper end of the wanted range")
-    direction: Direction | None = Field(None, description="minimise or maximise, instead of or within a range")
-
-    @field_validator("property")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        if value not in PROPERTIES:
-            near = get_close_matches(value, PROPERTIES, 1, cutoff=0.3)
-            raise ValueError(
-                f"unknown property; did you mean {near[0]!r}?" if near else f"there are {', '.join(PROPERTIES)}"
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _is_possible(self) -> Target:
-        if self.minimum is None and self.maximum is None and self.direction is None:
-            raise ValueError("give minimum, maximum or direction")
-        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            raise ValueError(f"minimum {self.minimum} is not below maximum {self.maximum}")
-        return self
-
-    def has_range(self) -> bool:
-        """Whether at least one end of a range is given."""
-        return self.minimum is not None or self.maximum is not None
-
-    def distance(self, value: float) -> float:
-        """How far a value lies outside the range; zero inside, and zero everywhere without a range."""
-        below = 0.0 if self.minimum is None else max(0.0, self.minimum - value)
-        above = 0.0 if self.maximum is None else max(0.0, value - self.maximum)
-        return below + above
-
-    def merit(self, value: float) -> float:
-        """Larger is better: minus the distance to the range, plus the value along the direction inside it."""
-        along = {Direction.MINIMISE: -value, Direction.MAXIMISE: value, None: 0.0}[self.direction]
-        return along - 10.0 * self.distance(value)
-
-
-class DataFile(Part):
-    """A file or folder of known crystals to start from."""
-
-    path: Path = Field(
-        description="JSONL (also .gz), CSV, one CIF or a folder of CIF files; relative to the campaign file"
-    )
-    limit: int | None = Field(None, ge=1, description="use at most this many crystals, drawn with the campaign's seed")
-    bad_rows: Literal["stop", "skip"] = Field("stop", description="stop at an unreadable row, or skip and count it")
-    where: dict[str, str] = Field(
-        default_factory=dict, description="keep rows whose field has this value, e.g. class: binary_AB"
-    )
-
-
-class Voxels(Part):
-    """The maps' grid."""
-
-    n: Literal[16, 24, 32, 48, 64] = Field(16, description="voxels per cell edge; the paper has 32")
-    width_scale: float = Field(
-        1.0,
-        gt=0.2,
-        le=2.0,
-        description="Gaussian width of an atom as a multiple of its ionic radius; 1 is the paper's",
-    )
-
-
-class Networks(Part):
-    """Sizes and training of the three networks; a section overrides single fields of the preset."""
-
-    preset: Literal["compact", "paper"] = "compact"
-    unet: dict[str, Any] = Field(default_factory=dict, description="fields of UNetConfig")
-    vae: dict[str, Any] = Field(default_factory=dict, description="fields of VAEConfig")
-    cgcnn: dict[str, Any] = Field(default_factory=dict, description="fields of CGCNNConfig")
-    steps: dict[Literal["unet", "vae", "cgcnn"], Annotated[int, Field(ge=1)]] = Field(
-        default_factory=dict, description="optimiser steps of a training from scratch"
-    )
-    warm_share: float = Field(0.5, gt=0, le=1, description="share of those steps when continuing from the last version")
-    minimum_labels: int = Field(4, ge=1, description="computed crystals needed before the first training")
-
-
-class RayResources(Part):
-    """What Ray gives to each piece of work."""
-
-    train_workers: int = Field(1, ge=1, le=256)
-    cpus_per_train_worker: float = Field(2, gt=0)
-    use_gpu: bool = False
-    generator_actors: int = Field(1, ge=1, le=256)
-    screen_actors: int = Field(1, ge=1, le=256)
-    gpus_per_generator: float = Field(0, ge=0)
-    address: str | None = Field(None, description="address of a running Ray cluster; none starts one on this machine")
-
-
-class Generation(Part):
-    """How candidates are drawn."""
-
-    per_round: int = Field(64, ge=1, le=1_000_000, description="latent vectors decoded in each round")
-    random: float = Field(0.2, ge=0, description="share drawn from the prior")
-    around: float = Field(0.5, ge=0, description="share drawn around base compounds")
-    between: float = Field(0.3, ge=0, description="share drawn on lines between base compounds")
-    scale: float = Field(0.5, gt=0, le=5, description="standard deviation round a base compound's latent mean")
-    max_atoms: int = Field(40, ge=1, le=200, description="atoms of the largest conventional cell kept")
-
-    @model_validator(mode="after")
-    def _shares(self) -> Generation:
-        if self.random + self.around + self.between <= 0:
-            raise ValueError("random, around and between are all 0: nothing would be generated")
-        return self
-
-
-class Dft(Part):
-    """The DFT side of the campaign."""
-
-    preset: Literal["test", "fast", "paper"] = "fast"
-    settings: dict[str, Any] = Field(default_factory=dict, description="single fields of PwSettings over the preset")
-    slots: int = Field(2, ge=0, le=10_000, description="relaxations at a time on this machine, one core each")
-    pw_command: str = Field(default_factory=lambda: os.environ.get("CRYSTALLOOP_PW", "pw.x"))
-    scratch: Path | None = Field(
-        default_factory=lambda: Path(given) if (given := os.environ.get("CRYSTALLOOP_SCRATCH")) else None,
-        description="fast local folder for wave functions; default beside the other files of a relaxation",
-    )
-    pseudos: Path | None = Field(None, description="folder of UPF files; default .crystalloop/pseudos")
-    per_round: int = Field(6, ge=1, le=10_000, description="candidates computed in each round")
-    reject_above_e_f: float | None = Field(
-        None,
-        ge=-5,
-        le=10,
-        description="eV/atom; crystals above it with coarse k points are not computed on; turns cheap_first on",
-    )
-    lease_s: float = Field(30.0, ge=2, description="a worker silent for this long has lost its candidate")
-
-
-class Budget(Part):
-    """What the campaign may use; it ends cleanly at the first limit."""
-
-    relaxations: int | None = Field(None, ge=1)
-    cpu_hours: float | None = Field(None, gt=0)
-    wall_minutes: float | None = Field(None, gt=0)
-
-
-class DatabaseConfig(Part):
-    """Where results are kept."""
-
-    uri: str | None = Field(default_factory=lambda: os.environ.get("CRYSTALLOOP_MONGODB_URI"))
-    name: str = Field("crystalloop", pattern=r"^[A-Za-z0-9_-]{1,40}$")
 
 
 class Campaign(Part):
@@ -197,17 +42,17 @@ class Campaign(Part):
     elements: tuple[str, ...] = Field(min_length=1, description="element symbols that candidates may contain")
     prototypes: tuple[Prototype, ...] = Field((), description="structure types; also the anonymous formulas wanted")
     bases: tuple[str, ...] = Field((), description="base compounds, FORMULA:prototype, e.g. LiF:rocksalt_B1")
-    target: Target
-    data: tuple[DataFile, ...] = ()
-    voxels: Voxels = Voxels()
-    networks: Networks = Networks()
-    ray: RayResources = RayResources()
-    generate: Generation = Generation()
-    dft: Dft = Dft()
-    budget: Budget = Budget()
-    rounds: int = Field(3, ge=1, le=10_000)
-    seed: int = Field(0, ge=0, lt=2**31)
-    database: DatabaseConfig = DatabaseConfig()
+    target: TargetValue = Field(description="the property that is looked for, and which values of it")
+    data: tuple[DataFile, ...] = Field((), description="files of known crystals to start from")
+    voxels: Voxels = Field(Voxels(), description="the grid of the density maps")
+    networks: Networks = Field(Networks(), description="sizes and training of the networks")
+    ray: RayResources = Field(RayResources(), description="what Ray gives to each piece of work")
+    generate: Generation = Field(Generation(), description="how candidates are drawn")
+    dft: Dft = Field(Dft(), description="how and how many candidates are computed")
+    budget: Budget = Field(Budget(), description="what the campaign may use")
+    rounds: int = Field(3, ge=1, le=10_000, description="rounds of proposing, computing and training")
+    seed: int = Field(0, ge=0, lt=2**31, description="of every draw; the same seed gives the same candidates")
+    database: DatabaseConfig = Field(DatabaseConfig(), description="where results are kept")
     folder: Path | None = Field(None, description="where files go; default runs/<name>")
 
     @field_validator("elements")
@@ -271,66 +116,3 @@ class Campaign(Part):
         for free in ("slots", "pw_command", "scratch", "pseudos", "lease_s"):
             spec["dft"].pop(free)
         return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
-
-
-def read_campaign(path: Path) -> Campaign:
-    """Read and check a campaign file; relative paths in it are taken from the file's folder.
-
-    Raises:
-        ConfigError: missing, not YAML, an unknown key (the nearest known one is named), a value out of bounds.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); `ls campaigns` shows the ready ones") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}: not a text file (byte {error.start} is not UTF-8); name a campaign's YAML file"
-        ) from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"{path}: holds {type(content).__name__}, not a table of keys; see campaigns/first.yaml")
-    try:
-        campaign = Campaign.model_validate(dict(content))
-    except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {line}" for line in _problems(error))) from error
-    files = tuple(file.model_copy(update={"path": path.parent / file.path}) for file in campaign.data)
-    return campaign.model_copy(update={"data": files})
-
-
-def _problems(error: ValidationError) -> list[str]:
-    """One line per problem: key, value, what is wrong, and the nearest known key."""
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "campaign"
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown key {where!r}{_nearest(problem['loc'])}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            given = problem["input"]
-            value = "" if isinstance(given, Mapping) or problem["type"] == "missing" else f" (given: {given!r})"
-            lines.append(f"{where}: {message}{value}")
-    return lines
-
-
-def _nearest(location: tuple[int | str, ...]) -> str:
-    """The known key nearest to the last one of a location, as the end of a sentence."""
-    model: type[BaseModel] | None = Campaign
-    for part in location[:-1]:
-        if isinstance(part, str) and model is not None and part in model.model_fields:
-            model = _part_of(model.model_fields[part].annotation)
-    known = list(model.model_fields) if model is not None else []
-    near = get_close_matches(str(location[-1]), known, 1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known keys here: {', '.join(known)}"
-
-
-def _part_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inner = [found for found in map(_part_of, getattr(annotation, "__args__", ())) if found is not None]
-    return inner[0] if inner else None

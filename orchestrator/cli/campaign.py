@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from crystalloop.orchestrator.account.status import campaign_status
-from crystalloop.orchestrator.campaign.spec import Campaign, read_campaign
+from crystalloop.orchestrator.campaign.read import read_campaign
+from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.cli.options import AsJson, File, out, print_json
 from crystalloop.orchestrator.run.session import open_store, request_stop
 from crystalloop.orchestrator.show.tables import show_status, watch_status

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from crystalloop.orchestrator.campaign.target_text import parse_target
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json
-from crystalloop.orchestrator.propose.target_text import parse_target
 
 app = typer.Typer()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from crystalloop.orchestrator.campaign.spec import read_campaign
+from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.cli.options import AsJson, File, out, print_json
 from crystalloop.orchestrator.run.plan import make_plan
 from crystalloop.orchestrator.show.tables import show_plan

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from crystalloop.db.query.language import parse_query
+from crystalloop.db.query.to_mongo import mongo_filter
 from crystalloop.orchestrator.account.results import result_rows, trace_chain
-from crystalloop.orchestrator.campaign.spec import read_campaign
+from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.cli.options import AsJson, File, err, escape, out, print_json
 from crystalloop.orchestrator.run.session import open_store
-from crystalloop.orchestrator.settle.hulls import hull_lines, look, refresh_hull
+from crystalloop.orchestrator.settle.hulls import hull_lines, look
 from crystalloop.orchestrator.show.tables import show_results
 from crystalloop.orchestrator.show.trace import trace_lines
 
@@ -30,9 +30,8 @@ def results(
     Example: crystalloop results campaigns/first.yaml --where "e_f < -1.5" --json
     """
     campaign = read_campaign(file)
-    condition = {"campaign": campaign.name, **(parse_query(where) if where else {})}
+    condition = {"campaign": campaign.name, **(mongo_filter(where) if where else {})}
     with open_store(campaign) as store:
-        refresh_hull(store, campaign)
         rows = result_rows(store.matching(condition))
     print_json(rows) if as_json else show_results(out, rows)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from crystalloop.orchestrator.campaign.machine import Machine
-from crystalloop.orchestrator.campaign.spec import read_campaign
+from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.cli.exit_codes import Exit
 from crystalloop.orchestrator.cli.options import AsJson, File, err, out, print_json
 from crystalloop.orchestrator.run.compose import run_campaign, run_workers

@@ -1,21 +1,19 @@
-"""The loop's trainer: a training set becomes a TrainJob, its outcome becomes records. Fitting itself is in train.py."""
+"""The loop's trainer: records become a TrainJob, its outcome becomes records. Fitting itself is in models/learn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from crystalloop.db.ledger.records import ModelVersion, NetworkRecord
+from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
 from crystalloop.models.crystals.crystal import Crystal, conventional
 from crystalloop.models.crystals.properties import label_array
-from crystalloop.models.learn.job import TrainJob, TrainOutcome, TrainResources
+from crystalloop.models.learn.job import FittedNetwork, TrainJob, TrainOutcome, TrainResources
 from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.learn.training_set import TrainingSet
+from crystalloop.orchestrator.learn.training_set import Sources, TrainingSet
 from crystalloop.orchestrator.loop.contracts import Trained
-
-CUBIC_TOLERANCE = 1e-3
-"""Relative; the maps of this version hold cubic conventional cells."""
+from crystalloop.orchestrator.loop.events import EventListener, Training
 
 Fit = Callable[[TrainJob, TrainResources], TrainOutcome]
 
@@ -28,20 +26,40 @@ class NetworkTrainer:
         folder: gets one folder per model version.
         fit: orchestrator.learn.ray_fit.fit_networks.
         before: makes sure that Ray runs.
+        sources: what is known besides the campaign's own calculations.
+        tell: hears that a training begins.
     """
 
-    def __init__(self, campaign: Campaign, folder: Path, fit: Fit, before: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        campaign: Campaign,
+        folder: Path,
+        fit: Fit,
+        before: Callable[[], object],
+        sources: Sources,
+        tell: EventListener,
+    ) -> None:
         self._campaign, self._folder, self._fit, self._before = campaign, folder, fit, before
+        self._sources, self._tell = sources, tell
 
-    def train(self, version_id: str, round_: int, training: TrainingSet, parent: ModelVersion | None) -> Trained:
-        """Fit all three networks; see parts.Trainer."""
+    def train(self, version_id: str, round_: int, relaxed: Sequence[Candidate], parent: ModelVersion | None) -> Trained:
+        """Fit all three networks on what is known; see loop.contracts.Trainer."""
+        training = self._sources.training_set(relaxed)
+        labelled, unlabelled = len(training.labelled), len(training.unlabelled)
+        self._tell(Training(version_id, labelled, unlabelled, self._progress_file(version_id)))
+        outcome = self._fitted(version_id, round_, training, parent)
+        networks = {name: _record(network, version_id) for name, network in outcome.networks.items()}
+        return Trained(networks, outcome.step_s, training.trained_on, labelled, unlabelled, training.digest())
+
+    def _fitted(self, version_id: str, round_: int, training: TrainingSet, parent: ModelVersion | None) -> TrainOutcome:
         self._before()
         campaign = self._campaign
-        examples = [(example, conventional(example.structure)) for example in training.examples]
-        cubic = [(example, cell) for example, cell in examples if _is_cubic(cell.lattice.abc, cell.lattice.angles)]
+        cells = [Crystal.from_structure(conventional(example.structure)) for example in training.examples]
+        # The maps of this version hold cubic conventional cells.
+        cubic = [pair for pair in zip(training.examples, cells, strict=True) if pair[1].is_cubic()]
         job = TrainJob(
             folder=(self._folder / version_id).resolve(),
-            crystals=tuple(Crystal.from_structure(cell) for _, cell in cubic),
+            crystals=tuple(cell for _, cell in cubic),
             labels=label_array([example.labels for example, _ in cubic]),
             data_digest=training.digest(),
             voxels=VoxelConfig(n=campaign.voxels.n, width_scale=campaign.voxels.width_scale),
@@ -51,34 +69,29 @@ class NetworkTrainer:
             parent=(self._folder / parent.id).resolve() if parent else None,
             warm_share=campaign.networks.warm_share,
             seed=campaign.seed * 1009 + round_,
-            progress=self.progress_file(version_id),
+            progress=self._progress_file(version_id),
         )
         resources = TrainResources(
             num_workers=campaign.ray.train_workers,
             cpus_per_worker=campaign.ray.cpus_per_train_worker,
             use_gpu=campaign.ray.use_gpu,
         )
-        outcome = self._fit(job, resources)
-        networks = {
-            name: NetworkRecord(
-                folder=f"{version_id}/{network.folder.name}",
-                sha256=network.sha256,
-                metrics=network.metrics,
-                samples=network.samples,
-                train_s=network.train_s,
-            )
-            for name, network in outcome.networks.items()
-        }
-        return Trained(networks, outcome.step_s)
+        return self._fit(job, resources)
 
-    def progress_file(self, version_id: str) -> Path:
+    def _progress_file(self, version_id: str) -> Path:
         """Where the training of a version writes how far it is."""
         return (self._folder / f"{version_id}.progress.jsonl").resolve()
 
 
-def _is_cubic(lengths: tuple[float, ...], angles: tuple[float, ...]) -> bool:
-    spread = (max(lengths) - min(lengths)) / max(lengths)
-    return spread <= CUBIC_TOLERANCE and all(abs(angle - 90) <= 90 * CUBIC_TOLERANCE for angle in angles)
+def _record(network: FittedNetwork, version_id: str) -> NetworkRecord:
+    """With the folder below that of the models."""
+    return NetworkRecord(
+        folder=f"{version_id}/{network.folder.name}",
+        sha256=network.sha256,
+        metrics=network.metrics,
+        samples=network.samples,
+        train_s=network.train_s,
+    )
 
 
 def _overrides(campaign: Campaign) -> Mapping[str, Mapping[str, object]]:

@@ -8,15 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crystalloop.db.ledger.records import Candidate, CandidateState
+from crystalloop.db.ledger.records import Candidate
+from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import KnownCrystal
-from crystalloop.models.generate.funnel import Draft, KnownStructures
+from crystalloop.models.draw.proposal import Proposal
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
-
-
-E_F = "formation_energy_per_atom"
 
 
 @dataclass(frozen=True)
@@ -74,27 +73,39 @@ class TrainingSet:
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What a campaign knows besides its own calculations: the crystals of its data files, and the decorated prototypes."""
+
+    files: tuple[KnownCrystal, ...] = ()
+    decorated: tuple[Proposal, ...] = ()
+
+    @property
+    def labelled(self) -> int:
+        """Crystals of files with a formation energy."""
+        return sum(E_F in crystal.labels for crystal in self.files)
+
+    def training_set(self, candidates: Iterable[Candidate]) -> TrainingSet:
+        """These, after the campaign's candidates."""
+        return build_training_set(candidates, self.files, self.decorated)
+
+
 def build_training_set(
-    candidates: Iterable[Candidate], known: Sequence[KnownCrystal], decorated: Sequence[Draft]
+    candidates: Iterable[Candidate], known: Sequence[KnownCrystal], decorated: Sequence[Proposal]
 ) -> TrainingSet:
     """Put together what is known, best source first: own DFT, then files, then decorations nobody has computed.
 
-    Formation energies of files and of pw.x come from different schemes (dft.md section 3): within one training set the
-    CGCNN learns both as they are. Total energies are taken from pw.x alone where any file brings its own, because totals
-    of two codes have no common zero.
+    Formation energies of files and of pw.x come from different schemes (docs/science/dft.md, section 3): within one
+    training set the CGCNN learns both as they are. Total energies are taken from pw.x alone where any file brings its
+    own, because totals of two codes have no common zero.
     """
-    computed = sorted((c for c in candidates if is_labelled(c)), key=lambda c: c.id)
+    computed = sorted((c for c in candidates if c.is_labelled), key=lambda c: c.id)
     file_totals = any("energy_per_atom" in crystal.labels for crystal in known)
     examples = [_from_candidate(candidate, with_total=not file_totals) for candidate in computed]
     examples += [Example(crystal.structure, crystal.labels, f"file:{crystal.where}") for crystal in known]
-    seen = KnownStructures(example.structure for example in examples)
+    seen = KnownCrystals(example.structure for example in examples)
     examples += [Example(draft.structure, {}, "decorated") for draft in decorated if not seen.knows(draft.structure)]
     return TrainingSet(tuple(examples), tuple(candidate.id for candidate in computed))
-
-
-def is_labelled(candidate: Candidate) -> bool:
-    """Whether a candidate has a formation energy from pw.x."""
-    return candidate.state is CandidateState.RELAXED and candidate.e_f is not None
 
 
 def _from_candidate(candidate: Candidate, *, with_total: bool) -> Example:
@@ -105,12 +116,3 @@ def _from_candidate(candidate: Candidate, *, with_total: bool) -> Example:
     if with_total:
         labels["energy_per_atom"] = relaxation.energy_per_atom_ev
     return Example(relaxation.conventional.to_structure(), labels, f"dft:{candidate.id}")
-
-
-def value_of(candidate: Candidate, name: str) -> float | None:
-    """A property of a finished candidate: computed where pw.x computes it, else as predicted."""
-    if name == E_F:
-        return candidate.e_f
-    if name == "energy_per_atom" and candidate.relaxation is not None:
-        return candidate.relaxation.energy_per_atom_ev
-    return candidate.predicted.get(name)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
+from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord, Relaxation
 from crystalloop.db.ledger.store import Store
-from crystalloop.models.generate.funnel import Draft, KnownStructures
-from crystalloop.orchestrator.learn.training_set import TrainingSet
-
-if TYPE_CHECKING:
-    from crystalloop.orchestrator.settle.formation import Energies
+from crystalloop.orchestrator.loop.events import EventListener
 
 
 def now() -> datetime:
@@ -24,37 +19,72 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Proposed:
-    """What a proposer gives: the funnel's counts, and who is to be computed with what score."""
+    """What a proposer gives: the funnel's counts, and who is to be computed, with keys and scores."""
 
     counts: tuple[tuple[str, int], ...]
-    chosen: tuple[tuple[Draft, float], ...]
+    chosen: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a trainer gives: the three networks' records and the seconds spent inside optimiser steps."""
+    """What a trainer gives.
+
+    Attributes:
+        networks: records of the networks, by name.
+        busy_s: seconds inside optimiser steps.
+        trained_on: ids of the candidates whose energies were labels.
+        labelled, unlabelled: crystals with and without a formation energy, those of data files included.
+        data_digest: of the training set.
+    """
 
     networks: dict[str, NetworkRecord]
     busy_s: float
+    trained_on: tuple[str, ...]
+    labelled: int
+    unlabelled: int
+    data_digest: str
 
 
 class Proposer(Protocol):
     """Generates, screens and chooses."""
 
-    def propose(
-        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownStructures, count: int
-    ) -> Proposed:
-        """At most `count` candidates for DFT; without a version, from decorated prototypes."""
+    def propose(self, round_: int, version: ModelVersion | None, earlier: Sequence[Candidate], count: int) -> Proposed:
+        """At most `count` candidates for DFT that are not among the earlier ones; without a version, from prototypes."""
 
 
 class Trainer(Protocol):
     """Fits the networks."""
 
-    def train(self, version_id: str, round_: int, training: TrainingSet, parent: ModelVersion | None) -> Trained:
-        """Fit all three networks, starting from the parent's weights where there is one."""
+    def train(self, version_id: str, round_: int, relaxed: Sequence[Candidate], parent: ModelVersion | None) -> Trained:
+        """Fit all networks on what is known, starting from the parent's weights where there is one; tells `Training`."""
 
-    def progress_file(self, version_id: str) -> Path:
-        """JSON lines of how far the training is."""
+
+Find = Callable[[str], Candidate | None]
+"""Looks up a RELAXED candidate by calculation key."""
+
+
+class Energetics(Protocol):
+    """Everything energetic that the loop asks, under the campaign's settings; energies in eV/atom."""
+
+    def references(self, elements: Iterable[str], now: datetime) -> tuple[Candidate, ...]:
+        """The elemental reference calculations that formation energies over these elements need."""
+
+    def limited(self, candidate: Candidate, find: Find) -> Candidate:
+        """The candidate with the total energy above which it is not worth computing, where that is known."""
+
+    def formation_energy(self, relaxation: Relaxation, find: Find) -> tuple[float | None, str | None]:
+        """The formation energy, or None with the reason."""
+
+    def formation_energy_without_d2(self, relaxation: Relaxation, find: Find) -> float | None:
+        """The same without D2; None where it is not known."""
+
+
+class Repaired(Protocol):
+    """What a repair of the queue found."""
+
+    @property
+    def expired(self) -> tuple[str, ...]:
+        """Candidates whose leases had ended, now queued again."""
 
 
 class Queue(Protocol):
@@ -63,8 +93,8 @@ class Queue(Protocol):
     def submit(self, candidates: Sequence[Candidate]) -> object:
         """Make a workflow for each; repeating it adds nothing."""
 
-    def reconcile(self, now: datetime) -> object:
-        """Repair what a crash left between the ledger and the queue."""
+    def reconcile(self, now: datetime) -> Repaired:
+        """Take back what is under an ended lease, and repair what a crash left between the ledger and the queue."""
 
 
 class Workers(Protocol):
@@ -77,13 +107,6 @@ class Workers(Protocol):
         """End them; work under way is handed back."""
 
 
-class Tell(Protocol):
-    """Hears what happens, for the terminal."""
-
-    def __call__(self, event: str, **facts: object) -> None:
-        """Take note."""
-
-
 @dataclass(frozen=True)
 class Parts:
     """Everything with an effect, made in compose."""
@@ -93,8 +116,9 @@ class Parts:
     workers: Workers
     proposer: Proposer
     trainer: Trainer
-    energies: Energies
+    energies: Energetics
+    settle_hulls: Callable[[], object]  # judges e_above_hull of the campaign's crystals and notes it
     meanwhile: Callable[[], None]  # called once pw.x is at work: what would cost time later
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
-    tell: Tell
+    tell: EventListener

@@ -15,7 +15,6 @@ import ray
 
 from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import Tell
 
 if TYPE_CHECKING:
     from crystalloop.models.crystals.crystal import Crystal
@@ -188,8 +187,8 @@ log = logging.getLogger(__name__)
 class RayRuntime:
     """One Ray session of a campaign, with its generators and screeners."""
 
-    def __init__(self, campaign: Campaign, tell: Tell) -> None:
-        self._campaign, self._tell = campaign, tell
+    def __init__(self, campaign: Campaign) -> None:
+        self._campaign = campaign
         self._actors: ModelActors | None = None
 
     def start(self) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.formulas import parse_compound
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
+from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.generate.funnel import (
-    Draft,
     Filter,
-    KnownStructures,
     is_new,
     run_funnel,
     valid_distances,
@@ -21,7 +23,6 @@ from crystalloop.models.generate.funnel import (
 )
 from crystalloop.orchestrator.acquire.greedy import spread
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import Proposed
 
 BALANCED = 0.03
 IONIC = 0.01
@@ -29,7 +30,15 @@ IONIC = 0.01
 diversity in `acquisition.spread`. Small: a model that has seen stable salts only thinks everything is one."""
 
 
-def decorated_pool(campaign: Campaign) -> tuple[Draft, ...]:
+@dataclass(frozen=True)
+class Choice:
+    """A funnel's counts, and who is to be computed with what score."""
+
+    counts: tuple[tuple[str, int], ...]
+    chosen: tuple[tuple[Proposal, float], ...]
+
+
+def decorated_pool(campaign: Campaign) -> tuple[Proposal, ...]:
     """Every decoration of the campaign's prototypes and its base compounds, each crystal once, in a fixed order."""
     wanted = list(decorations(campaign.prototypes, campaign.elements))
     for base in campaign.bases:
@@ -37,7 +46,9 @@ def decorated_pool(campaign: Campaign) -> tuple[Draft, ...]:
         if all(_key(compound.prototype, compound.elements) != _key(*other) for other in wanted):
             wanted.append((compound.prototype, compound.elements))
     return tuple(
-        Draft(structure=decorate(prototype, elements), kind="decorated", prototype=str(prototype), seed=campaign.seed)
+        Proposal(
+            Crystal.from_structure(decorate(prototype, elements)), Kind.DECORATED, str(prototype), seed=campaign.seed
+        )
         for prototype, elements in wanted
     )
 
@@ -56,8 +67,8 @@ def _key(prototype: Prototype, elements: tuple[str, ...]) -> tuple[Prototype, tu
 def distinct() -> Filter:
     """`funnel.unique` for decorations, which need no comparison of structures, nor the import of what compares them."""
 
-    def keep(drafts: Sequence[Draft]) -> list[Draft]:
-        first: dict[tuple[Prototype, tuple[str, ...]], Draft] = {}
+    def keep(drafts: Sequence[Proposal]) -> list[Proposal]:
+        first: dict[tuple[Prototype, tuple[str, ...]], Proposal] = {}
         for draft in drafts:
             elements = tuple(dict.fromkeys(site.specie.symbol for site in draft.structure))  # in the order of the roles
             first.setdefault(_key(Prototype(str(draft.prototype)), elements), draft)
@@ -66,7 +77,7 @@ def distinct() -> Filter:
     return Filter("unique", keep)
 
 
-def preference(draft: Draft) -> float:
+def preference(draft: Proposal) -> float:
     """How gladly a decoration is computed first: charge balance and ionicity, minus a little per atom of the formula."""
     composition = draft.structure.composition
     balanced = is_balanced(composition.reduced_formula, str(draft.prototype))
@@ -89,12 +100,12 @@ def _fits(order: list[str], amounts: dict[str, float], kind: Prototype) -> bool:
     return tuple(int(amounts[symbol]) for symbol in order) == multiplicities(kind)
 
 
-def anonymous_formulas(pool: Sequence[Draft]) -> frozenset[str]:
+def anonymous_formulas(pool: Sequence[Proposal]) -> frozenset[str]:
     """The kinds of formula that the campaign is about, such as AB and ABC3."""
     return frozenset(str(draft.structure.composition.anonymized_formula) for draft in pool)
 
 
-def choose_decorated(campaign: Campaign, pool: Sequence[Draft], known: KnownStructures, count: int) -> Proposed:
+def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownCrystals, count: int) -> Choice:
     """The funnel over decorated prototypes, and a diverse few of them."""
     filters = (
         valid_distances(),
@@ -104,4 +115,4 @@ def choose_decorated(campaign: Campaign, pool: Sequence[Draft], known: KnownStru
     )
     funnel = run_funnel(pool, filters)
     chosen = spread(funnel.survivors, [preference(draft) for draft in funnel.survivors], count)
-    return Proposed(funnel.counts, tuple(chosen))
+    return Choice(funnel.counts, tuple(chosen))

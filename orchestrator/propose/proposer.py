@@ -12,11 +12,11 @@ import numpy as np
 from crystalloop.db.ledger.records import ModelVersion, OriginKind
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import match_prototype
+from crystalloop.models.draw.proposal import Base, Proposal, Proposals
 from crystalloop.models.generate.funnel import (
-    Draft,
     Filter,
-    KnownStructures,
     is_new,
     near_target,
     run_funnel,
@@ -27,14 +27,11 @@ from crystalloop.models.generate.funnel import (
 from crystalloop.orchestrator.acquire.greedy import choose
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import Example, TrainingSet
-from crystalloop.orchestrator.loop.contracts import Proposed
 from crystalloop.orchestrator.propose.actors import RayRuntime, Request
-from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, choose_decorated, decorated_pool
+from crystalloop.orchestrator.propose.cold_start import Choice, anonymous_formulas, choose_decorated, decorated_pool
 
-if TYPE_CHECKING:  # importing models.generate.density_vae starts Keras, which waits until pw.x is at work
+if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
-
-    from crystalloop.models.draw.proposal import Base, Proposal, Proposals
 
 
 BASES = 24
@@ -44,7 +41,7 @@ BATCH = 64
 
 
 class CandidateProposer:
-    """Proposes the candidates of one campaign; see parts.Proposer."""
+    """Proposes the candidates of one campaign; see door.Chooser."""
 
     def __init__(self, campaign: Campaign, models: Path, runtime: RayRuntime) -> None:
         self._campaign, self._models, self._runtime = campaign, models, runtime
@@ -52,8 +49,8 @@ class CandidateProposer:
         self._formulas = anonymous_formulas(self._pool)
 
     def propose(
-        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownStructures, count: int
-    ) -> Proposed:
+        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownCrystals, count: int
+    ) -> Choice:
         """At most `count` candidates; from decorated prototypes without a version, else from the version's networks."""
         if version is None:
             return choose_decorated(self._campaign, self._pool, known, count)
@@ -65,9 +62,9 @@ class CandidateProposer:
         round_: int,
         version: ModelVersion,
         training: TrainingSet,
-        known: KnownStructures,
+        known: KnownCrystals,
         count: int,
-    ) -> Proposed:
+    ) -> Choice:
         folder = self._models / version.id
         bases = self._bases(training, known, folder)
         requests = self._requests(round_, training, bases)
@@ -79,9 +76,9 @@ class CandidateProposer:
         # Only now: symmetry is not to be found in crystals whose atoms lie on top of each other.
         survivors = [replace(draft, prototype=_prototype(draft.structure)) for draft in funnel.survivors]
         chosen = choose(survivors, self._campaign.target, count, rng)
-        return Proposed(funnel.counts, tuple(chosen))
+        return Choice(funnel.counts, tuple(chosen))
 
-    def _filters(self, training: TrainingSet, known: KnownStructures) -> tuple[Filter, ...]:
+    def _filters(self, training: TrainingSet, known: KnownCrystals) -> tuple[Filter, ...]:
         """In the order of the paper's Table 2."""
         campaign = self._campaign
         return (
@@ -92,7 +89,7 @@ class CandidateProposer:
             unique(),
         )
 
-    def _bases(self, training: TrainingSet, known: KnownStructures, folder: Path) -> list[Base]:
+    def _bases(self, training: TrainingSet, known: KnownCrystals, folder: Path) -> list[Base]:
         """The compounds to generate around: the best known, and the uncomputed that the CGCNN thinks best."""
         mine = [e for e in training.examples if set(e.structure.symbol_set) <= set(self._campaign.elements)]
         target = self._campaign.target
@@ -162,11 +159,11 @@ class CandidateProposer:
         ends = [end for end in (target.minimum, target.maximum) if end is not None]
         return float(np.mean(ends)) if ends else max(values, key=target.merit)
 
-    def _drafts(self, proposals: Sequence[Proposal], version: ModelVersion) -> list[Draft]:
+    def _drafts(self, proposals: Sequence[Proposal], version: ModelVersion) -> list[Proposal]:
         """Proposals with their predictions and their prototype."""
         rows, sigmas = self._predict([proposal.crystal for proposal in proposals], self._models / version.id)
         return [
-            _draft(proposal, version, self._campaign.seed, row, sigma)
+            replace(proposal, model_version=version.id, seed=self._campaign.seed, predicted=row, sigma=sigma)
             for proposal, row, sigma in zip(proposals, rows, sigmas, strict=True)
         ]
 
@@ -186,8 +183,6 @@ def _prototype(structure: Structure) -> str | None:
 
 
 def _base(example: Example) -> Base:
-    from crystalloop.models.draw.proposal import Base
-
     structure = example.structure
     prototype = _prototype(structure)
     formula = str(structure.composition.reduced_formula)
@@ -195,19 +190,4 @@ def _base(example: Example) -> Base:
         name=f"{formula}:{prototype}" if prototype else formula,
         crystal=Crystal.from_structure(structure),
         e_f_ev=example.labels.get("formation_energy_per_atom"),
-    )
-
-
-def _draft(proposal: Proposal, version: ModelVersion, seed: int, row: dict[str, float | None], sigma: float) -> Draft:
-    return Draft(
-        structure=proposal.crystal.to_structure(),
-        kind=str(proposal.kind),
-        model_version=version.id,
-        bases=proposal.bases,
-        latent=tuple(round(float(x), 6) for x in proposal.latent),
-        condition=tuple(float(x) for x in proposal.condition),
-        seed=seed,
-        confidence=proposal.confidence,
-        predicted=row,
-        sigma=sigma,
     )

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,52 +25,58 @@ from crystalloop.orchestrator.account.status import campaign_status, summary_lin
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.learn.ray_fit import fit_networks
 from crystalloop.orchestrator.learn.trainer import NetworkTrainer
-from crystalloop.orchestrator.loop.contracts import Parts, Tell, now
+from crystalloop.orchestrator.learn.training_set import Sources
+from crystalloop.orchestrator.loop.contracts import Parts, now
+from crystalloop.orchestrator.loop.events import EventListener, Note, Preparing, to_all, to_log
 from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.policy import Finish
 from crystalloop.orchestrator.propose.actors import RayRuntime
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
+from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
 from crystalloop.orchestrator.run.plan import check_dft, check_networks, known_crystals
 from crystalloop.orchestrator.run.session import database, only_runner, open_store
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
+from crystalloop.orchestrator.settle.hulls import settle_hulls
 from crystalloop.orchestrator.show.report_page import write_report
 
 log = logging.getLogger(__name__)
 HERE = Machine()
 
 
-def run_campaign(campaign: Campaign, tell: Tell) -> dict[str, Any]:
+def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
     """Run or resume a campaign to its end, and write its report.
 
     Raises:
         Every error that `orchestrator.cli.exit_codes` knows; whatever was computed before stays.
     """
+    tell = to_all(to_log, listener)
     folder = campaign.run_folder
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(only_runner(folder))
-        tell("preparing", what="reading data and checking pw.x and pseudopotentials")
+        tell(Preparing("reading data and checking pw.x and pseudopotentials"))
         table, known = preflight(campaign, tell)
         server, _ = database(campaign)
-        tell("note", text=server.description)
+        tell(Note(server.description))
         store = stack.enter_context(open_store(campaign))
         _start(store, campaign, folder)
         stack.enter_context(_stop_on_signals())
-        runtime = RayRuntime(campaign, tell)
+        runtime = RayRuntime(campaign)
         stack.callback(runtime.shutdown)
         loop = build(campaign, store, server, table, known, runtime, tell)
         finish = loop.run()
-        tell("preparing", what="writing the report")
+        tell(Preparing("writing the report"))
         started = now()
         report = write_report(store, campaign, folder, now())
         store.add_span(campaign.name, Span(what="report", round=0, started_at=started, finished_at=now()))
         return _summary(store, campaign, finish, report)
 
 
-def preflight(campaign: Campaign, tell: Tell) -> tuple[PseudoTable, tuple[KnownCrystal, ...]]:
+def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tuple[KnownCrystal, ...]]:
     """What must be right before anything is started: pw.x, pseudopotentials, data files.
 
     Raises:
@@ -79,10 +86,10 @@ def preflight(campaign: Campaign, tell: Tell) -> tuple[PseudoTable, tuple[KnownC
     check_command(campaign.dft.pw_command)
     settings, table = check_dft(campaign)
     if text := lanthanide_note(campaign.elements, settings.d2):
-        tell("note", text=text)
+        tell(Note(text))
     known, notes = known_crystals(campaign)
     for note in notes:
-        tell("note", text=note)
+        tell(Note(note))
     return table, known
 
 
@@ -93,29 +100,30 @@ def build(
     table: PseudoTable,
     known: tuple[KnownCrystal, ...],
     runtime: RayRuntime,
-    tell: Tell,
+    tell: EventListener,
 ) -> Loop:
     """Put the loop together."""
-    from crystalloop.orchestrator.learn.ray_fit import fit_networks
-
     queue = RelaxQueue(store, open_launchpad(server.uri, campaign.database.name))
     queue.prepare()
     models = campaign.run_folder / "models"
+    sources = Sources(known, decorated_pool(campaign))
+    version = pw_version(campaign.dft.pw_command)
+    energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
+    chooser = CandidateProposer(campaign, models, runtime)
     parts = Parts(
         store=store,
         queue=queue,
         workers=local_workers(campaign, server, campaign.dft.slots),
-        proposer=CandidateProposer(campaign, models, runtime),
-        trainer=NetworkTrainer(campaign, models, fit_networks, runtime.before_training),
-        energies=Energies(
-            dft_settings(campaign), table, pw_version(campaign.dft.pw_command), campaign.dft.reject_above_e_f
-        ),
+        proposer=LedgerProposer(campaign.name, chooser, energies, sources, now),
+        trainer=NetworkTrainer(campaign, models, fit_networks, runtime.before_training, sources, tell),
+        energies=energies,
+        settle_hulls=partial(settle_hulls, store, campaign),
         meanwhile=runtime.start,
         now=now,
         sleep=time.sleep,
         tell=tell,
     )
-    return Loop(campaign, parts, known, decorated_pool(campaign))
+    return Loop(campaign, parts, sources.labelled)
 
 
 def local_workers(campaign: Campaign, server: Server, slots: int, machine: Machine = HERE) -> LocalWorkers:

@@ -13,9 +13,10 @@ from crystalloop.dft.recipe.element_rules import lanthanide_note, require_d2
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import KnownCrystal, read_crystals
-from crystalloop.models.generate.funnel import Draft, KnownStructures
+from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
@@ -66,7 +67,7 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
     crystals: list[KnownCrystal] = []
     notes: list[str] = []
     for number, file in enumerate(campaign.data):
-        read = read_crystals(file.path, skip_bad=file.bad_rows == "skip", where=file.where)
+        read = read_crystals(file.path, skip_bad=file.bad_rows == "skip", where=file.keep)
         kept = list(read.crystals)
         if file.limit is not None and len(kept) > file.limit:
             rng = np.random.default_rng([campaign.seed, 31, number])
@@ -83,12 +84,12 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
     return tuple(crystals), notes
 
 
-def first_batch(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> list[Draft]:
+def first_batch(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> list[Proposal]:
     """What a cold start computes first; empty for a warm start, whose first batch the trained networks propose."""
     if _is_warm(campaign, known):
         return []
     count = min(campaign.dft.per_round, campaign.budget.relaxations or campaign.dft.per_round)
-    proposed = choose_decorated(campaign, decorated_pool(campaign), KnownStructures(), count)
+    proposed = choose_decorated(campaign, decorated_pool(campaign), KnownCrystals(), count)
     return [draft for draft, _ in proposed.chosen]
 
 
@@ -136,7 +137,7 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def _batch_row(draft: Draft, cost_s: float) -> dict[str, Any]:
+def _batch_row(draft: Proposal, cost_s: float) -> dict[str, Any]:
     return {
         "formula": draft.formula,
         "prototype": draft.prototype,

@@ -11,6 +11,7 @@ from typing import IO
 
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import CampaignState
+from crystalloop.db.ledger.store import Store
 from crystalloop.db.serving.server import Server, ensure_server
 from crystalloop.orchestrator.campaign.places import home
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -40,7 +41,7 @@ def open_store(campaign: Campaign | None) -> Iterator[MongoStore]:
         store.close()
 
 
-def request_stop(store: MongoStore, campaign: Campaign) -> str:
+def request_stop(store: Store, campaign: Campaign) -> str:
     """Ask the campaign to end at its next step; the sentence to print.
 
     Raises:

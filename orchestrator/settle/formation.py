@@ -16,7 +16,8 @@ from crystalloop.dft.energies.references import (
 )
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.crystals.properties import E_F
+from crystalloop.models.draw.proposal import Proposal
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -34,10 +35,12 @@ class Energies:
         self._version = pw_version
         self._keys: dict[str, str] = {}
 
-    def candidate(self, draft: Draft, campaign: str, round_: int, passed: tuple[str, ...], now: datetime) -> Candidate:
+    def candidate(
+        self, draft: Proposal, campaign: str, round_: int, passed: tuple[str, ...], now: datetime
+    ) -> Candidate:
         """The record of a crystal that came through the funnel; the same crystal and settings get the same id."""
         key = calculation_key(draft.structure, self._settings, self._table, self._version)
-        predicted = dict(draft.predicted or {})
+        predicted = dict(draft.predicted)
         return Candidate(
             id=f"{campaign}-{round_}-{draft.formula}-{key[:8]}",
             campaign=campaign,
@@ -51,13 +54,13 @@ class Energies:
                 kind=OriginKind(draft.kind),
                 model_version=draft.model_version,
                 bases=draft.bases,
-                latent=draft.latent,
-                condition=draft.condition,
+                latent=draft.stored_latent,
+                condition=draft.stored_condition,
                 seed=draft.seed,
             ),
             passed=passed,
             predicted=predicted,
-            e_f_predicted=predicted.get("formation_energy_per_atom"),
+            e_f_predicted=predicted.get(E_F),
             created_at=now,
             updated_at=now,
         )

@@ -1,17 +1,21 @@
-"""What `crystalloop hull` does: imports, judges, exports. Reading rows is in hull_file, judging in hulls."""
+"""The hulls of a campaign's database: judged, noted at the crystals, imported to and exported from.
+
+Files of energies are read in `reference_set`; what a hull is, and when it abstains, is said in `dft.energies.hull`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import Candidate, CandidateState, Relaxation
+from crystalloop.db.ledger.store import Store
 from crystalloop.dft.energies.hull import AboveHull, HullEntry, energies_above_hull
 from crystalloop.dft.energies.references import energy_scheme, reference_settings, release, same_scheme
 from crystalloop.dft.pw.command import pw_version
@@ -20,27 +24,28 @@ from crystalloop.dft.recipe.settings import CODE_VERSION, PwSettings
 from crystalloop.models.crystals.formulas import reduced_formula
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import now
 from crystalloop.orchestrator.settle.reference_set import read_reference_set, write_reference_set
 
 
 def look(
-    store: MongoStore, campaign: Campaign, reference_set: Path | None, export: Path | None, *, skip_bad: bool
+    store: Store, campaign: Campaign, reference_set: Path | None, export: Path | None, *, skip_bad: bool
 ) -> dict[str, Any]:
-    """Import a reference set where there is one, judge every crystal, export where asked; JSON data.
+    """Judge every crystal, export where asked; JSON data. Only a reference set to import changes the database.
 
     Raises:
         DataError: the reference set cannot be used.
         PwEnvironmentError: nothing is computed yet, and pw.x cannot say its version.
     """
-    hull, notes = refresh_hull(store, campaign), list[str]()
+    hull, notes = judge_hulls(store, campaign), list[str]()
     schemes = hull.schemes or _scheme_of_this_machine(campaign)
     if reference_set is not None:
-        read = read_reference_set(reference_set, set(schemes.values()), hull.elements(), now(), skip_bad=skip_bad)
-        new, replaced = store.imported.put(read.energies)
+        read = read_reference_set(
+            reference_set, set(schemes.values()), hull.elements(), datetime.now(UTC), skip_bad=skip_bad
+        )
+        new, replaced = store.import_energies(read.energies)
         notes.append(f"{reference_set.name}: {new} energies are new, {replaced} replace earlier ones")
         notes += [f"left out: {message}" for message in read.left_out]
-        hull = refresh_hull(store, campaign)
+        hull = settle_hulls(store, campaign)
     if export is not None:
         rows = exported(hull)
         write_reference_set(export, rows)
@@ -91,12 +96,16 @@ class CampaignHull:
     Args:
         schemes: release of pw.x -> scheme, for the releases that crystals or references were computed with.
         entries: every energy of these schemes.
-        above: for each relaxed crystal of the campaign.
+        crystals: the relaxed crystals of the campaign.
+        above: for each of these, by id.
+        untold: ids that are not judged here, because this machine or this version of the program lacks something.
     """
 
     schemes: dict[str, str]
     entries: tuple[HullEntry, ...]
+    crystals: tuple[Candidate, ...]
     above: dict[str, AboveHull]
+    untold: frozenset[str] = frozenset()
 
     def elements(self) -> dict[str, dict[str, float]]:
         """Scheme -> element -> lowest of this database's own energies, eV/atom."""
@@ -109,21 +118,32 @@ class CampaignHull:
         return dict(found)
 
 
-def refresh_hull(store: MongoStore, campaign: Campaign) -> CampaignHull:
-    """Judge every relaxed crystal of the campaign by what is known now, and note it in the database."""
+def settle_hulls(store: Store, campaign: Campaign) -> CampaignHull:
+    """Judge every relaxed crystal of the campaign by what is known now, and note it in the database.
+
+    What cannot be told on this machine stays as it was noted before; a hull that has become too sparse does not.
+    """
+    hull = judge_hulls(store, campaign)
+    for candidate in hull.crystals:
+        at = hull.above[candidate.id]
+        if candidate.id not in hull.untold and (candidate.e_above_hull, candidate.hull_reason) != (
+            at.e_above_hull,
+            at.reason,
+        ):
+            store.set_above_hull(candidate.id, at.e_above_hull, at.reason)
+    return hull
+
+
+def judge_hulls(store: Store, campaign: Campaign) -> CampaignHull:
+    """Judge every relaxed crystal of the campaign by what is known now; nothing is written."""
     relaxed = store.candidates(states=[CandidateState.RELAXED])
-    mine = [c for c in relaxed if c.campaign == campaign.name and c.kind == "crystal"]
+    mine = tuple(c for c in relaxed if c.campaign == campaign.name and c.kind == "crystal")
     try:
         table = PseudoTable.load(campaign.pseudo_folder)
     except PwEnvironmentError as error:
-        hull = CampaignHull({}, (), {c.id: AboveHull(None, f"no hull: {error}") for c in mine})
-    else:
-        hull = _hull(store, dft_settings(campaign), table, relaxed, mine)
-    for candidate in mine:
-        now = hull.above[candidate.id]
-        if (candidate.e_above_hull, candidate.hull_reason) != (now.e_above_hull, now.reason):
-            store.set_above_hull(candidate.id, now.e_above_hull, now.reason)
-    return hull
+        above = {c.id: AboveHull(None, f"no hull: {error}") for c in mine}
+        return CampaignHull({}, (), mine, above, frozenset(above))
+    return _hull(store, dft_settings(campaign), table, relaxed, mine)
 
 
 def system_rows(hull: CampaignHull) -> list[dict[str, Any]]:
@@ -162,7 +182,7 @@ def exported(hull: CampaignHull) -> list[dict[str, Any]]:
 
 
 def _hull(
-    store: MongoStore, settings: PwSettings, table: PseudoTable, relaxed: Sequence[Candidate], mine: Sequence[Candidate]
+    store: Store, settings: PwSettings, table: PseudoTable, relaxed: Sequence[Candidate], mine: Sequence[Candidate]
 ) -> CampaignHull:
     computed = list(_computed(relaxed, settings, table))
     schemes = {
@@ -173,7 +193,7 @@ def _hull(
     entries = {c.id: _entry(c, c.relaxation, schemes) for c in computed if c.relaxation is not None}
     imported = [
         HullEntry(energy.id, energy.formula, energy.energy_per_atom_ev, energy.scheme, imported=True)
-        for energy in store.imported.all()
+        for energy in store.imported_energies()
         if energy.scheme in schemes.values()
     ]
     everything = (*entries.values(), *imported)
@@ -181,9 +201,28 @@ def _hull(
     above = energies_above_hull(wanted, everything)
     other = AboveHull(None, "no hull: its settings or pseudopotentials are not those that the campaign has now")
     element = AboveHull(None, "no hull: an element")
-    return CampaignHull(
-        schemes, everything, {c.id: above.get(c.id) or (element if c.id in entries else other) for c in mine}
+    judged = {c.id: above.get(c.id) or (element if c.id in entries else other) for c in mine}
+    untold = frozenset(c.id for c in mine if not _can_be_told(c, table))
+    return CampaignHull(schemes, everything, tuple(mine), judged, untold)
+
+
+def _can_be_told(candidate: Candidate, table: PseudoTable) -> bool:
+    """Whether this machine's table and this version of the program know what the crystal was computed with."""
+    relaxation = candidate.relaxation
+    return (
+        relaxation is not None
+        and relaxation.code_version <= CODE_VERSION
+        and set(relaxation.crystal.species) <= set(table.entries)
+        and _own_settings(candidate) is not None
     )
+
+
+def _own_settings(candidate: Candidate) -> PwSettings | None:
+    """The settings that a candidate was computed with; None where a later version wrote them."""
+    try:
+        return PwSettings.model_validate(candidate.settings)
+    except ValidationError:
+        return None
 
 
 def _computed(relaxed: Iterable[Candidate], settings: PwSettings, table: PseudoTable) -> Iterable[Candidate]:
@@ -193,9 +232,8 @@ def _computed(relaxed: Iterable[Candidate], settings: PwSettings, table: PseudoT
         relaxation = candidate.relaxation
         if relaxation is None or relaxation.code_version != CODE_VERSION or not _same_pseudos(relaxation, table):
             continue
-        try:
-            own = PwSettings.model_validate(candidate.settings)
-        except ValidationError:  # of a later version: nothing can be said about its scheme
+        own = _own_settings(candidate)
+        if own is None:  # nothing can be said about its scheme
             continue
         if candidate.kind == "crystal":
             if same_scheme(own, settings):

@@ -21,7 +21,7 @@ from crystalloop.db.ledger.records import ReferenceEnergy
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.data.files import ROW_ERRORS, DataError, rows_of, sentence_of
 
-FORMATS = (".jsonl", ".jsonl.gz", ".csv")
+REFERENCE_FORMATS = (".jsonl", ".jsonl.gz", ".csv")
 SAME_ELEMENT_EV = 0.02
 """Two calculations of an element in one scheme agree to this, eV/atom; k points and phases allow for some of it."""
 FORMATION_EV = (-8.0, 5.0)
@@ -56,8 +56,10 @@ def read_reference_set(
     Raises:
         DataError: missing file, unknown format, a bad row (unless skip_bad), or no row at all.
     """
-    if path.exists() and not path.name.lower().endswith(FORMATS):
-        raise DataError(f"{path}: a reference set is {', '.join(FORMATS)}, with formula, energy_per_atom and scheme")
+    if path.exists() and not path.name.lower().endswith(REFERENCE_FORMATS):
+        raise DataError(
+            f"{path}: a reference set is {', '.join(REFERENCE_FORMATS)}, with formula, energy_per_atom and scheme"
+        )
     read: dict[str, ReferenceEnergy] = {}
     left_out: list[str] = []
     for place, make in rows_of(path, {}, partial(_energy, path.name, schemes, elements, now)):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import singledispatchmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -17,8 +18,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.spinner import Spinner
 
-from crystalloop.db.ledger.records import Candidate, CandidateState
+from crystalloop.db.ledger.records import CandidateState
+from crystalloop.db.ledger.standing import Standing
 from crystalloop.models.learn.engine import read_progress
+from crystalloop.orchestrator.loop.events import (
+    EnergySettled,
+    Event,
+    Finished,
+    LeasesExpired,
+    ModelTrained,
+    Note,
+    Preparing,
+    Proposing,
+    RoundClosed,
+    RoundProposed,
+    Training,
+    Waiting,
+)
 from crystalloop.orchestrator.show.tables import show_rows
 
 PARTS = 4
@@ -85,11 +101,10 @@ class Progress(LiveView):
         self._spinner = Spinner("dots", text="starting")
         super().__init__(console, Live(self._spinner, console=console, transient=True), 0.25, quiet=quiet)
 
-    def __call__(self, event: str, **facts: object) -> None:
-        """See parts.Tell."""
-        handler = getattr(self, "_on_" + event.replace(" ", "_"), None)
-        if handler is not None:
-            handler(**facts)
+    @singledispatchmethod
+    def __call__(self, event: Event, /) -> None:
+        """See loop.events.EventListener."""
+        raise TypeError(f"{type(event).__name__} is no event that is shown; add a method for it")
 
     def say(self, line: str) -> None:
         """A line that stays."""
@@ -120,72 +135,83 @@ class Progress(LiveView):
     def _doing(self, text: str, file: Path | None = None) -> None:
         self._now, self._file = text, file
 
-    def _on_note(self, text: str) -> None:
-        self.say(escape(text))
+    @__call__.register
+    def _(self, event: Note, /) -> None:
+        self.say(escape(event.text))
 
-    def _on_preparing(self, what: str) -> None:
-        self._doing(escape(what))
+    @__call__.register
+    def _(self, event: Preparing, /) -> None:
+        self._doing(escape(event.what))
 
-    def _on_proposing(self, round: int, model: str | None) -> None:
-        source = f"model {model}" if model else "decorated prototypes"
-        self._doing(f"round {round}: proposing from {source}")
+    @__call__.register
+    def _(self, event: Proposing, /) -> None:
+        source = f"model {event.model}" if event.model else "decorated prototypes"
+        self._doing(f"round {event.round}: proposing from {source}")
 
-    def _on_proposed(self, round: int, counts: Sequence[tuple[str, int]], chosen: Sequence[Candidate]) -> None:
-        funnel = " > ".join(f"{count} {name}" for name, count in counts)
-        self.say(f"[bold]round {round}[/] proposed: {funnel} > {len(chosen)} chosen")
-        for candidate in chosen:
+    @__call__.register
+    def _(self, event: RoundProposed, /) -> None:
+        funnel = " > ".join(f"{count} {name}" for name, count in event.counts)
+        self.say(f"[bold]round {event.round}[/] proposed: {funnel} > {len(event.chosen)} chosen")
+        for candidate in event.chosen:
             predicted = "" if candidate.e_f_predicted is None else f", predicted {candidate.e_f_predicted:+.3f} eV/atom"
             self.say(f"  {candidate.id} ({candidate.prototype or 'no known prototype'}{predicted})")
 
-    def _on_waiting(self, round: int, candidates: Sequence[Candidate], references: Sequence[Candidate]) -> None:
-        both = [*references, *candidates]
-        for candidate in both:
-            self._note_end(candidate)
-        ended = sum(_has_ended(candidate) for candidate in candidates)
-        missing = sum(not _has_ended(reference) for reference in references)
-        running = ", ".join(c.formula for c in both if c.state is CandidateState.RUNNING)
+    @__call__.register
+    def _(self, event: Waiting, /) -> None:
+        both = [*event.references, *event.candidates]
+        for standing in both:
+            self._note_end(standing)
+        ended = sum(one.has_ended for one in event.candidates)
+        missing = sum(not one.has_ended for one in event.references)
+        running = ", ".join(one.formula for one in both if one.state is CandidateState.RUNNING)
         extra = f", {missing} elemental references to go" if missing else ""
         now = f"; pw.x on {running}" if running else ""
-        self._doing(f"round {round}: {ended}/{len(candidates)} relaxations done{extra}{now}")
+        self._doing(f"round {event.round}: {ended}/{len(event.candidates)} relaxations done{extra}{now}")
 
-    def _on_leases_expired(self, candidates: Sequence[str]) -> None:
-        self.say(f"  handed back, since their worker is gone: {', '.join(candidates)}")
+    @__call__.register
+    def _(self, event: LeasesExpired, /) -> None:
+        self.say(f"  handed back, since their worker is gone: {', '.join(event.candidates)}")
 
-    def _note_end(self, candidate: Candidate) -> None:
-        before = self._known.get(candidate.id)
-        self._known[candidate.id] = candidate.state
-        if not _has_ended(candidate) or before is candidate.state:
-            return
-        cpu = sum(attempt.cpu_s for attempt in candidate.attempts)
-        relaxation = candidate.relaxation
-        if relaxation is None:
-            self.say(f"  {candidate.id} [yellow]gave up[/]: {escape(candidate.reason or '')}")
-        elif before is not None:
-            self.say(f"  {candidate.id} relaxed: a {relaxation.a_ang:.3f} A, {relaxation.steps} steps, {cpu:.0f} CPU s")
+    @__call__.register
+    def _(self, event: RoundClosed, /) -> None:
+        for standing in event.candidates:
+            self._note_end(standing)
+        self._doing(f"round {event.round}: done")
 
-    def _on_round_closed(self, round: int, candidates: Sequence[Candidate]) -> None:
-        for candidate in candidates:
-            self._note_end(candidate)
-        self._doing(f"round {round}: done")
-
-    def _on_settled(self, candidate: Candidate, e_f: float | None, reason: str | None) -> None:
-        predicted = candidate.e_f_predicted
+    @__call__.register
+    def _(self, event: EnergySettled, /) -> None:
+        predicted = event.candidate.e_f_predicted
         beside = f" (predicted {predicted:+.3f})" if predicted is not None else ""
-        text = f"formation energy {e_f:+.3f} eV/atom{beside}" if e_f is not None else f"no formation energy: {reason}"
-        self.say(f"  {candidate.id} {escape(text)}")
+        value = f"formation energy {event.e_f:+.3f} eV/atom{beside}" if event.e_f is not None else ""
+        self.say(f"  {event.candidate.id} {value or escape(f'no formation energy: {event.reason}')}")
 
-    def _on_training(self, version: str, labelled: int, unlabelled: int, progress: Path | None = None) -> None:
-        self.say(f"[bold]training {version}[/] on {labelled} labelled and {unlabelled} unlabelled crystals")
-        self._doing(f"training {version}", progress)
+    @__call__.register
+    def _(self, event: Training, /) -> None:
+        numbers = f"{event.labelled} labelled and {event.unlabelled} unlabelled crystals"
+        self.say(f"[bold]training {event.version}[/] on {numbers}")
+        self._doing(f"training {event.version}", event.progress)
 
-    def _on_trained(self, version: Any) -> None:  # noqa: ANN401
-        seconds = {name: network.train_s for name, network in version.networks.items()}
-        self.say(f"{version.id} trained: " + ", ".join(f"{name} {s:.0f} s" for name, s in seconds.items()))
+    @__call__.register
+    def _(self, event: ModelTrained, /) -> None:
+        seconds = {name: network.train_s for name, network in event.version.networks.items()}
+        self.say(f"{event.version.id} trained: " + ", ".join(f"{name} {s:.0f} s" for name, s in seconds.items()))
         self._doing("loading the new weights")
 
+    @__call__.register
+    def _(self, event: Finished, /) -> None:
+        self.say(f"[bold]the campaign ends[/]: {escape(event.reason)}")
+        self._doing("ending the workers")
 
-def _has_ended(candidate: Candidate) -> bool:
-    return candidate.state in (CandidateState.RELAXED, CandidateState.GAVE_UP)
+    def _note_end(self, standing: Standing) -> None:
+        before = self._known.get(standing.id)
+        self._known[standing.id] = standing.state
+        if not standing.has_ended or before is standing.state:
+            return
+        if standing.a_ang is None:
+            self.say(f"  {standing.id} [yellow]gave up[/]: {escape(standing.reason or '')}")
+        elif before is not None:
+            found = f"a {standing.a_ang:.3f} A, {standing.steps} steps, {standing.cpu_s:.0f} CPU s"
+            self.say(f"  {standing.id} relaxed: {found}")
 
 
 class TrainWatch(LiveView):

@@ -48,7 +48,9 @@ def test_an_unknown_element_is_named():
 
 def test_modules_of_arrays_import_without_pymatgen():
     program = (
-        "import crystalloop.models.crystals.crystal, crystalloop.models.crystals.elements, crystalloop.models.crystals.prototypes\n"
+        "import sys; sys.modules['pymatgen'] = None; sys.modules['ase'] = None; sys.modules['spglib'] = None\n"
+        "import crystalloop.models.crystals.crystal, crystalloop.models.crystals.elements\n"
+        "import crystalloop.models.crystals.prototypes\n"
         "import crystalloop.models.maps.voxels, crystalloop.models.maps.sites_from_density\n"
         "assert 'keras' not in sys.modules"
     )
@@ -100,3 +102,20 @@ def test_the_conventional_cell_of_a_primitive_rocksalt_is_the_cube():
     cell = conventional(cube.get_primitive_structure())
     assert len(cell) == 8
     np.testing.assert_allclose(cell.lattice.parameters, (5.64, 5.64, 5.64, 90, 90, 90), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("edges_and_angles", "cubic"),
+    [
+        ((4.0, 4.0, 4.0, 90, 90, 90), True),
+        ((20.0, 20.015, 20.0, 90, 90, 90), True),  # the bound is a share of the edge, not a length
+        ((2.0, 2.003, 2.0, 90, 90, 90), False),
+        ((4.0, 4.0, 4.0, 90, 90.08, 90), True),
+        ((4.0, 4.0, 4.0, 90, 90.1, 90), False),
+        ((4.0, 4.0, 5.0, 90, 90, 90), False),
+        ((4.0, 4.0, 4.0, 60, 60, 60), False),
+    ],
+)
+def test_a_cell_is_cubic_within_a_thousandth_of_an_edge_and_of_a_right_angle(edges_and_angles, cubic):
+    cell = Lattice.from_parameters(*edges_and_angles).matrix
+    assert Crystal(cell, np.array([55]), np.zeros((1, 3))).is_cubic() is cubic

@@ -28,6 +28,8 @@ def text_of(rows=LIF, **changes):
         ("Ow1 Wat 0 0 0 1\nF1 F 0.5 0.5 0.5 1", "'Wat' names no element"),
         ("Li1 Li$(id) 0 0 0 1\nF1 F/&SYSTEM 0.5 0.5 0.5 1", "names no element"),
         ("Li1 Li 0 0 zero 1", "cannot be read as CIF"),
+        ("Li1 Li 0 0 0 1\nF1 F 0.5 0.5 0.5 .", "_atom_site_occupancy of site F1 is '.'"),
+        ("Li1 Li 0 0 0 1\nF1 F ? ? ? 1", "_atom_site_fract_x of site F1 is '?'"),
     ],
 )
 def test_a_crystal_that_cannot_be_computed_is_refused_by_name(tmp_path, rows, sentence):

@@ -94,6 +94,24 @@ def test_a_truncated_cif_is_named(tmp_path):
         read_crystals(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("Cs1 0.0", "Va1 0.0", "'Va1' names no element"),
+        ("data_CsCl", CIF + "data_other", "holds 2 crystals"),
+        ("'P 1'", "'F m 3 m'", "space group 'F m 3 m' is not known"),
+        ("Cl1 0.5 0.5 0.5", "Cl1 0.5 . 0.5", "_atom_site_fract_y of site Cl1 is '.'"),
+    ],
+)
+def test_a_cif_is_never_guessed_in_a_file_nor_in_a_row(tmp_path, old, new, says):
+    text = CIF.replace(old, new)
+    (tmp_path / "salt.cif").write_text(text)
+    for path in (tmp_path / "salt.cif", jsonl(tmp_path, {"id": "salt", "cif": text})):
+        with pytest.raises(DataError, match=r"salt\.cif|line 1") as refused:
+            read_crystals(path)
+        assert says in str(refused.value)
+
+
 def test_missing_and_unknown_files_say_what_to_do(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_crystals(tmp_path / "none.jsonl")

@@ -7,12 +7,13 @@ import pytest
 from cubic_crystals import decorated
 from tiny_networks import PAIRS
 
+from crystalloop.models.crystals.contacts import touches
 from crystalloop.models.crystals.crystal import Crystal, canonical_origin, rescaled
 from crystalloop.models.crystals.formulas import anonymous_counts
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.draw.conditioning import Wish, wanted_latents
-from crystalloop.models.draw.lookahead import Critic, touches
+from crystalloop.models.draw.lookahead import Critic
 from crystalloop.models.draw.target import Range
 from crystalloop.models.maps.channels import draw_maps
 from crystalloop.models.maps.voxels import VoxelConfig

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from crystal_files import row_of, salt_rows, write_rows
+from cubic_crystals import decorated
 from rich.console import Console
 from tiny_networks import SAVES_WEIGHTS, VOXELS, e_f_labels, salts, scrambled, tiny_cgcnn, tiny_unet, tiny_vae
 from typer.testing import CliRunner
@@ -19,8 +20,9 @@ from crystalloop.models.crystals.prototypes import Prototype, decorate, match_pr
 from crystalloop.models.data.corpus import read_corpus
 from crystalloop.models.data.corpus_file import NAME, save_corpus
 from crystalloop.models.data.files import read_crystals
+from crystalloop.models.draw.target import Range
 from crystalloop.models.generate import request as generate_command
-from crystalloop.models.generate.bases import CompoundError, KnownCrystals, read_base
+from crystalloop.models.generate.bases import CompoundError, TrainingCrystals, read_base
 from crystalloop.models.generate.request import (
     E_F,
     STAGES,
@@ -33,8 +35,8 @@ from crystalloop.models.generate.request import (
 from crystalloop.models.generate.results import Generated, Made, as_json, write_crystals
 from crystalloop.models.maps.channels import draw_maps
 from crystalloop.models.nets.checkpoint import save
+from crystalloop.orchestrator.campaign.target_text import parse_target
 from crystalloop.orchestrator.cli.app import app
-from crystalloop.orchestrator.propose.target_text import Wanted, parse_target
 from crystalloop.orchestrator.show.tables import show_generated
 
 pytestmark = SAVES_WEIGHTS
@@ -103,7 +105,7 @@ def test_the_funnel_counts_down_and_rows_say_what_was_predicted(drawn):
 
 def test_a_target_keeps_what_is_predicted_within_it(nets, drawn):
     bar = float(np.median([made.row["predicted"][E_F] for made in drawn.made]))
-    wanted = (Wanted(E_F, high=bar),)
+    wanted = (Range(E_F, high=bar),)
     kept = generate(GenerateRequest(nets, "random", wanted=wanted, count=2, seed=1), quiet)
     assert kept.made
     assert all(made.row["predicted"][E_F] <= bar for made in kept.made)
@@ -120,7 +122,7 @@ def test_a_range_of_formation_energies_asks_for_its_deciles(text, deciles):
 
 
 def test_draws_name_their_compounds_and_a_target_replaces_their_condition(nets, corpus):
-    known = KnownCrystals(corpus)
+    known = TrainingCrystals(corpus)
     around = GenerateRequest(nets, "around", ("NaCl",))
     networks = load_networks(around)
     bases = [read_base(text, known, cubic=True) for text in ("NaCl", "KBr")]
@@ -136,7 +138,7 @@ def test_draws_name_their_compounds_and_a_target_replaces_their_condition(nets, 
 
 
 def test_bases_are_training_crystals_decorations_or_cif_files(corpus, tmp_path, salt):
-    known = KnownCrystals(corpus)
+    known = TrainingCrystals(corpus)
     first = read_base("NaCl", known, cubic=True)
     assert first.e_f_ev == -3.0  # the more stable of the two that are known
     assert match_prototype(read_base("NaCl:CsCl_B2", known, cubic=True).crystal.to_structure()) is Prototype.CSCL
@@ -158,25 +160,25 @@ def test_bases_are_training_crystals_decorations_or_cif_files(corpus, tmp_path, 
 )
 def test_a_compound_that_cannot_be_a_base_says_what_to_write(corpus, text, says):
     with pytest.raises(CompoundError) as refused:
-        read_base(text, KnownCrystals(corpus), cubic=True)
+        read_base(text, TrainingCrystals(corpus), cubic=True)
     assert says in str(refused.value)
 
 
 def test_a_cell_that_is_not_cubic_is_no_base_of_cubic_networks(tmp_path):
     row = row_of(salts()[6], id="tall", split="train")
     row["lattice"][2][2] += 1.0
-    known = KnownCrystals(read_corpus([write_rows(tmp_path / "d.jsonl", [row])]))
+    known = TrainingCrystals(read_corpus([write_rows(tmp_path / "d.jsonl", [row])]))
     with pytest.raises(CompoundError, match="these networks draw cubic cells"):
         read_base("NaCl", known, cubic=True)
     assert read_base("NaCl", known, cubic=False).name == "NaCl"
 
 
 def test_novelty_is_told_against_the_training_crystals(corpus):
-    known = KnownCrystals(corpus)
-    assert known.novelty(decorate(Prototype.ROCKSALT, ("Na", "Cl"))) == "known"
-    assert known.novelty(decorate(Prototype.ZINCBLENDE, ("Na", "Cl"))) == "new structure"
-    assert known.novelty(decorate(Prototype.ROCKSALT, ("Rb", "I"))) == "new formula"
-    assert KnownCrystals(None).novelty(decorate(Prototype.ROCKSALT, ("Rb", "I"))) is None
+    known = TrainingCrystals(corpus)
+    assert known.novelty(decorated(Prototype.ROCKSALT, ("Na", "Cl"))) == "known"
+    assert known.novelty(decorated(Prototype.ZINCBLENDE, ("Na", "Cl"))) == "new structure"
+    assert known.novelty(decorated(Prototype.ROCKSALT, ("Rb", "I"))) == "new formula"
+    assert TrainingCrystals(None).novelty(decorated(Prototype.ROCKSALT, ("Rb", "I"))) == "unknown"
 
 
 def test_cif_files_read_back_as_what_was_made(tmp_path, salt):

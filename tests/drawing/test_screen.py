@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from crystalloop.models.crystals.contacts import contact_ratio
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype, decorate
 from crystalloop.models.data.files import KnownCrystal
+from crystalloop.models.draw.proposal import Kind, Proposal
+from crystalloop.models.draw.target import Target
 from crystalloop.models.generate.funnel import (
-    Draft,
-    KnownStructures,
-    contact_ratio,
-    has_valid_distances,
     is_new,
     near_target,
     run_funnel,
@@ -20,7 +21,7 @@ from crystalloop.models.generate.funnel import (
     wanted_formula,
 )
 from crystalloop.orchestrator.acquire.greedy import choose, spread
-from crystalloop.orchestrator.campaign.spec import Campaign, Target
+from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import build_training_set
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool, is_balanced
 
@@ -36,9 +37,8 @@ CAMPAIGN = Campaign.model_validate(
 
 def draft(prototype, elements, a=None, e_f=None, sigma=0.0, **changes):
     predicted = {"formation_energy_per_atom": e_f}
-    return Draft(
-        decorate(prototype, elements, a), "random", str(prototype), predicted=predicted, sigma=sigma, **changes
-    )
+    crystal = Crystal.from_structure(decorate(prototype, elements, a))
+    return Proposal(crystal, Kind.RANDOM, str(prototype), predicted=predicted, sigma=sigma, **changes)
 
 
 LIF = draft(Prototype.ROCKSALT, ("Li", "F"), e_f=-3.0)
@@ -61,13 +61,13 @@ def test_stages_are_named_and_counted_in_order():
 
 
 def test_atoms_that_nearly_touch_and_exploded_cells_are_invalid():
-    assert contact_ratio(LIF.structure) > 0.9
-    assert not has_valid_distances(decorate(Prototype.ROCKSALT, ("Li", "F"), 2.4))
-    assert not has_valid_distances(decorate(Prototype.ROCKSALT, ("Li", "F"), 12.0))
+    assert contact_ratio(LIF.crystal) > 0.9
+    squeezed, blown = (draft(Prototype.ROCKSALT, ("Li", "F"), edge) for edge in (2.4, 12.0))
+    assert valid_distances().keep([squeezed, LIF, blown]) == [LIF]
 
 
 def test_a_crystal_is_known_whatever_its_volume_but_not_in_another_structure_type():
-    known = KnownStructures([LIF.structure])
+    known = KnownCrystals([LIF.structure])
     assert known.knows(decorate(Prototype.ROCKSALT, ("Li", "F"), 4.4))
     assert not known.knows(decorate(Prototype.CSCL, ("Li", "F")))
     assert is_new(known).keep([LIF, MGO]) == [MGO]
@@ -76,7 +76,7 @@ def test_a_crystal_is_known_whatever_its_volume_but_not_in_another_structure_typ
 def test_around_a_base_only_its_own_anonymous_formula_is_wanted():
     keep = wanted_formula(["Li", "Mg", "O", "F"], ["AB", "ABC3"], 40).keep
     perovskite = draft(Prototype.PEROVSKITE, ("Li", "Mg", "F"))
-    around = dataclasses.replace(perovskite, kind="around", bases=("LiF:rocksalt_B1",))
+    around = dataclasses.replace(perovskite, kind=Kind.AROUND, bases=("LiF:rocksalt_B1",))
     assert keep([perovskite, around]) == [perovskite]
 
 
@@ -102,8 +102,8 @@ def test_a_spread_takes_different_compositions_first():
 
 def test_the_cold_start_is_diverse_valid_and_the_same_each_time():
     pool = decorated_pool(CAMPAIGN)
-    first = choose_decorated(CAMPAIGN, pool, KnownStructures(), 6)
-    again = choose_decorated(CAMPAIGN, decorated_pool(CAMPAIGN), KnownStructures(), 6)
+    first = choose_decorated(CAMPAIGN, pool, KnownCrystals(), 6)
+    again = choose_decorated(CAMPAIGN, decorated_pool(CAMPAIGN), KnownCrystals(), 6)
     names = [(d.formula, d.prototype) for d, _ in first.chosen]
     assert names == [(d.formula, d.prototype) for d, _ in again.chosen]
     assert len(set(names)) == 6

@@ -6,7 +6,8 @@ from math import inf, log10
 
 import pytest
 
-from crystalloop.orchestrator.propose.target_text import TargetError, Wanted, parse_target
+from crystalloop.models.draw.target import Range
+from crystalloop.orchestrator.campaign.target_text import TargetError, parse_target
 
 E_F, GAP, K = "formation_energy_per_atom", "band_gap", "log10_bulk_modulus"
 
@@ -14,17 +15,18 @@ E_F, GAP, K = "formation_energy_per_atom", "band_gap", "log10_bulk_modulus"
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("e_f in -2.5..-1.5", (Wanted(E_F, -2.5, -1.5),)),
-        ("e_f in -2.5 .. -1.5", (Wanted(E_F, -2.5, -1.5),)),
-        ("e_f in -2...-1.", (Wanted(E_F, -2.0, -1.0),)),
-        ("e_f < -1", (Wanted(E_F, -inf, -1.0),)),
-        ("gap > 2", (Wanted(GAP, 2.0, inf),)),
-        ("  band_gap>=.5", (Wanted(GAP, 0.5, inf),)),
-        ("gap > 1 and gap < 3", (Wanted(GAP, 1.0, 3.0),)),
-        ("gap > 2, e_f <= -1e0", (Wanted(GAP, 2.0, inf), Wanted(E_F, -inf, -1.0))),
-        ("K > 100", (Wanted(K, 2.0, inf),)),
-        ("bulk_modulus in 10..50", (Wanted(K, 1.0, log10(50.0)),)),
-        ("log10_bulk_modulus > 2", (Wanted(K, 2.0, inf),)),
+        ("e_f in -2.5..-1.5", (Range(E_F, -2.5, -1.5),)),
+        ("e_f in -2.5 .. -1.5", (Range(E_F, -2.5, -1.5),)),
+        ("e_f in -2...-1.", (Range(E_F, -2.0, -1.0),)),
+        ("e_f < -1", (Range(E_F, -inf, -1.0),)),
+        ("gap > 2", (Range(GAP, 2.0, inf),)),
+        ("  band_gap>=.5", (Range(GAP, 0.5, inf),)),
+        ("gap > 1 and gap < 3", (Range(GAP, 1.0, 3.0),)),
+        ("gap > 2, e_f <= -1e0", (Range(GAP, 2.0, inf), Range(E_F, -inf, -1.0))),
+        ("K > 100", (Range(K, 2.0, inf),)),
+        ("bulk_modulus in 10..50", (Range(K, 1.0, log10(50.0)),)),
+        ("log10_bulk_modulus > 2", (Range(K, 2.0, inf),)),
+        ("(gap > 2 eV and K < 10 GPa)", (Range(GAP, 2.0, inf), Range(K, -inf, 1.0))),
     ],
 )
 def test_a_target_becomes_ranges_in_the_networks_units(text, wanted):
@@ -46,6 +48,10 @@ def test_a_target_becomes_ranges_in_the_networks_units(text, wanted):
         ("e_f < -150", 7, "lies within -8..8 eV/atom: wrong unit?"),
         ("K > -3", 5, "K = -3 is not positive"),
         ("gap > 3 and gap < 2", 20, "nothing has"),
+        ("e_f < -1 GPa", 10, "the unit is eV/atom"),
+        ("e_f = -1", 7, "expected e.g."),
+        ("e_f in (-1, -2)", 8, "expected e.g."),
+        ("e_f < -1 and not gap > 2", 14, "expected e.g."),
         ("__import__('os')", 1, "unknown property '__import__'"),
     ],
 )
@@ -56,5 +62,5 @@ def test_a_mistake_is_shown_where_it_is(text, at, says):
 
 
 def test_a_range_holds_its_ends_and_nothing_unknown():
-    wanted = Wanted(GAP, 1.0, 2.0)
+    wanted = Range(GAP, 1.0, 2.0)
     assert [wanted.holds(value) for value in (0.99, 1.0, 2.0, 2.01, None)] == [False, True, True, False, False]

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from cubic_crystals import decorated
 
+from crystalloop.models.crystals.contacts import volume_window_ang3
 from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.draw.proposal import Base, Kind, Proposal
-from crystalloop.models.judge.drawn import KnownCrystals, drawn_from
+from crystalloop.models.judge.drawn import drawn_from
 from crystalloop.models.judge.generation import decile_rows, funnel_rows, sample_rows, speed_rows
 
 EDGES = tuple(np.linspace(-4.0, 0.0, 9))
@@ -22,21 +24,22 @@ def salt(*elements, a=5.64, kind=Prototype.ROCKSALT) -> Crystal:
 def proposal(crystal) -> Proposal | None:
     if crystal is None:
         return None
-    return Proposal(crystal, crystal, np.zeros(2), np.zeros(10), (), Kind.RANDOM, 1.0)
+    return Proposal(crystal, Kind.RANDOM, as_read=crystal, latent=np.zeros(2), condition=np.zeros(10))
 
 
-KNOWN = KnownCrystals([salt("Na", "Cl"), salt("Li", "F", a=4.03), salt("Rb", "I", a=7.3)])
+TRAINED = [salt("Na", "Cl"), salt("Li", "F", a=4.03), salt("Rb", "I", a=7.3)]
+KNOWN, WINDOW = KnownCrystals(TRAINED), volume_window_ang3(TRAINED)
 SQUEEZED = salt("K", "Br", a=3.4)  # 1.7 A apart: valid in the paper, not in strict
 COLLAPSED = Crystal(np.eye(3) * 4.0, np.array([11, 17]), np.array([(0.0, 0, 0), (0.95, 0, 0)]))
 
 
-def drawn(crystals, energies, requested=None, known=KNOWN):
+def drawn(crystals, energies, requested=None):
     condition = np.zeros((len(crystals), 10))
     if requested is not None:
         condition[np.arange(len(crystals)), requested] = 1.0
     given = iter([] if energies is None else energies)
     energy = None if energies is None else lambda made: np.array([next(given) for _ in made])
-    return drawn_from([proposal(c) for c in crystals], condition, energy, known)
+    return drawn_from([proposal(c) for c in crystals], condition, energy, WINDOW)
 
 
 def by_key(rows):

@@ -65,14 +65,6 @@ def test_the_shortest_distance_crosses_the_face():
     assert not is_valid_paper(crystal)
 
 
-def test_contacts_agree_with_pymatgen():
-    from crystalloop.models.generate.funnel import contact_ratio as by_pymatgen
-
-    for kind, elements in ((Prototype.PEROVSKITE, ("Sr", "Ti", "O")), (Prototype.HEUSLER, ("Co", "Mn", "Si"))):
-        crystal = decorated(kind, elements, 3.9)
-        assert contact_ratio(crystal) == pytest.approx(by_pymatgen(crystal.to_structure()))
-
-
 def test_an_atom_of_its_own_images_is_a_contact():
     lone = Crystal(np.eye(3) * 2.0, np.array([55]), np.zeros((1, 3)))
     assert contact_ratio(lone) == pytest.approx(2.0 / 4.88)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from example_campaign import campaign, version
+from example_campaign import campaign, candidates, version
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.data.files import KnownCrystal
+from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.learn.job import FittedNetwork, TrainError, TrainOutcome
 from crystalloop.orchestrator.learn.trainer import NetworkTrainer
-from crystalloop.orchestrator.learn.training_set import Example, TrainingSet
+from crystalloop.orchestrator.learn.training_set import Sources
+from crystalloop.orchestrator.loop.events import Training
 
 SALT = decorate(Prototype.ROCKSALT, ("Na", "Cl"), 5.64)
 PEROVSKITE = decorate(Prototype.PEROVSKITE, ("Sr", "Ti", "O"))
@@ -20,14 +24,14 @@ WURTZITE = Structure.from_spacegroup(
     "P6_3mc", Lattice.hexagonal(3.25, 5.2), ["Zn", "O"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.38]]
 )
 TETRAGONAL = Structure(Lattice.tetragonal(4.0, 4.1), ["Li", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-TRAINING = TrainingSet(
+E_F = "formation_energy_per_atom"
+SOURCES = Sources(
     (
-        Example(WURTZITE, {"formation_energy_per_atom": -1.8}, "file:a"),
-        Example(SALT.get_primitive_structure(), {"formation_energy_per_atom": -2.1, "band_gap": 5.0}, "dft:1"),
-        Example(TETRAGONAL, {"formation_energy_per_atom": -3.0}, "file:b"),
-        Example(PEROVSKITE, {}, "decorated"),
+        KnownCrystal("a", "a", WURTZITE, {E_F: -1.8}),
+        KnownCrystal("1", "b", SALT.get_primitive_structure(), {E_F: -2.1, "band_gap": 5.0}),
+        KnownCrystal("c", "c", TETRAGONAL, {E_F: -3.0}),
     ),
-    ("1",),
+    (Proposal(Crystal.from_structure(PEROVSKITE), Kind.DECORATED),),
 )
 
 
@@ -47,9 +51,10 @@ class FakeFit:
         return TrainOutcome(done, step_s=4.0, wall_s=9.0)
 
 
-def train(folder, training=TRAINING, parent=None, **changes):
-    fit = FakeFit()
-    trained = NetworkTrainer(campaign(**changes), folder, fit, fit.ray).train("first-v2", 3, training, parent)
+def train(folder, sources=SOURCES, parent=None, relaxed=(), heard=None, **changes):
+    fit, heard = FakeFit(), [] if heard is None else heard
+    trainer = NetworkTrainer(campaign(**changes), folder, fit, fit.ray, sources, heard.append)
+    trained = trainer.train("first-v2", 3, relaxed, parent)
     return *fit.asked[0], trained
 
 
@@ -68,8 +73,8 @@ def test_labels_stand_in_the_order_of_the_properties(tmp_path):
 
 
 def test_the_digest_is_that_of_the_training_set(tmp_path):
-    job, _, _ = train(tmp_path)
-    assert job.data_digest == TRAINING.digest()
+    job, _, trained = train(tmp_path)
+    assert job.data_digest == trained.data_digest == SOURCES.training_set(()).digest()
 
 
 def test_sizes_steps_and_workers_are_the_campaigns(tmp_path):
@@ -91,7 +96,7 @@ def test_every_version_has_a_folder_a_progress_file_and_a_seed_of_its_own(tmp_pa
     assert job.progress == tmp_path / "first-v2.progress.jsonl"
     assert job.parent is None
     fit = FakeFit()
-    NetworkTrainer(campaign(seed=2), tmp_path, fit, fit.ray).train("first-v3", 4, TRAINING, None)
+    NetworkTrainer(campaign(seed=2), tmp_path, fit, fit.ray, SOURCES, print).train("first-v3", 4, (), None)
     assert fit.asked[0][0].seed != job.seed
 
 
@@ -110,6 +115,22 @@ def test_what_was_trained_is_recorded_with_places_below_the_models_folder(tmp_pa
     assert (record.sha256, record.metrics, record.samples, record.train_s) == ("sha-vae", {"loss": 0.5}, 2, 1.5)
 
 
+def test_own_calculations_come_first_and_are_recorded_as_trained_on(tmp_path):
+    computed = [c for c in candidates() if c.is_labelled][:2]
+    unfinished = [c for c in candidates() if not c.is_labelled]
+    job, _, trained = train(tmp_path, relaxed=(*unfinished, *computed))
+    assert trained.trained_on == tuple(sorted(c.id for c in computed))
+    assert [crystal.formula for crystal in job.crystals][-2:] == ["NaCl", "SrTiO3"]
+    assert sorted(job.labels[:2, PROPERTIES.index(E_F)]) == sorted(c.e_f for c in computed)
+
+
+def test_the_beginning_is_told_with_the_counts_and_the_progress_file(tmp_path):
+    heard = []
+    job, _, trained = train(tmp_path, heard=heard)
+    assert heard == [Training("first-v2", 3, 1, job.progress)]
+    assert (trained.labelled, trained.unlabelled) == (3, 1)
+
+
 def test_nothing_cubic_to_train_on_is_an_error(tmp_path):
     with pytest.raises(TrainError, match="the training set is empty; name data files"):
-        train(tmp_path, TrainingSet(TRAINING.examples[:1], ()))
+        train(tmp_path, Sources(SOURCES.files[:1]))

@@ -8,7 +8,8 @@ from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
 from crystalloop.dft.energies.references import reference_settings
 from crystalloop.dft.recipe.cells import primitive_cell
 from crystalloop.dft.recipe.settings import PwSettings, preset
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.orchestrator.settle.formation import Energies
 
 TOTALS = {"Li": -7.0, "F": -20.0}  # eV per atom, D2 left out
@@ -50,12 +51,16 @@ def relaxation(candidate, version="6.7MaX", formation=-3.0):
     )
 
 
+def decorated(structure):
+    return Proposal(Crystal.from_structure(structure), Kind.DECORATED)
+
+
 def test_two_campaigns_of_one_database_compute_each_reference_once(store, table, crystal):
     first, second = (Energies(preset("fast"), table, "6.7MaX") for _ in range(2))
     store.add_candidates(first.references(["Li", "F"], NOON))
     assert relax_all(store) == 2
-    made = first.candidate(Draft(crystal, "decorated"), "first", 1, (), NOON)
-    again = second.candidate(Draft(crystal, "decorated"), "second", 1, (), NOON)
+    made = first.candidate(decorated(crystal), "first", 1, (), NOON)
+    again = second.candidate(decorated(crystal), "second", 1, (), NOON)
     assert made.key == again.key
     assert store.add_candidates([*second.references(["Li", "F"], NOON), again]) == (again.id,)
     assert relax_all(store) == 1
@@ -86,7 +91,7 @@ def test_other_settings_pseudopotentials_or_releases_have_references_of_their_ow
 
 def test_with_d2_both_formation_energies_are_made_from_references_with_and_without(store, table, crystal):
     energies = Energies(preset("fast").model_copy(update={"d2": True}), table, "6.7")
-    made = energies.candidate(Draft(crystal, "decorated"), "first", 1, (), NOON)
+    made = energies.candidate(decorated(crystal), "first", 1, (), NOON)
     store.add_candidates([made, *energies.references(["Li", "F"], NOON)])
     relax_all(store)
     found = store.candidate(made.id).relaxation
@@ -102,7 +107,7 @@ def test_with_d2_both_formation_energies_are_made_from_references_with_and_witho
 
 def test_an_energy_of_another_release_is_not_measured_against_these_references(store, table, crystal):
     energies = Energies(preset("fast"), table, "6.7")
-    made = energies.candidate(Draft(crystal, "decorated"), "first", 1, (), NOON)
+    made = energies.candidate(decorated(crystal), "first", 1, (), NOON)
     store.add_candidates([made, *energies.references(["Li", "F"], NOON)])
     relax_all(store)
     newer = store.candidate(made.id).relaxation.model_copy(update={"pw_version": "7.3.1"})
@@ -113,7 +118,7 @@ def test_an_energy_of_another_release_is_not_measured_against_these_references(s
 
 def test_references_of_a_database_from_before_the_release_was_in_the_key_still_serve(store, table, crystal):
     before, now = Energies(preset("fast"), table), Energies(preset("fast"), table, "6.7MaX")
-    made = before.candidate(Draft(crystal, "decorated"), "first", 1, (), NOON)
+    made = before.candidate(decorated(crystal), "first", 1, (), NOON)
     store.add_candidates([made, *before.references(["Li", "F"], NOON)])
     relax_all(store)
     found = store.candidate(made.id).relaxation
@@ -122,7 +127,7 @@ def test_references_of_a_database_from_before_the_release_was_in_the_key_still_s
 
 def test_a_missing_reference_is_named(store, table, crystal):
     energies = Energies(preset("fast"), table, "6.7")
-    made = energies.candidate(Draft(crystal, "decorated"), "first", 1, (), NOON)
+    made = energies.candidate(decorated(crystal), "first", 1, (), NOON)
     e_f, reason = energies.formation_energy(relaxation(made), store.relaxation_by_key)
     assert e_f is None
     assert "elemental reference of F was not computed" in reason
@@ -132,7 +137,7 @@ def test_a_missing_reference_is_named(store, table, crystal):
 
 def test_the_cheap_rungs_limit_is_over_the_references_that_are_there(store, table, crystal):
     energies = Energies(preset("fast"), table, "6.7MaX", reject_above_e_f=0.3)
-    made = energies.candidate(Draft(crystal, "decorated"), "first", 1, (), NOON)
+    made = energies.candidate(decorated(crystal), "first", 1, (), NOON)
     assert energies.limited(made, store.relaxation_by_key) == made  # no reference yet
     store.add_candidates(energies.references(["Li", "F"], NOON))
     relax_all(store)

@@ -5,15 +5,20 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from database_fixture import NOON, new_candidate, new_relaxation
 from pw_fakes import fake_table
+from pymongo.monitoring import CommandListener
+from typer.testing import CliRunner
 
+from crystalloop.db.ledger import connection
 from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
 from crystalloop.dft.energies.references import energy_scheme, reference_settings
-from crystalloop.dft.recipe.settings import preset
+from crystalloop.dft.recipe.settings import CODE_VERSION, preset
 from crystalloop.models.data.files import DataError
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.settle.hulls import hull_lines, look, refresh_hull
+from crystalloop.orchestrator.cli.app import app
+from crystalloop.orchestrator.settle.hulls import hull_lines, judge_hulls, look, settle_hulls
 
 ENERGIES = {"Li": -10.0, "F": -20.0}
 
@@ -73,7 +78,7 @@ def known(store, table, *candidates):
 
 
 def above(store, campaign):
-    return {name: at.e_above_hull for name, at in refresh_hull(store, campaign).above.items()}
+    return {name: at.e_above_hull for name, at in settle_hulls(store, campaign).above.items()}
 
 
 def rows_of(path, *rows):
@@ -193,7 +198,7 @@ def test_bad_rows_are_refused_with_their_place_or_left_out(store, campaign, tabl
         look(store, campaign, path, None, skip_bad=False)
     assert str(told.value).startswith("set.jsonl line 2: ")
     assert sentence in str(told.value)
-    assert store.imported.all() == ()
+    assert store.imported_energies() == ()
     notes = look(store, campaign, path, None, skip_bad=True)["notes"]
     assert notes[0] == "set.jsonl: 1 energies are new, 0 replace earlier ones"
     assert sentence in notes[1]
@@ -224,18 +229,106 @@ def test_a_csv_is_read_as_well(store, campaign, table, tmp_path):
     scheme = energy_scheme(preset("fast"), table, "6.7")
     (tmp_path / "set.csv").write_text(f"formula,energy_per_atom,scheme,id\nLiF,-18.0,{scheme},x\n")
     look(store, campaign, tmp_path / "set.csv", None, skip_bad=False)
-    (energy,) = store.imported.all()
+    (energy,) = store.imported_energies()
     assert (energy.formula, energy.energy_per_atom_ev, energy.source) == ("LiF", -18.0, "set.csv")
 
 
 def test_looking_at_results_imports_no_hull_before_there_is_one_to_compute():
     heavy = ("scipy", "pymatgen.analysis.phase_diagram", "pymatgen.analysis.structure_matcher", "keras")
-    code = f"import sys, orchestrator.hulls; print([name for name in {heavy} if name in sys.modules])"
+    code = (
+        f"import sys, crystalloop.orchestrator.settle.hulls; print([name for name in {heavy} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_without_the_pseudopotential_table_there_is_a_reason(store, campaign, table, tmp_path):
-    known(store, table, relaxed("a", ["Li", "F"], -3.0, table))
-    away = campaign.model_copy(update={"dft": campaign.dft.model_copy(update={"pseudos": tmp_path / "nowhere"})})
-    assert "nowhere" in refresh_hull(store, away).above["a"].reason
+def elsewhere(campaign, folder):
+    """The campaign on a machine with another folder of pseudopotentials."""
+    return campaign.model_copy(update={"dft": campaign.dft.model_copy(update={"pseudos": folder})})
+
+
+def stored(store, name):
+    candidate = store.candidate(name)
+    return candidate.e_above_hull, candidate.hull_reason
+
+
+def test_without_the_pseudopotential_table_there_is_a_reason_and_stored_values_stay(store, campaign, table, tmp_path):
+    known(store, table, relaxed("a", ["Li", "F"], -3.0, table), relaxed("b", ["Li", "Li", "F"], -1.5, table))
+    settle_hulls(store, campaign)
+    hull = settle_hulls(store, elsewhere(campaign, tmp_path / "nowhere"))
+    assert "nowhere" in hull.above["a"].reason
+    assert (stored(store, "a"), stored(store, "b")) == ((0.0, None), (pytest.approx(0.5), None))
+
+
+def test_a_table_without_the_element_and_a_crystal_of_a_later_version_tell_nothing(store, campaign, table, tmp_path):
+    fake_table(tmp_path / "fewer", ["Li"])
+    later = relaxed("c", ["Li", "Li", "F"], -1.0, table).model_copy(update={"e_above_hull": 0.3})
+    newer = later.relaxation.model_copy(update={"code_version": CODE_VERSION + 1})
+    unread = later.model_copy(update={"id": "d", "key": "d", "settings": {"of_a_later_version": 1}})
+    known(
+        store,
+        table,
+        relaxed("a", ["Li", "F"], -3.0, table),
+        relaxed("b", ["Li", "Li", "F"], -1.5, table),
+        later.model_copy(update={"relaxation": newer}),
+        unread,
+    )
+    settle_hulls(store, campaign)
+    settle_hulls(store, elsewhere(campaign, tmp_path / "fewer"))
+    assert [stored(store, name) for name in "abcd"] == [(0.0, None), (pytest.approx(0.5), None), *[(0.3, None)] * 2]
+
+
+def test_a_hull_that_has_become_too_sparse_takes_the_value_away(store, campaign, table):
+    once = relaxed("a", ["Li", "F"], -3.0, table).model_copy(update={"e_above_hull": 0.2})
+    known(store, table, once)
+    settle_hulls(store, campaign)
+    value, reason = stored(store, "a")
+    assert value is None
+    assert "sparse hull for F-Li" in reason
+
+
+class Heard(CommandListener):
+    """Names of the commands that were sent to a database; the probe of the server has one of its own."""
+
+    def __init__(self, database):
+        self.database, self.names = database, set()
+
+    def started(self, event):
+        if event.database_name == self.database:
+            self.names.add(event.command_name)
+
+    def succeeded(self, event):
+        pass
+
+    def failed(self, event):
+        pass
+
+
+def documents(store):
+    database = store.database
+    return {name: list(database[name].find().sort("_id", 1)) for name in sorted(database.list_collection_names())}
+
+
+@pytest.mark.parametrize("command", ["results", "hull"])
+def test_commands_that_look_write_nothing(store, campaign, table, tmp_path, mongodb_uri, monkeypatch, command):
+    known(store, table, relaxed("a", ["Li", "F"], -3.0, table), relaxed("b", ["Li", "Li", "F"], -1.5, table))
+    before, heard = documents(store), Heard(store.database.name)
+    assert {c["_id"]: c["e_above_hull"] for c in before["candidates"]}["b"] is None
+    monkeypatch.setattr(connection, "CLIENT_OPTIONS", {**connection.CLIENT_OPTIONS, "event_listeners": [heard]})
+    fields = {"name": "first", "elements": ["Li", "F"], "prototypes": ["rocksalt_B1"]}
+    fields |= {"target": {"direction": "minimise"}, "dft": {"pseudos": str(campaign.pseudo_folder)}}
+    fields["database"] = {"uri": mongodb_uri, "name": store.database.name}
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump(fields))
+    done = CliRunner().invoke(app, [command, str(tmp_path / "first.yaml"), "--json"])
+    assert done.exit_code == 0, done.output
+    assert heard.names == {"find", "createIndexes"}  # indexes that are there already
+    assert documents(store) == before
+
+
+def test_judging_writes_nothing_and_settling_does(store, campaign, table):
+    known(store, table, relaxed("a", ["Li", "F"], -3.0, table), relaxed("b", ["Li", "Li", "F"], -1.5, table))
+    before = documents(store)
+    assert judge_hulls(store, campaign).above["b"].e_above_hull == pytest.approx(0.5)
+    assert documents(store) == before
+    settle_hulls(store, campaign)
+    assert stored(store, "b") == (pytest.approx(0.5), None)

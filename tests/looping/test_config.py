@@ -1,5 +1,6 @@
 """Campaign files: what is accepted, and what each mistake is told."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ import yaml
 from pymatgen.core.composition import Composition
 
 from crystalloop.models.crystals.formulas import parse_compound
+from crystalloop.models.data.files import read_crystals
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
-from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError, read_campaign
+from crystalloop.orchestrator.campaign.read import read_campaign
+from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
 
 SMALL = {
     "name": "small",
@@ -51,6 +54,8 @@ def test_every_ready_campaign_file_is_accepted(path):
         ({"generate": {"random": 0, "around": 0, "between": 0}}, "nothing would be generated"),
         ({"name": "../up"}, "name: String should match pattern"),
         ({"voxels": {"n": 31}}, "voxels.n"),
+        ({"data": [{"path": "x.csv", "where": {"class": 3}}]}, "data.0.where.class: Input should be a valid string"),
+        ({"data": [{"path": "x.csv", "where": "class ~ 3"}]}, "data.0.where: expected one of"),
     ],
 )
 def test_a_mistake_is_named_with_key_value_and_remedy(tmp_path, changes, says):
@@ -82,8 +87,30 @@ def test_what_decides_the_candidates_is_in_the_digest_and_budgets_are_not(tmp_pa
     assert read_campaign(written(tmp_path, dft={"preset": "paper"})).spec_digest() != digest
 
 
+def test_rows_of_a_data_file_are_kept_by_fields_or_by_a_condition_and_stored_as_written(tmp_path):
+    for where in ({"class": "binary_AB"}, "class = binary_AB and not gap > 1"):
+        campaign = read_campaign(written(tmp_path, data=[{"path": "rows.jsonl", "where": where}]))
+        assert campaign.spec()["data"][0]["where"] == where
+        row = {"a": 5.7, "species": ["Na", "Cl"], "frac_coords": [[0, 0, 0], [0.5, 0.5, 0.5]], "class": "binary_AB"}
+        (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row | {"class": c}) for c in ("other", "binary_AB")))
+        (kept,) = read_crystals(campaign.data[0].path, where=campaign.data[0].keep).crystals
+        assert kept.id == "rows.jsonl line 2"
+
+
 def test_the_schema_names_every_key_of_a_campaign():
     assert set(Campaign.model_json_schema()["properties"]) == set(Campaign.model_fields)
+
+
+def test_every_key_of_every_section_is_described():
+    schema = Campaign.model_json_schema()
+    parts = {"campaign": schema} | {name: part for name, part in schema["$defs"].items() if "properties" in part}
+    assert len(parts) == 10
+    assert [
+        f"{name}.{key}"
+        for name, part in parts.items()
+        for key, described in part["properties"].items()
+        if not described.get("description")
+    ] == []
 
 
 def test_a_password_in_the_database_uri_is_not_stored():

@@ -17,13 +17,18 @@ from crystalloop.db.ledger.records import (
     Origin,
     OriginKind,
 )
+from crystalloop.dft.work.relax_queue import Repairs
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.prototypes import Prototype, decorate
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import Parts, Proposed, Trained
+from crystalloop.orchestrator.learn.training_set import Sources
+from crystalloop.orchestrator.loop.contracts import Parts, Trained
+from crystalloop.orchestrator.loop.events import Finished, LeasesExpired, RoundClosed
 from crystalloop.orchestrator.loop.loop import Loop
-from crystalloop.orchestrator.loop.policy import Finish
-from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
+from crystalloop.orchestrator.loop.policy import Finish, Wait
+from crystalloop.orchestrator.propose.cold_start import Choice, choose_decorated, decorated_pool
+from crystalloop.orchestrator.propose.door import LedgerProposer
 
 CAMPAIGN = Campaign.model_validate(
     {
@@ -36,6 +41,7 @@ CAMPAIGN = Campaign.model_validate(
         "rounds": 2,
     }
 )
+SOURCES = Sources((), decorated_pool(CAMPAIGN))
 NETWORK = NetworkRecord(folder="f", sha256="0" * 64, metrics={}, samples=1, train_s=1.0)
 
 
@@ -73,11 +79,9 @@ class FakeEnergies:
         )
 
     def references(self, elements, now):
-        solids = [Draft(decorate(Prototype.CSCL, (e, "Na")), "element", e) for e in sorted(elements)]
+        pairs = [(e, Crystal.from_structure(decorate(Prototype.CSCL, (e, "Na")))) for e in sorted(elements)]
+        solids = [Proposal(crystal, Kind.DECORATED, e) for e, crystal in pairs]
         return tuple(self.candidate(solid, REFERENCES, 0, (), now, "reference") for solid in solids)
-
-    def reference_key(self, element):
-        return self.references([element], NOON)[0].key
 
     def formation_energy(self, relaxation, find):
         return -1.0, None
@@ -113,37 +117,44 @@ class FakeProposer:
         if version is None:
             return proposed
         marked = tuple((dataclasses.replace(d, kind="around", model_version=version.id), s) for d, s in proposed.chosen)
-        return Proposed(proposed.counts, marked)
+        return Choice(proposed.counts, marked)
 
 
 class FakeTrainer:
-    def train(self, version_id, round_, training, parent):
-        return Trained({"cgcnn": NETWORK}, 1.0)
-
-    def progress_file(self, version_id):
-        return None
+    def train(self, version_id, round_, relaxed, parent):
+        training = SOURCES.training_set(relaxed)
+        counts = len(training.labelled), len(training.unlabelled)
+        return Trained({"cgcnn": NETWORK}, 1.0, training.trained_on, *counts, training.digest())
 
 
 class FakeQueue:
+    """Counts its repairs; says once that a lease had ended, where it is told to."""
+
+    def __init__(self, expired=()):
+        self.expired, self.repairs = expired, 0
+
     def submit(self, candidates):
         pass
 
     def reconcile(self, now):
-        pass
+        self.repairs += 1
+        expired, self.expired = self.expired, ()
+        return Repairs(expired)
 
 
 class CrashingStore:
     """The real store, until one call too many: then it dies before or after doing what was asked."""
 
-    def __init__(self, store, calls, after):
+    def __init__(self, store, calls=10**9, after=False):
         self._store, self._left, self._after = store, calls, after
+        self.called = []
 
     def __getattr__(self, name):
         method = getattr(self._store, name)
 
         def call(*arguments, **named):
-            self._left -= 1
-            if self._left < 0:
+            self.called.append(name)
+            if len(self.called) > self._left:
                 if self._after:
                     method(*arguments, **named)
                 raise Crash
@@ -152,21 +163,22 @@ class CrashingStore:
         return call
 
 
-def make_loop(store, workers, heard=None):
+def make_loop(store, workers, heard=None, queue=None):
     clock = iter(NOON + timedelta(seconds=i) for i in range(100_000))
     parts = Parts(
         store=store,
-        queue=FakeQueue(),
+        queue=queue or FakeQueue(),
         workers=workers,
-        proposer=FakeProposer(),
+        proposer=LedgerProposer("first", FakeProposer(), FakeEnergies(), SOURCES, lambda: next(clock)),
         trainer=FakeTrainer(),
         energies=FakeEnergies(),
+        settle_hulls=lambda: heard.append("hulls settled") if heard is not None else None,
         meanwhile=lambda: None,
         now=lambda: next(clock),
         sleep=lambda seconds: None,
-        tell=lambda event, **facts: heard.append(event) if heard is not None else None,
+        tell=heard.append if heard is not None else lambda event: None,
     )
-    return Loop(CAMPAIGN, parts, [], decorated_pool(CAMPAIGN))
+    return Loop(CAMPAIGN, parts)
 
 
 def register(store, state=CampaignState.ACTIVE):
@@ -198,6 +210,15 @@ def test_two_rounds_with_the_second_proposed_by_a_model_trained_on_the_first(sto
     assert store.campaign("first").state is CampaignState.FINISHED
 
 
+def test_hulls_are_settled_before_a_round_closes_and_at_the_end(store):
+    register(store)
+    heard = []
+    make_loop(store, InstantWorkers(store), heard).run()
+    told = [event if isinstance(event, str) else type(event) for event in heard]
+    told = [event for event in told if event in {"hulls settled", RoundClosed, Finished}]
+    assert told == ["hulls settled", RoundClosed] * 2 + ["hulls settled", Finished]
+
+
 def test_a_failed_relaxation_is_an_outcome_and_the_campaign_goes_on(store):
     register(store)
     assert make_loop(store, InstantWorkers(store, fail=("MgO",))).run().completed
@@ -221,10 +242,10 @@ def test_a_stop_ends_at_the_next_step_and_a_later_run_goes_on(store):
 def test_a_crash_at_any_call_of_the_store_changes_nothing_in_the_end(store, after):
     register(store)
     workers = InstantWorkers(store)
-    whole = make_loop(store, workers)
-    whole.run()
+    counted = CrashingStore(store)
+    make_loop(counted, workers).run()
     wanted, relaxations = story(store), sorted(workers.relaxed)
-    for calls in range(0, 120, 7):
+    for calls in range(0, len(counted.called), len(counted.called) // 17):
         store.database.client.drop_database(store.database.name)
         store.ensure_indexes()
         register(store)
@@ -235,3 +256,66 @@ def test_a_crash_at_any_call_of_the_store_changes_nothing_in_the_end(store, afte
         assert make_loop(store, workers).run().completed
         assert story(store) == wanted, f"crash at call {calls}"
         assert sorted(workers.relaxed) == relaxations, f"crash at call {calls}"
+
+
+class BusyWorkers:
+    """Two candidates are at work, and nothing else happens."""
+
+    def __init__(self, store):
+        self.store = store
+
+    def ensure(self):
+        if not self.store.candidates(states=[CandidateState.RUNNING]):
+            for one in self.store.candidates("first", states=[CandidateState.QUEUED])[:2]:
+                self.store.claim(one.id, "w", NOON, 1e6)
+
+    def stop(self):
+        pass
+
+
+def test_an_idle_minute_reads_standings_and_the_campaigns_state_once_a_step(store):
+    register(store)
+    counted, heard = CrashingStore(store), []
+    loop = make_loop(counted, BusyWorkers(store), heard)
+    for _ in range(4):
+        loop.step()
+    before = len(counted.called)
+    for _ in range(60):
+        assert loop.step() == Wait()
+    assert sorted(counted.called[before:]) == ["campaign"] * 60 + ["standings"] * 60
+    assert [one.state for one in heard[-1].candidates].count(CandidateState.RUNNING) == 2
+
+
+def test_the_queue_is_repaired_when_a_candidate_moves_and_every_five_seconds(store):
+    register(store)
+    clock, queue = [NOON], FakeQueue()
+    loop = make_loop(store, BusyWorkers(store), queue=queue)
+    loop._parts = dataclasses.replace(loop._parts, now=lambda: clock[0])
+    for _ in range(3):  # proposed, claimed, and looked at since
+        loop.step()
+    done = queue.repairs
+    for _ in range(20):
+        clock[0] += timedelta(seconds=1)
+        loop.step()
+    assert queue.repairs - done == 4
+    at_work = store.candidates("first", states=[CandidateState.RUNNING])[0]
+    store.release(at_work.id, at_work.lease.token, NOON)
+    loop.step()
+    assert queue.repairs - done == 5
+
+
+def test_an_ended_lease_is_told_and_repaired_at_once(store):
+    register(store)
+    clock, queue, heard = [NOON], FakeQueue(), []
+    loop = make_loop(store, BusyWorkers(store), heard, queue)
+    loop._parts = dataclasses.replace(loop._parts, now=lambda: clock[0])
+    for _ in range(3):
+        loop.step()
+    done, queue.expired = queue.repairs, ("first-1",)
+    clock[0] += timedelta(seconds=2)
+    loop.step()
+    assert queue.repairs == done
+    clock[0] += timedelta(seconds=2e6)
+    loop.step()
+    assert queue.repairs == done + 1
+    assert LeasesExpired(("first-1",)) in heard

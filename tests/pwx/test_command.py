@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from crystalloop.dft.pw.command import PwCommandError, check_command, fill_command, pw_version, require_known_release
-from crystalloop.dft.pw.run import PwNotFound, PwRun
-from crystalloop.dft.pw.scratch import NoScratch, on_scratch, require_scratch
+from crystalloop.dft.pw.launch import LaunchOptions, PwRun
+from crystalloop.dft.pw.run import PwNotFound
+from crystalloop.dft.pw.scratch import NoScratch, Scratch, require_scratch
 from crystalloop.orchestrator.campaign.machine import Machine
-from crystalloop.orchestrator.campaign.spec import read_campaign
-from crystalloop.orchestrator.cli.app import app
+from crystalloop.orchestrator.campaign.read import read_campaign
+from crystalloop.orchestrator.cli.app import load
 
 BATCH = Path(__file__).parents[2] / "campaigns" / "batch"
 CLEAN_STOP = "     Maximum CPU time exceeded\n"
@@ -120,14 +120,14 @@ def test_wave_functions_lie_on_scratch_while_pw_runs_and_nowhere_afterwards(tmp_
     scratch, folder = require_scratch(tmp_path / "scratch"), tmp_path / "attempt-1"
     seen = []
 
-    def run(text, where, **named):
+    def run(text, where, options):
         (where / "out" / "wfc1.dat").write_text("waves")
         seen.extend(path.name for path in scratch.rglob("*.dat"))
         return PwRun(0, "JOB DONE.", "", None, 1.0, 1.0, False, where)
 
     (folder / "out").mkdir(parents=True)
     (folder / "out" / "left").write_text("over")
-    assert on_scratch(run, scratch)("input", folder, command="pw.x").stdout == "JOB DONE."
+    assert Scratch(scratch, run)("input", folder, LaunchOptions()).stdout == "JOB DONE."
     assert seen == ["wfc1.dat"]
     assert list(scratch.iterdir()) == []
     assert list(folder.iterdir()) == []
@@ -137,18 +137,18 @@ def test_what_a_restart_needs_is_brought_back_and_taken_to_scratch_again(tmp_pat
     scratch, first, second = require_scratch(tmp_path / "scratch"), tmp_path / "a", tmp_path / "b"
     found = []
 
-    def run(text, where, **named):
+    def run(text, where, options):
         found.extend(path.name for path in (where / "out").rglob("*") if path.is_file())
         (where / "out" / "pw.save").mkdir(exist_ok=True)
         (where / "out" / "pw.save" / "charge.dat").write_text("rho")
         (where / "pw.xml").write_text("<xml/>")
         return PwRun(2, CLEAN_STOP, "", None, 1.0, 1.0, False, where)
 
-    launch = on_scratch(run, scratch)
-    launch("input", first)
+    launch = Scratch(scratch, run)
+    launch("input", first, LaunchOptions())
     assert (first / "out" / "pw.save" / "charge.dat").read_text() == "rho"
     assert not (first / "out").is_symlink()
-    launch("input", second, resume=first)
+    launch("input", second, LaunchOptions(resume=first))
     assert sorted(found) == ["charge.dat", "data-file-schema.xml"]
     assert list(scratch.iterdir()) == []
 
@@ -156,11 +156,11 @@ def test_what_a_restart_needs_is_brought_back_and_taken_to_scratch_again(tmp_pat
 def test_scratch_is_emptied_when_the_launch_is_interrupted_or_its_worker_was_killed(tmp_path):
     scratch = require_scratch(tmp_path / "scratch")
 
-    def interrupted(text, where, **named):
+    def interrupted(text, where, options):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        on_scratch(interrupted, scratch)("input", tmp_path / "a")
+        Scratch(scratch, interrupted)("input", tmp_path / "a", LaunchOptions())
     assert list(scratch.iterdir()) == []
     killed = subprocess.Popen([sys.executable, "-c", "pass"])
     killed.wait()
@@ -205,7 +205,7 @@ def test_fireworks_reads_the_queue_adapters_and_writes_their_scripts():
         (launch,) = [line for line in lines if "exec crystalloop worker " in line]
         words = shlex.split(launch)
         arguments = words[words.index("worker") + 1 :]
-        options = get_command(app).commands["worker"].make_context("worker", arguments).params
+        options = load("worker").make_context("worker", arguments).params
         assert options["slot_seconds"] < 4 * 3600 < options["slot_seconds"] + 600
         assert options["idle_exit"] == 120
 

@@ -7,6 +7,7 @@ from pw_fakes import fake_table, rock_salt
 from relax_fakes import relaxed
 
 from crystalloop.dft.pw.input import pw_input_text
+from crystalloop.dft.pw.launch import LaunchOptions
 from crystalloop.dft.pw.output import RYDBERG_EV, parse_pw_output
 from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.recipe.cells import primitive_cell
@@ -66,7 +67,9 @@ def test_the_energy_without_d2_is_that_of_a_calculation_without_it(pw_command, p
     outputs = []
     for d2 in (True, False):
         settings = preset("test").model_copy(update={"d2": d2, "kspacing_inv_ang": 2.0})
-        ran = run_pw(pw_input_text(cell, settings, table, "scf"), tmp_path / str(d2), pw_command, timeout_s=120)
+        ran = run_pw(
+            pw_input_text(cell, settings, table, "scf"), tmp_path / str(d2), LaunchOptions(pw_command, timeout_s=120)
+        )
         outputs.append(parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode).last)
     with_d2, without = outputs
     assert without.dispersion_ev is None

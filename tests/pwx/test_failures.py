@@ -4,7 +4,7 @@ import pytest
 from pw_fakes import FIXTURES
 
 from crystalloop.dft.heal.corrections import _CORRECTIONS, correct, describe_change
-from crystalloop.dft.heal.failures import MACHINES_FAULT, Action, PwFailure, diagnose
+from crystalloop.dft.heal.failures import MACHINES_FAULT, Move, PwFailure, diagnose
 from crystalloop.dft.pw.output import parse_pw_output
 from crystalloop.dft.recipe.settings import PwSettings, preset
 
@@ -20,6 +20,7 @@ BEFORE_LAUNCH = {
     PwFailure.MEMORY_NEEDED,
     PwFailure.ACTINIDE,
     PwFailure.REJECTED_EARLY,
+    PwFailure.NO_ANSWER,
 }
 # ... or known from pw.x's documentation alone.
 NOT_PROVOKED = {failure for failure in PwFailure if failure.documented_only} | {PwFailure.UNKNOWN_ERROR}
@@ -83,7 +84,7 @@ def test_no_planted_false_success_is_accepted():
 
 def test_numbers_are_unique_and_every_correctable_row_has_its_correction():
     assert len({failure.number for failure in PwFailure}) == len(PwFailure)
-    assert {failure for failure in PwFailure if failure.action is Action.CORRECT} == set(_CORRECTIONS)
+    assert {failure for failure in PwFailure if failure.action is Move.CORRECT} == set(_CORRECTIONS)
 
 
 def test_no_fixture_holds_a_path_of_a_machine():

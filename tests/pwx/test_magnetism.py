@@ -30,7 +30,7 @@ class Spinning:
     def __init__(self, moment, v0=24.0):
         self.moment, self.v0, self.nspin = moment, v0, []
 
-    def __call__(self, text, folder, command="pw.x", timeout_s=None):
+    def __call__(self, text, folder, options):
         self.nspin.append(2 if "nspin = 2" in text else 1)
         volume = abs(np.linalg.det(cell_of(text)))
         stdout = scf_text(text, -100.0, 1500 * (self.v0 / volume - 1))
@@ -121,7 +121,7 @@ class TwoMinima(Spinning):
         super().__init__(0.0)
         self.energies_ry = energies_ry
 
-    def __call__(self, text, folder, command="pw.x", timeout_s=None):
+    def __call__(self, text, folder, options):
         high = float(text.split("starting_magnetization(1) = ")[1].split("\n")[0]) > 0.1
         volume = abs(np.linalg.det(cell_of(text)))
         energy, moment = self.energies_ry[not high], 1.8 if high else 0.6

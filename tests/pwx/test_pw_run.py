@@ -12,6 +12,7 @@ from pw_fakes import rock_salt
 
 from crystalloop.dft.pw.command import fill_command
 from crystalloop.dft.pw.input import pw_input_text, restarting
+from crystalloop.dft.pw.launch import LaunchOptions
 from crystalloop.dft.pw.run import DiskFull, PwNotFound, run_pw
 from crystalloop.dft.pw.stop_and_restart import StopKindly, exit_files, has_scratch
 from crystalloop.dft.recipe.cells import primitive_cell
@@ -88,7 +89,7 @@ def test_a_launch_comes_back_with_all_it_said_and_leaves_no_wave_functions(tmp_p
     (folder / "out").mkdir(parents=True)
     for stale in ("CRASH", "pw.xml", "out/old"):
         (folder / stale).write_text("of an earlier launch")
-    run = run_pw("the input", folder, script(tmp_path, ANSWER))
+    run = run_pw("the input", folder, LaunchOptions(script(tmp_path, ANSWER)))
     assert (run.returncode, run.xml, run.stderr, run.timed_out) == (3, "<xml/>", "said\n", False)
     assert run.stdout == "the input False False\n"
     assert run.cpu_s > 0 and run.wall_s > 0
@@ -97,19 +98,19 @@ def test_a_launch_comes_back_with_all_it_said_and_leaves_no_wave_functions(tmp_p
 
 def test_a_missing_pw_names_the_next_move(tmp_path):
     with pytest.raises(PwNotFound, match="make setup"):
-        run_pw("", tmp_path, "no-such-pw.x")
+        run_pw("", tmp_path, LaunchOptions("no-such-pw.x"))
     with pytest.raises(PwNotFound):
-        run_pw("", tmp_path, "")
+        run_pw("", tmp_path, LaunchOptions(""))
 
 
 def test_a_full_disk_is_found_before_the_launch(tmp_path):
     with pytest.raises(DiskFull, match="make room"):
-        run_pw("", tmp_path, script(tmp_path, ANSWER), min_free_mb=10**12)
+        run_pw("", tmp_path, LaunchOptions(script(tmp_path, ANSWER), min_free_mb=10**12))
 
 
 def test_a_launch_past_its_time_is_killed_with_its_children(tmp_path):
     reached = []
-    run = run_pw("", tmp_path / "run", script(tmp_path, WAIT), timeout_s=2.0, on_progress=reached.append)
+    run = run_pw("", tmp_path / "run", LaunchOptions(script(tmp_path, WAIT), 2.0, reached.append))
     assert run.timed_out and run.returncode == -signal.SIGTERM
     assert reached and reached[0].n_scf == 0
     assert all(gone(pid) for pid in pids_in(tmp_path / "run"))
@@ -121,7 +122,7 @@ def test_an_interrupt_kills_the_launch(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_pw("", tmp_path / "run", script(tmp_path, WAIT), timeout_s=60, on_progress=interrupt)
+        run_pw("", tmp_path / "run", LaunchOptions(script(tmp_path, WAIT), 60, interrupt))
     assert all(gone(pid) for pid in pids_in(tmp_path / "run"))
 
 
@@ -139,7 +140,7 @@ def when(condition, error):
 def test_a_launch_that_is_asked_to_stop_ends_by_itself_and_keeps_its_scratch(tmp_path, place):
     folder = tmp_path / "run"
     stop = when(lambda: "running" in (folder / "pw.out").read_text(), StopKindly())
-    run = run_pw("", folder, script(tmp_path, ASKED.replace("PLACE", repr(place))), timeout_s=60, on_progress=stop)
+    run = run_pw("", folder, LaunchOptions(script(tmp_path, ASKED.replace("PLACE", repr(place))), 60, stop))
     assert run.returncode == 255 and not run.timed_out
     assert has_scratch(folder)
     assert not any(path.exists() for path in exit_files(folder))
@@ -150,7 +151,7 @@ def test_a_launch_that_does_not_listen_is_killed_after_its_grace(tmp_path):
     folder = tmp_path / "run"
     stop = when((folder / "pids").exists, StopKindly())
     with pytest.raises(StopKindly):
-        run_pw("", folder, script(tmp_path, DEAF), timeout_s=60, on_progress=stop, grace_s=0.3)
+        run_pw("", folder, LaunchOptions(script(tmp_path, DEAF), 60, stop, grace_s=0.3))
     assert all(gone(pid) for pid in pids_in(folder))
     assert not has_scratch(folder)
     assert not any(path.exists() for path in exit_files(folder))
@@ -162,7 +163,7 @@ def test_a_request_to_stop_is_not_handed_on_to_the_launch_that_goes_on(tmp_path)
     for path in exit_files(before):
         path.touch()
     goes_on = "import pathlib, sys; sys.exit(len([*pathlib.Path().rglob('*.EXIT')]))"
-    assert run_pw("", tmp_path / "after", script(tmp_path, goes_on), resume=before).returncode == 0
+    assert run_pw("", tmp_path / "after", LaunchOptions(script(tmp_path, goes_on), resume=before)).returncode == 0
 
 
 @pytest.mark.pw
@@ -172,11 +173,13 @@ def test_no_pw_survives_the_process_that_started_it(tmp_path, pw_command, pseudo
     (tmp_path / "input").write_text(pw_input_text(cell, preset("paper"), PseudoTable.load(pseudo_folder)))
     worker = (
         "import pathlib, signal, sys\n"
+        "from crystalloop.dft.pw.launch import LaunchOptions\n"
         "from crystalloop.dft.pw.run import run_pw\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "started = lambda progress: print('started', flush=True)\n"
         "folder = pathlib.Path(sys.argv[1])\n"
-        "run_pw((folder / 'input').read_text(), folder / 'run', sys.argv[2], on_progress=started)\n"
+        "options = LaunchOptions(sys.argv[2], on_progress=started)\n"
+        "run_pw((folder / 'input').read_text(), folder / 'run', options)\n"
     )
     command = [sys.executable, "-c", worker, str(tmp_path), pw_command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
@@ -222,12 +225,12 @@ def test_nothing_is_left_of_a_container_that_is_ended(tmp_path, container, how):
         if seen and how == "stop":
             raise StopKindly
 
-    options = {"timeout_s": 5.0 if how == "time" else 60.0, "on_progress": look, "grace_s": 0.3}
+    options = LaunchOptions(command, 5.0 if how == "time" else 60.0, look, grace_s=0.3)
     if how == "time":
-        assert run_pw("", folder, command, **options).timed_out
+        assert run_pw("", folder, options).timed_out
     else:
         with pytest.raises(StopKindly):
-            run_pw("", folder, command, **options)
+            run_pw("", folder, options)
     assert len(set(seen)) >= 3  # the container, the script and its child
     assert all(gone(pid) for pid in set(seen))
     assert writers(folder / "pw.out") == []
@@ -240,9 +243,11 @@ def test_a_relaxation_in_a_container_can_be_stopped_and_gone_on_from(tmp_path, c
     text = pw_input_text(primitive_cell(rock_salt(4.1)), settings, PseudoTable.load(pseudo_folder), "scf")
     first, second = tmp_path / "first", tmp_path / "second"
     stop = when(lambda: "iteration #  2" in (first / "pw.out").read_text(), StopKindly())
-    run = run_pw(text, first, fill_command(f"{container} {pw_command}", first, pseudo_folder), 300, stop)
+    command = f"{container} {pw_command}"
+    run = run_pw(text, first, LaunchOptions(fill_command(command, first, pseudo_folder), 300, stop))
     assert "Program stopped by user request" in run.stdout and has_scratch(first)
-    command = fill_command(f"{container} {pw_command}", second, pseudo_folder)
-    again = run_pw(restarting(text), second, command, 300, resume=first)
+    again = run_pw(
+        restarting(text), second, LaunchOptions(fill_command(command, second, pseudo_folder), 300, resume=first)
+    )
     assert "convergence has been achieved" in again.stdout
     assert "Calculation restarted from scf iteration" in again.stdout

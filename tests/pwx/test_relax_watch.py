@@ -4,7 +4,7 @@ from pw_fakes import fake_table, replay, rock_salt, scf_text
 
 from crystalloop.dft.alone.plan import widest_gap_ang
 from crystalloop.dft.pw.input import pw_input_text
-from crystalloop.dft.pw.run import Progress
+from crystalloop.dft.pw.launch import LaunchOptions, ScfProgress
 from crystalloop.dft.pw.watch import Watch
 from crystalloop.dft.recipe.settings import preset
 
@@ -14,17 +14,17 @@ ITERATION = "     iteration #  {}     ecut=    40.00 Ry\n     estimated scf accu
 def test_a_long_scf_gives_a_sign_of_life_less_and_less_often(tmp_path):
     said, steps = [], []
 
-    def slow(text, folder, on_progress):
-        on_progress(Progress(0, 29.0))
+    def slow(text, folder, options):
+        options.on_progress(ScfProgress(0, 29.0))
         folder.mkdir()
-        on_progress(Progress(0, 31.0))  # no output yet
+        options.on_progress(ScfProgress(0, 31.0))  # no output yet
         (folder / "pw.out").write_text(ITERATION.format(1, "0.5") + ITERATION.format(2, "1.2E-05"))
         for wall_s in range(32, 1000, 2):
-            on_progress(Progress(0, float(wall_s)))
+            options.on_progress(ScfProgress(0, float(wall_s)))
         return replay(folder, scf_text(text, -100.0, 0.1))
 
     text = pw_input_text(rock_salt(), preset("test"), fake_table(tmp_path / "upf"), "scf")
-    Watch(slow, steps.append, said.append)(text, tmp_path / "volume-1")
+    Watch(steps.append, said.append, slow)(text, tmp_path / "volume-1", LaunchOptions())
     assert said[0] == "step 1: pw.x sets up, 31 s in this launch"
     assert said[1] == "step 1: pw.x is in iteration 2, accuracy 1.2E-05 Ry, 92 s in this launch"
     assert len(said) == 5 and [step.number for step in steps] == [1]
@@ -33,16 +33,16 @@ def test_a_long_scf_gives_a_sign_of_life_less_and_less_often(tmp_path):
 def test_the_next_scf_is_told_by_its_own_iterations(tmp_path):
     said, folder = [], tmp_path / "attempt-1"
 
-    def second(text, folder, on_progress):
+    def second(text, folder, options):
         folder.mkdir()
         done = scf_text(text, -100.0, 0.1).replace("JOB DONE", "")
         (folder / "pw.out").write_text(ITERATION.format(1, "0.5") * 9 + done + ITERATION.format(1, "0.4"))
-        on_progress(Progress(1, 40.0))
-        on_progress(Progress(1, 71.0))
+        options.on_progress(ScfProgress(1, 40.0))
+        options.on_progress(ScfProgress(1, 71.0))
         return replay(folder, done)
 
     text = pw_input_text(rock_salt(), preset("test"), fake_table(tmp_path / "upf"), "scf")
-    Watch(second, lambda _: None, said.append)(text, folder)
+    Watch(lambda _: None, said.append, second)(text, folder, LaunchOptions())
     assert said == ["step 2: pw.x is in iteration 1, accuracy 0.4 Ry, 71 s in this launch"]
 
 

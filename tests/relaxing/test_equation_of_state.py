@@ -85,7 +85,7 @@ class Birch(Murnaghan):
         super().__init__(v0_ang3)
         self.b_gpa, self.fails_below, self.sizes, self.inputs = b_gpa, fails_below, sizes or {}, []
 
-    def __call__(self, input_text, folder, command="pw.x", timeout_s=None):
+    def __call__(self, input_text, folder, options):
         volume = abs(np.linalg.det(cell_of(input_text)))
         self.launches.append(folder.name)
         self.inputs.append(input_text)
@@ -159,7 +159,7 @@ def test_the_mesh_at_the_end_is_that_of_the_crystal_that_was_found(tmp_path, a_a
 class Jumping(Birch):
     """As Birch, with a pressure that jumps by some kbar from volume to volume; the same volume always has the same one."""
 
-    def __call__(self, input_text, folder, command="pw.x", timeout_s=None):
+    def __call__(self, input_text, folder, options):
         volume = abs(np.linalg.det(cell_of(input_text)))
         self.launches.append(folder.name)
         jump = np.random.default_rng(round(1e6 * volume)).normal(0, 3.0)

@@ -266,12 +266,12 @@ def test_a_candidate_that_always_takes_its_worker_with_it_is_given_up(store, con
 def test_the_command_is_filled_in_for_each_launch(store, context, tmp_path):
     seen = []
 
-    def run(text, folder, *, command, **named):
-        seen.append(command)
-        return fake_run(text, folder, command=command, **named)
+    def run(text, folder, options):
+        seen.append(options.command)
+        return fake_run(text, folder, options)
 
     candidate_id = queued(store)
     table = fake_table(tmp_path / "pseudos")
     command = "box --bind {folder},{pseudos} pw.x"
-    assert perform(candidate_id, context(run=run, table=table, pw_command=command)) is Outcome.RELAXED
+    assert perform(candidate_id, context(run=run, table=table, command=command)) is Outcome.RELAXED
     assert seen == [f"box --bind {tmp_path / candidate_id / 'attempt-1'},{tmp_path / 'pseudos'} pw.x"]

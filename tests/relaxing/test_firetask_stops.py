@@ -14,15 +14,17 @@ from relax_fakes import FakeRelax, context_of, fake_run, launches, queued
 from crystalloop.db.ledger.records import CandidateState, CrystalDoc
 from crystalloop.dft.energies.ground_states import ground_state
 from crystalloop.dft.pw.input import time_limit
+from crystalloop.dft.pw.launch import PwRun
+from crystalloop.dft.pw.limit import LEAST_LEFT_S
 from crystalloop.dft.pw.replay import was_cut_off
-from crystalloop.dft.pw.run import PwRun, run_pw
-from crystalloop.dft.pw.scratch import on_scratch, require_scratch
+from crystalloop.dft.pw.run import run_pw
+from crystalloop.dft.pw.scratch import Scratch, require_scratch
 from crystalloop.dft.pw.stop_and_restart import has_scratch
 from crystalloop.dft.recipe.cells import primitive_cell
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import preset
 from crystalloop.dft.relax.relax import relax
-from crystalloop.dft.work.candidate_work import LEAST_LEFT_S, Outcome, perform
+from crystalloop.dft.work.candidate_work import Outcome, perform
 
 
 @pytest.fixture
@@ -35,14 +37,14 @@ def test_a_launch_gets_no_more_time_than_is_left_of_the_slot(store, context, tmp
 
     class Timed(FakeRelax):
         def __call__(self, structure, settings, table, folder, *, run, **named):
-            def limited(_text, *arguments, **options):
-                return run("&CONTROL\n  max_seconds = 3600\n/", *arguments, **options)
+            def limited(_text, place, options):
+                return run("&CONTROL\n  max_seconds = 3600\n/", place, options)
 
             return super().__call__(structure, settings, table, folder, run=limited, **named)
 
-    def run(text, folder, **named):
+    def run(text, folder, options):
         given.append(time_limit(text))
-        return fake_run(text, folder, **named)
+        return fake_run(text, folder, options)
 
     for number, left in enumerate((100.0, 86400.0, None)):
         ends_at = left and time.monotonic() + left
@@ -64,8 +66,8 @@ def test_a_slot_with_little_left_hands_back_between_launches(store, context, tmp
 def test_pw_killed_with_the_rest_of_its_job_is_no_attempt_of_the_candidate(store, context, tmp_path):
     stop = threading.Event()
 
-    def run(text, folder, **named):
-        fake_run(text, folder, **named)
+    def run(text, folder, options):
+        fake_run(text, folder, options)
         threading.Timer(0.2, stop.set).start()  # the batch system's signal arrives here a moment later
         return PwRun(-signal.SIGTERM, "", "", None, 1.0, 1.0, False, folder)
 
@@ -78,8 +80,8 @@ def test_pw_killed_with_the_rest_of_its_job_is_no_attempt_of_the_candidate(store
 def test_a_stop_in_the_fresh_cell_is_no_attempt_of_the_candidate(store, context, tmp_path):
     stop = threading.Event()
 
-    def run(text, folder, **named):
-        ran = fake_run(text, folder, **named)
+    def run(text, folder, options):
+        ran = fake_run(text, folder, options)
         stop.set()
         said = "Final scf calculation at the relaxed structure.\nProgram stopped by user request\nJOB DONE."
         return replace(ran, returncode=255, stdout=said)
@@ -98,17 +100,17 @@ def test_a_stopped_worker_leaves_what_the_next_one_goes_on_from(store, context, 
     settings = preset("test").model_copy(update={"kspacing_inv_ang": 0.55, "method": "vc-relax"})
     candidate_id = queued(store, settings=settings.model_dump(), crystal=CrystalDoc.from_structure(cell))
     stop, real = threading.Event(), {"relax": relax, "table": PseudoTable.load(pseudo_folder)}
-    launch = on_scratch(run_pw, require_scratch(tmp_path / "scratch"))
+    launch = Scratch(require_scratch(tmp_path / "scratch"), run_pw)
 
-    def stopped_early(text, folder, *, on_progress, **named):
+    def stopped_early(text, folder, options):
         def look(progress):
             if progress.n_scf:
                 stop.set()
-            on_progress(progress)
+            options.on_progress(progress)
 
-        return launch(text, folder, on_progress=look, **named)
+        return launch(text, folder, replace(options, on_progress=look))
 
-    first = context(run=stopped_early, stop=stop, pw_command=pw_command, **real)
+    first = context(run=stopped_early, stop=stop, command=pw_command, **real)
     assert perform(candidate_id, first) is Outcome.RELEASED
     waiting = store.candidate(candidate_id)
     assert (waiting.state, waiting.attempts) == (CandidateState.QUEUED, ())
@@ -117,7 +119,7 @@ def test_a_stopped_worker_leaves_what_the_next_one_goes_on_from(store, context, 
     assert list(tmp_path.rglob("*.EXIT")) == []
     assert has_scratch(folder / "attempt-1")
 
-    second = context(run=run_pw, worker="worker-2", pw_command=pw_command, ends_at=time.monotonic() + 300, **real)
+    second = context(run=run_pw, worker="worker-2", command=pw_command, ends_at=time.monotonic() + 300, **real)
     assert perform(candidate_id, second) is Outcome.RELAXED
     (attempt, *_) = store.candidate(candidate_id).attempts
     assert "continued 1 x" in attempt.detail

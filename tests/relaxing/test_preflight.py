@@ -15,6 +15,7 @@ from pymatgen.core.structure import Structure
 
 from crystalloop.dft.heal.failures import PwFailure
 from crystalloop.dft.pw.input import UnreadablePath, pw_input_text
+from crystalloop.dft.pw.launch import LaunchOptions
 from crystalloop.dft.pw.run import PwNotFound, ScratchNotWritable, run_pw
 from crystalloop.dft.recipe.pseudos import CorruptPseudo, MissingPseudo, PseudoTable
 from crystalloop.dft.recipe.settings import preset
@@ -154,17 +155,16 @@ def test_a_table_of_pseudopotentials_cannot_smuggle_lines_or_folders_into_the_in
 def test_the_command_is_run_without_a_shell(tmp_path):
     for command in ("pw.x; touch hacked", "$(touch hacked)", "`touch hacked`"):
         with pytest.raises(PwNotFound):
-            run_pw("", tmp_path / "run", command)
-    ran = run_pw(
-        "the input", tmp_path / "run", f"{sys.executable} -c 'print(1)' ';' 'touch hacked' '|' '$(touch hacked)'"
-    )
+            run_pw("", tmp_path / "run", LaunchOptions(command))
+    options = LaunchOptions(f"{sys.executable} -c 'print(1)' ';' 'touch hacked' '|' '$(touch hacked)'")
+    ran = run_pw("the input", tmp_path / "run", options)
     assert ran.stdout == "1\n" and not list(tmp_path.rglob("hacked"))
 
 
 def test_a_folder_that_cannot_be_written_is_the_machines_fault(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ScratchNotWritable, match="make it writable"):
-        run_pw("", tmp_path / "file" / "attempt-1", sys.executable)
+        run_pw("", tmp_path / "file" / "attempt-1", LaunchOptions(sys.executable))
 
 
 def test_a_missing_pseudopotential_and_one_of_another_md5_are_named_with_the_next_move(tmp_path):
@@ -214,7 +214,7 @@ def test_a_setting_that_makes_no_input_says_its_own_next_move(tmp_path):
 def test_scratch_that_stays_full_ends_as_the_machines_fault_after_one_more_launch(tmp_path):
     launched = []
 
-    def full(_text, folder, **_options):
+    def full(_text, folder, _options):
         launched.append(folder)
         return replay_fixture("disk_full", folder)
 

@@ -32,7 +32,7 @@ class Script:
     def __init__(self, *names):
         self.names, self.inputs, self.folders = list(names), [], []
 
-    def __call__(self, input_text, folder, command="pw.x", timeout_s=None):
+    def __call__(self, input_text, folder, options):
         self.inputs.append(input_text)
         self.folders.append(folder.name)
         return replay_fixture(self.names.pop(0), folder)
@@ -108,8 +108,8 @@ def test_residual_pressure_after_vc_relax_is_relaxed_once_more(tmp_path):
 
 
 def test_a_time_limit_without_one_finished_scf_is_not_tried_again(tmp_path):
-    def hang(input_text, folder, command="pw.x", timeout_s=None):
-        assert timeout_s > TEST.max_seconds
+    def hang(input_text, folder, options):
+        assert options.timeout_s > TEST.max_seconds
         return replay(folder, "     Program PWSCF v.6.7MaX starts\n", returncode=-9, timed_out=True)
 
     result = go(rock_salt(), tmp_path, hang)
@@ -169,8 +169,8 @@ def test_no_crystal_is_given_up_for_a_pw_that_never_began(tmp_path):
 @pytest.mark.parametrize(("name", "times"), [("no_slots", 1), ("launch_aborted", 2)])
 def test_what_a_machine_could_not_launch_is_launched_on_the_next(tmp_path, name, times):
     class Writing(Script):
-        def __call__(self, input_text, folder, **options):
-            ran = super().__call__(input_text, folder, **options)
+        def __call__(self, input_text, folder, options):
+            ran = super().__call__(input_text, folder, options)
             (folder / "pw.in").write_text(input_text)
             (folder / "pw.err").write_text(ran.stderr)
             return ran

@@ -28,12 +28,12 @@ def relax_file(request, listener=SILENT, run=None):
 class Watched(Birch):
     """As run_pw does: asks on_progress while it runs."""
 
-    def __call__(self, input_text, folder, command="pw.x", timeout_s=None, on_progress=None, **_more):
-        assert on_progress is not None
+    def __call__(self, input_text, folder, options):
+        assert options.on_progress is not None
         folder.mkdir(parents=True)
         for name, text in (("pw.in", input_text), ("pw.err", "")):
             (folder / name).write_text(text)
-        return super().__call__(input_text, folder, command, timeout_s)
+        return super().__call__(input_text, folder, options)
 
 
 def request_for(root, a=4.2, **changes):

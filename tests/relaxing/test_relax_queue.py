@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from database_fixture import new_candidate, new_relaxation
-from relax_fakes import FakeRelax, fake_run, launches
+from relax_fakes import context_of, launches
 
 from crystalloop.db.ledger.records import REFERENCES, CandidateState
-from crystalloop.dft.work.candidate_work import WorkContext
 from crystalloop.dft.work.firetask import working
 from crystalloop.dft.work.relax_queue import RelaxQueue, Repairs, open_launchpad
 from crystalloop.dft.work.worker import is_ours, launch_next
@@ -41,10 +40,8 @@ def queue(store, launchpad):
 @pytest.fixture
 def launch(store, launchpad, tmp_path, monkeypatch):
     """Launches the next firework in this process; False when there is none."""
-    (tmp_path / "gate").touch()
     monkeypatch.chdir(tmp_path)
-    fields = {"store": store, "table": None, "runs": tmp_path, "worker": "worker-1", "ttl_s": 600.0}
-    context = WorkContext(**fields, relax=FakeRelax(), run=fake_run)
+    context = context_of(store, tmp_path)(now=now)
 
     def launch_one(*categories):
         with working(context):

@@ -20,10 +20,10 @@ V0 = 4.06**3 / 4
 class PerMesh(Birch):
     """Coarse k points make the crystal 1 % longer."""
 
-    def __call__(self, input_text, folder, command="pw.x", timeout_s=None):
+    def __call__(self, input_text, folder, options):
         coarse = "K_POINTS automatic\n  4 4 4" in input_text
         self.v0_ang3 = V0 * (1.03 if coarse else 1.0)
-        return super().__call__(input_text, folder, command, timeout_s)
+        return super().__call__(input_text, folder, options)
 
 
 def go(structure, folder, run, settings=TWO, **more):

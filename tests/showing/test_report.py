@@ -3,7 +3,6 @@ from html.parser import HTMLParser
 
 import pytest
 from example_campaign import (
-    MemoryStore,
     at,
     campaign,
     candidate,
@@ -12,6 +11,7 @@ from example_campaign import (
     example_store,
     record,
     rounds,
+    store_of,
 )
 
 from crystalloop.db.ledger.records import CandidateState
@@ -122,14 +122,14 @@ def test_names_from_files_cannot_inject_markup(tmp_path):
     origin = bad.origin.model_copy(update={"bases": (ATTACK,)})
     bad = bad.model_copy(update={"origin": origin})
     only = rounds()[0].model_copy(update={"chosen": (bad.id,), "funnel": ((ATTACK, 3),)})
-    html = html_of(MemoryStore(record(outcome=ATTACK), [bad], [only]), tmp_path)
+    html = html_of(store_of(record(outcome=ATTACK), [bad], [only]), tmp_path)
     assert "<script" not in html
     assert html.count("&lt;script") >= 6
     assert Page(html)
 
 
 def test_a_campaign_that_has_not_started_gives_a_readable_page(tmp_path):
-    for store in (empty_store(), MemoryStore(None)):
+    for store in (empty_store(), store_of(None)):
         text = text_of(html_of(store, tmp_path))
         for sentence in ("Nothing was computed yet", "No model was trained yet", "No round was proposed yet"):
             assert sentence in text
@@ -140,7 +140,7 @@ def test_a_campaign_that_has_not_started_gives_a_readable_page(tmp_path):
 def test_a_round_where_nothing_relaxed_gives_a_readable_page(tmp_path):
     failed = [c for c in candidates() if c.state is CandidateState.GAVE_UP]
     only = rounds()[0].model_copy(update={"chosen": tuple(c.id for c in failed)})
-    text = text_of(html_of(MemoryStore(record(), failed, [only]), tmp_path))
+    text = text_of(html_of(store_of(record(), failed, [only]), tmp_path))
     assert "1 crystal went to pw.x: 0 relaxed, 1 gave up; 0 are hits" in text
     assert "predictions begin with the first model" in text
 
@@ -148,7 +148,7 @@ def test_a_round_where_nothing_relaxed_gives_a_readable_page(tmp_path):
 def test_a_run_under_way_says_what_is_not_finished(tmp_path):
     running = candidate("LiF", 1, ["Li", "F"], state=CandidateState.RUNNING, attempts=())
     only = rounds()[0].model_copy(update={"chosen": (running.id,), "finished_at": None})
-    text = text_of(html_of(MemoryStore(record(outcome=""), [running], [only]), tmp_path))
+    text = text_of(html_of(store_of(record(outcome=""), [running], [only]), tmp_path))
     assert "0 relaxed, 0 gave up, 1 not finished" in text
     assert "running" in text
 
@@ -182,7 +182,7 @@ def test_the_drawn_figures_are_those_with_something_in_them():
 def test_references_made_with_other_settings_are_not_the_campaigns():
     references = gather(example_store(), campaign()).references
     assert sorted(r.id for r in references) == [f"ref-{e}-fast" for e in ("Cl", "F", "Li", "Mg", "Na", "O")]
-    assert len(gather(MemoryStore(record(), references), campaign()).references) == 6
+    assert len(gather(store_of(record(), references), campaign()).references) == 6
 
 
 def test_values_are_written_for_readers():

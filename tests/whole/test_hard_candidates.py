@@ -1,6 +1,7 @@
 """A campaign of deliberately hard candidates, through the real queue, worker processes and pw.x, ends by itself."""
 
 import time
+from functools import partial
 
 import pytest
 from database_fixture import NOON
@@ -12,17 +13,21 @@ from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, CampaignSt
 from crystalloop.dft.pw.command import pw_version
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
-from crystalloop.models.generate.funnel import Draft
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.orchestrator.account.results import result_rows, trace_chain
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import Parts, Proposed, now
+from crystalloop.orchestrator.learn.training_set import Sources
+from crystalloop.orchestrator.loop.contracts import Parts, now
 from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.policy import Finish
+from crystalloop.orchestrator.propose.cold_start import Choice
+from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
-from crystalloop.orchestrator.settle.hulls import refresh_hull
+from crystalloop.orchestrator.settle.hulls import settle_hulls
 from crystalloop.orchestrator.show.trace import trace_lines
 
 # Too few SCF steps for any crystal, and a spin that lithium does not keep.
@@ -36,8 +41,11 @@ class Hard:
         collapsed = cubic("Im-3m", 1.3, ["Li"], [[0, 0, 0]])
         touching = Structure(Lattice.cubic(3.4), ["Li", "Li"], [[0, 0, 0], [0.05, 0.05, 0.05]])
         drafts = {"fcc": cubic("Fm-3m", 4.5, ["Li"], [[0, 0, 0]]), "collapsed": collapsed, "touching": touching}
-        chosen = [(Draft(structure, "decorated", name), 1.0) for name, structure in drafts.items()]
-        return Proposed((("generated", 3),), tuple(chosen))
+        chosen = [
+            (Proposal(Crystal.from_structure(structure), Kind.DECORATED, name), 1.0)
+            for name, structure in drafts.items()
+        ]
+        return Choice((("generated", 3),), tuple(chosen))
 
 
 @pytest.fixture
@@ -72,22 +80,24 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
     table = PseudoTable.load(campaign.pseudo_folder)
     environment = {"CRYSTALLOOP_MONGODB_URI": mongodb_uri}
     command = python_module("crystalloop.dft.work.worker", *Machine().worker_options(campaign))
+    energies = Energies(dft_settings(campaign), table, pw_version(campaign.dft.pw_command))
     parts = Parts(
         store=store,
         queue=RelaxQueue(store, launchpad),
         workers=LocalWorkers(command, 1, campaign.run_folder / "logs", environment),
-        proposer=Hard(),
+        proposer=LedgerProposer("hard", Hard(), energies, Sources(), now),
         trainer=None,
-        energies=Energies(dft_settings(campaign), table, pw_version(campaign.dft.pw_command)),
+        energies=energies,
+        settle_hulls=partial(settle_hulls, store, campaign),
         meanwhile=lambda: None,
         now=now,
         sleep=time.sleep,
-        tell=lambda event, **facts: None,
+        tell=lambda event: None,
     )
     times = {"created_at": NOON, "updated_at": NOON}
     record = CampaignRecord(id="hard", spec={}, spec_digest="d", folder="f", state=CampaignState.ACTIVE, **times)
     store.start_campaign(record)
-    assert Loop(campaign, parts, [], []).run() == Finish("all 1 rounds are done")
+    assert Loop(campaign, parts).run() == Finish("all 1 rounds are done")
     launchpad.connection.close()
 
     by_name = {c.prototype: c for c in store.candidates("hard")}
@@ -118,7 +128,7 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
 
     (reference,) = store.candidates(REFERENCES)
     assert reference.state is CandidateState.RELAXED
-    assert refresh_hull(store, campaign).above[fcc.id].reason == "no hull: an element"
+    assert settle_hulls(store, campaign).above[fcc.id].reason == "no hull: an element"
     assert "no hull: an element" in story(store, fcc.id)
     assert len(result_rows(store.candidates("hard"))) == 3
     assert list((campaign.run_folder.parent / "scratch").iterdir()) == []

@@ -5,15 +5,15 @@ from __future__ import annotations
 import bson
 from mongomock.filtering import filter_applies
 
-from crystalloop.db.embedded.commands.request import Reply, Request
+from crystalloop.db.embedded.commands.request import CommandRequest, Reply
 from crystalloop.db.embedded.engine.collection import Collection
 from crystalloop.db.embedded.engine.index import Index
-from crystalloop.db.embedded.engine.values import Code, CommandError, Document
+from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError
 
 OK: Reply = {"ok": 1.0}
 
 
-def create(request: Request) -> Reply:
+def create(request: CommandRequest) -> Reply:
     """Create an empty collection; options other than a name are refused."""
     request.only()
     if request.found() is not None:
@@ -22,7 +22,7 @@ def create(request: Request) -> Reply:
     return OK
 
 
-def drop(request: Request) -> Reply:
+def drop(request: CommandRequest) -> Reply:
     """Drop a collection; one that does not exist is no error."""
     request.only()
     collection = request.found()
@@ -31,14 +31,14 @@ def drop(request: Request) -> Reply:
     return OK
 
 
-def drop_database(request: Request) -> Reply:
+def drop_database(request: CommandRequest) -> Reply:
     """Drop every collection of the database."""
     for collection in request.engine.collections(request.database):
         request.engine.drop(collection)
     return {"dropped": request.database, **OK}
 
 
-def rename_collection(request: Request) -> Reply:
+def rename_collection(request: CommandRequest) -> Reply:
     """Rename a collection, by full names."""
     request.only("to", "dropTarget")
     engine = request.engine
@@ -52,10 +52,10 @@ def rename_collection(request: Request) -> Reply:
     return OK
 
 
-def list_collections(request: Request) -> Reply:
+def list_collections(request: CommandRequest) -> Reply:
     """The collections of the database."""
     request.only("filter", "cursor")
-    rows: list[Document] = [
+    rows: list[BsonDocument] = [
         {"name": collection.name, "type": "collection", "options": {}, "info": {"readOnly": False}}
         for collection in request.engine.collections(request.database)
     ]
@@ -64,13 +64,13 @@ def list_collections(request: Request) -> Reply:
     return request.engine.cursors.open(f"{request.database}.$cmd.listCollections", found, len(found) + 1)
 
 
-def list_databases(request: Request) -> Reply:
+def list_databases(request: CommandRequest) -> Reply:
     """The databases that have a collection."""
     names = request.engine.databases()
     return {"databases": [{"name": name, "sizeOnDisk": 0, "empty": False} for name in names], "totalSize": 0, **OK}
 
 
-def create_indexes(request: Request) -> Reply:
+def create_indexes(request: CommandRequest) -> Reply:
     """Build indexes; one that exists with the same options is left alone."""
     request.only("indexes")
     created = request.found() is None
@@ -87,14 +87,14 @@ def create_indexes(request: Request) -> Reply:
     }
 
 
-def list_indexes(request: Request) -> Reply:
+def list_indexes(request: CommandRequest) -> Reply:
     """The indexes of a collection."""
     collection = _existing(request)
     rows = [{"v": 2, "key": {"_id": 1}, "name": "_id_"}, *(index.spec for index in collection.indexes.values())]
     return request.engine.cursors.open(request.namespace, map(bson.encode, rows), len(rows) + 1)
 
 
-def drop_indexes(request: Request) -> Reply:
+def drop_indexes(request: CommandRequest) -> Reply:
     """Drop indexes by name, by key, or all of them with `*`."""
     request.only("index")
     collection = _existing(request)
@@ -114,7 +114,7 @@ def drop_indexes(request: Request) -> Reply:
     return {"nIndexesWas": before, **OK}
 
 
-def _build(collection: Collection, spec: Document) -> None:
+def _build(collection: Collection, spec: BsonDocument) -> None:
     index = Index(spec)
     if list(index.spec["key"].items()) == [("_id", 1)]:
         return
@@ -129,7 +129,7 @@ def _build(collection: Collection, spec: Document) -> None:
     collection.add_index(index)
 
 
-def _existing(request: Request) -> Collection:
+def _existing(request: CommandRequest) -> Collection:
     collection = request.found()
     if collection is None:
         raise CommandError(Code.NamespaceNotFound, f"ns does not exist: {request.namespace}")

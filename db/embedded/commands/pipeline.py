@@ -1,4 +1,4 @@
-"""Aggregation pipelines, by mongomock's stages and some of ours. Finding and writing: reads, writes."""
+"""Aggregation pipelines: the stages that FireWorks and its `lpad` ask for. Finding and writing: reads, writes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mongomock import aggregate
+from mongomock.aggregate import process_pipeline
 
 from crystalloop.db.embedded.commands.shape import ordered
 from crystalloop.db.embedded.engine.collection import Collection
 from crystalloop.db.embedded.engine.index import predicate
-from crystalloop.db.embedded.engine.values import Code, CommandError, Document, canonical, path_values
+from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError, canonical, path_values, sort_key
 
 
 def date_from_string(options: dict[str, Any], evaluate: Callable[[Any], Any]) -> Any:  # noqa: ANN401
@@ -34,11 +34,13 @@ def date_from_string(options: dict[str, Any], evaluate: Callable[[Any], Any]) ->
 
 
 Lookup = Callable[[str], Collection | None]
-Stage = Callable[[list[Document], Any, Lookup], list[Document]]
+PipelineStage = Callable[[list[BsonDocument], Any, Lookup], list[BsonDocument]]
 MISSING = object()
 
 
-def run_pipeline(documents: Iterable[Document], stages: Sequence[Document], lookup: Lookup) -> list[Document]:
+def run_pipeline(
+    documents: Iterable[BsonDocument], stages: Sequence[BsonDocument], lookup: Lookup
+) -> list[BsonDocument]:
     """Pass documents through the stages.
 
     Args:
@@ -54,13 +56,13 @@ def run_pipeline(documents: Iterable[Document], stages: Sequence[Document], look
         if not isinstance(stage, dict) or len(stage) != 1:
             raise CommandError(Code.FailedToParse, f"a pipeline stage is an object with one field, not {stage!r}")
         ((name, options),) = stage.items()
-        if name not in STAGES:
+        if name not in PIPELINE_STAGES:
             raise CommandError(Code.NotImplemented, f"this server has no aggregation stage {name}")
-        found = STAGES[name](found, options, lookup)
+        found = PIPELINE_STAGES[name](found, options, lookup)
     return found
 
 
-def evaluate(expression: Any, document: Document) -> Any:  # noqa: ANN401
+def evaluate(expression: Any, document: BsonDocument) -> Any:  # noqa: ANN401
     """The value of an expression, or MISSING."""
     if not isinstance(expression, str | dict | list):
         return expression
@@ -68,30 +70,26 @@ def evaluate(expression: Any, document: Document) -> Any:  # noqa: ANN401
         return expression
     if isinstance(expression, dict) and set(expression) == {"$dateFromString"}:
         return date_from_string(expression["$dateFromString"], lambda part: evaluate(part, document))
-    try:
-        return aggregate._parse_expression(expression, document, ignore_missing_keys=True)
-    except KeyError:
-        return MISSING
+    if not expression:
+        return expression
+    (made,) = process_pipeline([document], None, [{"$project": {"_id": 0, "value": expression}}], None)
+    return made.get("value", MISSING)
 
 
-def _match(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _match(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     matches = predicate(options)
     return documents if matches is None else list(filter(matches, documents))
 
 
-def _sort(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _sort(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     return ordered(documents, options)
 
 
-def _count(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _count(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     return [{options: len(documents)}] if documents else []
 
 
-def _facet(documents: list[Document], options: Any, lookup: Lookup) -> list[Document]:  # noqa: ANN401
-    return [{name: run_pipeline(documents, stages, lookup) for name, stages in options.items()}]
-
-
-def _lookup(documents: list[Document], options: Any, lookup: Lookup) -> list[Document]:  # noqa: ANN401
+def _lookup(documents: list[BsonDocument], options: Any, lookup: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     if set(options) != {"from", "localField", "foreignField", "as"} or "." in options["as"]:
         raise CommandError(Code.NotImplemented, f"this server has only the equality $lookup, not {options!r}")
     foreign = lookup(options["from"])
@@ -105,12 +103,12 @@ def _lookup(documents: list[Document], options: Any, lookup: Lookup) -> list[Doc
     return joined
 
 
-def _group(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _group(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     fields = dict(options)
     if "_id" not in fields:
         raise CommandError(Code.FailedToParse, "$group needs an _id")
     by = fields.pop("_id")
-    groups: dict[Hashable, tuple[Any, list[Document]]] = {}
+    groups: dict[Hashable, tuple[Any, list[BsonDocument]]] = {}
     for document in documents:
         value = evaluate(by, document)
         value = None if value is MISSING else value
@@ -121,7 +119,7 @@ def _group(documents: list[Document], options: Any, _: Lookup) -> list[Document]
     ]
 
 
-def _accumulate(name: str, rule: Any, documents: list[Document]) -> Any:  # noqa: ANN401
+def _accumulate(name: str, rule: Any, documents: list[BsonDocument]) -> Any:  # noqa: ANN401
     if not isinstance(rule, dict) or len(rule) != 1 or next(iter(rule)) not in ACCUMULATORS:
         raise CommandError(Code.NotImplemented, f"this server cannot accumulate {name}: {rule!r}")
     ((operator, expression),) = rule.items()
@@ -136,28 +134,41 @@ def _distinct(values: list[Any]) -> list[Any]:
     return list({canonical(value): value for value in reversed(_present(values))}.values())[::-1]
 
 
+def _numbers(values: list[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+
+
+def _mean(values: list[Any]) -> float | None:
+    numbers = _numbers(values)
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _extreme(choose: Callable[..., Any]) -> Callable[[list[Any]], Any]:
+    """The least or greatest value that is not null, in the order of sorting; null where there is none."""
+
+    def chosen(values: list[Any]) -> Any:  # noqa: ANN401
+        present = [value for value in _present(values) if value is not None]
+        return choose(present, key=lambda value: sort_key({"": value}, "", 1), default=None)
+
+    return chosen
+
+
 ACCUMULATORS: dict[str, Callable[[list[Any]], Any]] = {
-    "$sum": lambda values: aggregate._sum_operation(_numbers(values)),
-    "$avg": lambda values: aggregate._avg_operation(_numbers(values)),
-    "$min": lambda values: aggregate._group_operation(_present(values), min),
-    "$max": lambda values: aggregate._group_operation(_present(values), max),
+    "$sum": lambda values: sum(_numbers(values)),
+    "$avg": _mean,
+    "$min": _extreme(min),
+    "$max": _extreme(max),
     "$first": lambda values: None if values[0] is MISSING else values[0],
-    "$last": lambda values: None if values[-1] is MISSING else values[-1],
     "$push": _present,
     "$addToSet": _distinct,
-    "$mergeObjects": lambda values: aggregate._merge_objects_operation(_present(values)),
 }
 
 
-def _numbers(values: list[Any]) -> list[Any]:
-    return [value for value in _present(values) if not isinstance(value, bool)]
-
-
-def _add_fields(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
+def _add_fields(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
     return [_with_fields(document, options) for document in documents]
 
 
-def _with_fields(document: Document, fields: Document) -> Document:
+def _with_fields(document: BsonDocument, fields: BsonDocument) -> BsonDocument:
     extended = dict(document)
     for path, expression in fields.items():
         value = evaluate(expression, document)
@@ -173,20 +184,19 @@ def _with_fields(document: Document, fields: Document) -> Document:
     return extended
 
 
-def _mongomock(name: str) -> Stage:
-    def stage(documents: list[Document], options: Any, _: Lookup) -> list[Document]:  # noqa: ANN401
-        return list(aggregate.process_pipeline(documents, None, [{name: options}], None))
+def _mongomock(name: str) -> PipelineStage:
+    def stage(documents: list[BsonDocument], options: Any, _: Lookup) -> list[BsonDocument]:  # noqa: ANN401
+        return list(process_pipeline(documents, None, [{name: options}], None))
 
     return stage
 
 
-STAGES: dict[str, Stage] = {
+PIPELINE_STAGES: dict[str, PipelineStage] = {
     "$match": _match,
     "$sort": _sort,
     "$skip": lambda documents, count, _: documents[count:],
     "$limit": lambda documents, count, _: documents[:count],
     "$count": _count,
-    "$facet": _facet,
     "$lookup": _lookup,
     "$group": _group,
     "$addFields": _add_fields,
@@ -194,6 +204,4 @@ STAGES: dict[str, Stage] = {
     "$project": _mongomock("$project"),
     "$unwind": _mongomock("$unwind"),
     "$replaceRoot": _mongomock("$replaceRoot"),
-    "$bucket": _mongomock("$bucket"),
-    "$sample": _mongomock("$sample"),
 }

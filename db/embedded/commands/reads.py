@@ -7,13 +7,13 @@ from itertools import islice
 from typing import Any
 
 from crystalloop.db.embedded.commands.pipeline import run_pipeline
-from crystalloop.db.embedded.commands.request import Reply, Request, refuse_others
+from crystalloop.db.embedded.commands.request import CommandRequest, Reply, refuse_others
 from crystalloop.db.embedded.commands.shape import ordered_entries, projected
 from crystalloop.db.embedded.engine.collection import Entry, encoded
-from crystalloop.db.embedded.engine.values import Code, CommandError, Document, canonical, path_values
+from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError, canonical, path_values
 
 
-def find(request: Request) -> Reply:
+def find(request: CommandRequest) -> Reply:
     """Documents that match, sorted, cut and projected, in batches."""
     request.only("filter", "projection", "sort", "skip", "limit")
     limit = int(request.body.get("limit") or 0)
@@ -28,17 +28,17 @@ def find(request: Request) -> Reply:
     return request.engine.cursors.open(request.namespace, map(encoded, chosen), batch_size)
 
 
-def get_more(request: Request) -> Reply:
+def get_more(request: CommandRequest) -> Reply:
     """The next batch of a cursor."""
     return request.engine.cursors.more(request.body["getMore"], request.body.get("batchSize"))
 
 
-def kill_cursors(request: Request) -> Reply:
+def kill_cursors(request: CommandRequest) -> Reply:
     """Forget cursors."""
     return request.engine.cursors.kill(request.body.get("cursors", ()))
 
 
-def count(request: Request) -> Reply:
+def count(request: CommandRequest) -> Reply:
     """How many documents match."""
     request.only("query", "skip", "limit", "fields")
     query = request.document("query")
@@ -48,7 +48,7 @@ def count(request: Request) -> Reply:
     return {"n": sum(1 for _ in _page(request, query, int(request.body.get("limit") or 0))), "ok": 1.0}
 
 
-def distinct(request: Request) -> Reply:
+def distinct(request: CommandRequest) -> Reply:
     """Different values of a field, in the order of first appearance."""
     request.only("key", "query")
     parts = str(request.body["key"]).split(".")
@@ -62,13 +62,13 @@ def distinct(request: Request) -> Reply:
     return reply
 
 
-def aggregate(request: Request) -> Reply:
+def aggregate(request: CommandRequest) -> Reply:
     """Run a pipeline; a leading $match uses the indexes."""
     request.only("pipeline", "cursor")
     if not isinstance(request.body["aggregate"], str):
         raise CommandError(Code.NotImplemented, "this server aggregates over collections only")
     stages = request.documents("pipeline")
-    query: Document = {}
+    query: BsonDocument = {}
     if stages and set(stages[0]) == {"$match"} and isinstance(stages[0]["$match"], dict):
         query, *stages = stages[0]["$match"], *stages[1:]
     documents = (entry.document for entry in _matching(request, query))
@@ -80,12 +80,12 @@ def aggregate(request: Request) -> Reply:
     )
 
 
-def _matching(request: Request, query: Document) -> Iterable[Entry]:
+def _matching(request: CommandRequest, query: BsonDocument) -> Iterable[Entry]:
     collection = request.found()
     return () if collection is None else collection.matching(query)
 
 
-def _page(request: Request, query: Document, limit: int) -> Iterator[Entry]:
+def _page(request: CommandRequest, query: BsonDocument, limit: int) -> Iterator[Entry]:
     """Matching entries in order, after skip and limit; read out at once, so that later writes do not show."""
     order = request.document("sort")
     entries = _matching(request, query)

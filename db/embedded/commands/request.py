@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from crystalloop.db.embedded.engine.collection import Collection
-from crystalloop.db.embedded.engine.engine import Engine, check_name
-from crystalloop.db.embedded.engine.values import Code, CommandError, Document
+from crystalloop.db.embedded.engine.engine import DocumentEngine, check_name
+from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError
 
 # These change nothing here: there is one server, and every write is durable.
 WITHOUT_EFFECT = {
@@ -18,12 +18,12 @@ WITHOUT_EFFECT = {
 
 
 @dataclass(frozen=True)
-class Request:
+class CommandRequest:
     """A command for one database; its first field names it."""
 
-    engine: Engine
+    engine: DocumentEngine
     database: str
-    body: Document
+    body: BsonDocument
 
     @property
     def name(self) -> str:
@@ -56,7 +56,7 @@ class Request:
         """Refuse a command with a field that would be silently disregarded."""
         refuse_others(self.name, self.body, {self.name, *fields} | WITHOUT_EFFECT)
 
-    def document(self, field: str) -> Document:
+    def document(self, field: str) -> BsonDocument:
         """An object among the fields; empty where absent.
 
         Raises:
@@ -69,7 +69,7 @@ class Request:
             raise CommandError(Code.TypeMismatch, f"{self.name}: {field} is an object, not {value!r}")
         return value
 
-    def documents(self, field: str) -> list[Document]:
+    def documents(self, field: str) -> list[BsonDocument]:
         """A list of objects among the fields.
 
         Raises:
@@ -81,7 +81,7 @@ class Request:
         return values
 
 
-def refuse_others(where: str, body: Document, known: set[str]) -> None:
+def refuse_others(where: str, body: BsonDocument, known: set[str]) -> None:
     """Refuse fields outside `known`, unless they are empty.
 
     Raises:

@@ -7,10 +7,10 @@ from typing import Any
 
 from crystalloop.db.embedded.commands.update import FUNCTIONS
 from crystalloop.db.embedded.engine.collection import Entry
-from crystalloop.db.embedded.engine.values import Code, CommandError, Document, sort_key
+from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError, sort_key
 
 
-def ordered(documents: Iterable[Document], order: Mapping[str, int]) -> list[Document]:
+def ordered(documents: Iterable[BsonDocument], order: Mapping[str, int]) -> list[BsonDocument]:
     """Documents sorted by several paths, 1 up and -1 down; equal ones keep their order."""
     found = list(documents)
     for path, direction in reversed(list(order.items())):
@@ -48,7 +48,7 @@ def first(entries: Iterable[Entry], order: Mapping[str, int]) -> Entry | None:
     return ties[0] if ties else None
 
 
-def projected(document: Document, fields: Document | None) -> Document:
+def projected(document: BsonDocument, fields: BsonDocument | None) -> BsonDocument:
     """The chosen fields of a document, `_id` first.
 
     Raises:
@@ -60,7 +60,7 @@ def projected(document: Document, fields: Document | None) -> Document:
         if "$" in path or isinstance(choice, str | list):
             raise CommandError(Code.NotImplemented, f"this server cannot project {path}: {choice!r}")
     try:
-        chosen: Document = FUNCTIONS._copy_only_fields(document, dict(fields), dict)
+        chosen: BsonDocument = FUNCTIONS._copy_only_fields(document, dict(fields), dict)
     except ValueError as error:
         raise CommandError(Code.BadValue, str(error)) from error
     return {"_id": chosen.pop("_id"), **chosen} if "_id" in chosen else chosen

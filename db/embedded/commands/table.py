@@ -10,9 +10,9 @@ from importlib.metadata import version
 import mongomock
 
 from crystalloop.db.embedded.commands import catalog, reads, writes
-from crystalloop.db.embedded.commands.request import Reply, Request
-from crystalloop.db.embedded.engine.engine import Engine
-from crystalloop.db.embedded.engine.values import MAX_DOCUMENT_BYTES, Code, CommandError, Document
+from crystalloop.db.embedded.commands.request import CommandRequest, Reply
+from crystalloop.db.embedded.engine.engine import DocumentEngine
+from crystalloop.db.embedded.engine.values import MAX_DOCUMENT_BYTES, BsonDocument, Code, CommandError
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ SPEAKS = "7.0.0"
 """The MongoDB version whose protocol is spoken; drivers choose their messages by it."""
 
 
-def hello(_: Request) -> Reply:
+def hello(_: CommandRequest) -> Reply:
     """What a driver asks first."""
     return {
         "helloOk": True,
@@ -38,7 +38,7 @@ def hello(_: Request) -> Reply:
     }
 
 
-def build_info(_: Request) -> Reply:
+def build_info(_: CommandRequest) -> Reply:
     """What this server is."""
     return {
         "version": SPEAKS,
@@ -51,12 +51,12 @@ def build_info(_: Request) -> Reply:
     }
 
 
-def nothing(_: Request) -> Reply:
+def nothing(_: CommandRequest) -> Reply:
     """A command that has nothing to do here."""
     return {"ok": 1.0}
 
 
-COMMANDS: dict[str, Callable[[Request], Reply]] = {
+HANDLERS: dict[str, Callable[[CommandRequest], Reply]] = {
     "hello": hello,
     "ismaster": hello,
     "buildinfo": build_info,
@@ -86,9 +86,9 @@ COMMANDS: dict[str, Callable[[Request], Reply]] = {
 }
 
 
-def answer(engine: Engine, database: str, body: Document) -> Reply:
+def answer(engine: DocumentEngine, database: str, body: BsonDocument) -> Reply:
     """Carry out a command; whatever goes wrong becomes the reply."""
-    request = Request(engine, database, body)
+    request = CommandRequest(engine, database, body)
     try:
         return _carried_out(request)
     except CommandError as error:
@@ -102,8 +102,8 @@ def answer(engine: Engine, database: str, body: Document) -> Reply:
         return CommandError(Code.UnknownError, f"{request.name}: {type(error).__name__}: {error}").as_reply()
 
 
-def _carried_out(request: Request) -> Reply:
-    handler = COMMANDS.get(request.name.lower())
+def _carried_out(request: CommandRequest) -> Reply:
+    handler = HANDLERS.get(request.name.lower())
     if handler is None:
         raise CommandError(Code.CommandNotFound, f"no such command: '{request.name}'")
     if "txnNumber" in request.body and "autocommit" in request.body:

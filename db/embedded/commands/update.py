@@ -8,13 +8,13 @@ import mongomock
 from bson.regex import Regex
 from mongomock.collection import Collection as _MongomockCollection
 
-from crystalloop.db.embedded.engine.values import Code, CommandError, Document
+from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError
 
-OPERATORS = {
+UPDATE_OPERATORS = {
     "$set", "$unset", "$inc", "$max", "$min", "$pop", "$rename", "$setOnInsert", "$currentDate", "$addToSet",
     "$pull", "$pullAll", "$push",
 }  # fmt: skip
-_CREATING = OPERATORS - {"$unset", "$pull", "$pullAll", "$pop", "$rename", "$setOnInsert"}
+_CREATING = UPDATE_OPERATORS - {"$unset", "$pull", "$pullAll", "$pop", "$rename", "$setOnInsert"}
 
 
 class _Functions(_MongomockCollection):  # type: ignore[misc]
@@ -27,7 +27,9 @@ class _Functions(_MongomockCollection):  # type: ignore[misc]
 FUNCTIONS: Any = _Functions()
 
 
-def updated(document: Document, query: Document, update: Document, *, inserting: bool = False) -> Document:
+def updated(
+    document: BsonDocument, query: BsonDocument, update: BsonDocument, *, inserting: bool = False
+) -> BsonDocument:
     """The document after an update.
 
     Args:
@@ -52,26 +54,26 @@ def updated(document: Document, query: Document, update: Document, *, inserting:
     return document
 
 
-def is_replacement(update: Document) -> bool:
+def is_replacement(update: BsonDocument) -> bool:
     """Whether an update is a whole document rather than operators."""
     return not any(name.startswith("$") for name in update)
 
 
-def seed(query: Document) -> Document:
+def seed(query: BsonDocument) -> BsonDocument:
     """The document that an upsert starts from: the equalities of its filter.
 
     Raises:
         CommandError: the filter gives two values for one field.
     """
     try:
-        seeded: Document = FUNCTIONS._expand_dots(_flat_equalities(query))
+        seeded: BsonDocument = FUNCTIONS._expand_dots(_flat_equalities(query))
     except mongomock.OperationFailure as error:
         raise CommandError(Code.BadValue, str(error)) from error
     return seeded
 
 
-def _flat_equalities(query: Document) -> Document:
-    flat: Document = {}
+def _flat_equalities(query: BsonDocument) -> BsonDocument:
+    flat: BsonDocument = {}
     for path, condition in query.items():
         if path == "$and":
             for part in condition:
@@ -86,7 +88,7 @@ def _flat_equalities(query: Document) -> Document:
     return flat
 
 
-def _replacement(document: Document, update: Document, *, inserting: bool) -> Document:
+def _replacement(document: BsonDocument, update: BsonDocument, *, inserting: bool) -> BsonDocument:
     if "_id" not in document:
         return dict(update)
     if update.get("_id", document["_id"]) != document["_id"] and not inserting:
@@ -96,9 +98,9 @@ def _replacement(document: Document, update: Document, *, inserting: bool) -> Do
     return {"_id": document["_id"], **update}
 
 
-def _check(document: Document, update: Document) -> None:
+def _check(document: BsonDocument, update: BsonDocument) -> None:
     for operator, fields in update.items():
-        if operator not in OPERATORS:
+        if operator not in UPDATE_OPERATORS:
             code = Code.NotImplemented if operator.startswith("$") else Code.FailedToParse
             raise CommandError(code, f"this server has no update operator {operator}")
         if not isinstance(fields, dict):
@@ -110,7 +112,7 @@ def _check(document: Document, update: Document) -> None:
                 _check_path(document, path)
 
 
-def _check_path(document: Document, path: str) -> None:
+def _check_path(document: BsonDocument, path: str) -> None:
     """Refuse to reach through a scalar, which mongomock would silently leave undone."""
     value: Any = document
     for part in path.split(".")[:-1]:

@@ -8,14 +8,14 @@ from typing import Any
 import bson
 
 from crystalloop.db.embedded.commands.pipeline import run_pipeline
-from crystalloop.db.embedded.commands.request import Reply, Request, refuse_others
+from crystalloop.db.embedded.commands.request import CommandRequest, Reply, refuse_others
 from crystalloop.db.embedded.commands.shape import first, projected
 from crystalloop.db.embedded.commands.update import is_replacement, seed, updated
 from crystalloop.db.embedded.engine.collection import Collection, Entry
-from crystalloop.db.embedded.engine.values import STORED, Code, CommandError, Document
+from crystalloop.db.embedded.engine.values import STORED, BsonDocument, Code, CommandError
 
 
-def insert(request: Request) -> Reply:
+def insert(request: CommandRequest) -> Reply:
     """Insert documents; stops at the first error unless `ordered` is false."""
     request.only("documents")
     collection = request.engine.ensure(request.database, request.target)
@@ -23,7 +23,7 @@ def insert(request: Request) -> Reply:
     return _reply({"n": len(done)}, errors)
 
 
-def update(request: Request) -> Reply:
+def update(request: CommandRequest) -> Reply:
     """Update or replace documents."""
     request.only("updates")
     collection = request.engine.ensure(request.database, request.target)
@@ -33,7 +33,7 @@ def update(request: Request) -> Reply:
     return _reply(counts | ({"upserted": upserted} if upserted else {}), errors)
 
 
-def delete(request: Request) -> Reply:
+def delete(request: CommandRequest) -> Reply:
     """Delete documents."""
     request.only("deletes")
     collection = request.found()
@@ -43,7 +43,7 @@ def delete(request: Request) -> Reply:
     return _reply({"n": sum(done.values())}, errors)
 
 
-def find_and_modify(request: Request) -> Reply:
+def find_and_modify(request: CommandRequest) -> Reply:
     """Find one document and update, replace or remove it, as one step."""
     request.only("query", "sort", "remove", "update", "new", "fields", "upsert")
     collection = request.engine.ensure(request.database, request.target)
@@ -66,15 +66,17 @@ def find_and_modify(request: Request) -> Reply:
     return _modified(request, made if request.body.get("new") else None, status)
 
 
-def _modified(request: Request, entry: Entry | None, status: Document) -> Reply:
+def _modified(request: CommandRequest, entry: Entry | None, status: BsonDocument) -> Reply:
     value = None if entry is None else projected(entry.document, request.document("fields"))
     return {"lastErrorObject": status, "value": value, "ok": 1.0}
 
 
-def _each(request: Request, field: str, act: Callable[[Document], Any]) -> tuple[dict[int, Any], list[Document]]:
+def _each(
+    request: CommandRequest, field: str, act: Callable[[BsonDocument], Any]
+) -> tuple[dict[int, Any], list[BsonDocument]]:
     """Act on each operation; the results by operation number, and the write errors."""
     done: dict[int, Any] = {}
-    errors: list[Document] = []
+    errors: list[BsonDocument] = []
     for index, operation in enumerate(request.documents(field)):
         try:
             done[index] = act(operation)
@@ -85,11 +87,11 @@ def _each(request: Request, field: str, act: Callable[[Document], Any]) -> tuple
     return done, errors
 
 
-def _reply(counts: Reply, errors: list[Document]) -> Reply:
+def _reply(counts: Reply, errors: list[BsonDocument]) -> Reply:
     return {**counts, **({"writeErrors": errors} if errors else {}), "ok": 1.0}
 
 
-def _update(request: Request, collection: Collection, operation: Document) -> tuple[int, int, Any, bool]:
+def _update(request: CommandRequest, collection: Collection, operation: BsonDocument) -> tuple[int, int, Any, bool]:
     """(matched, modified, _id made by an upsert, whether there was one)."""
     refuse_others("update", operation, {"q", "u", "multi", "upsert", "hint"})
     query, change, multi = operation["q"], operation["u"], operation.get("multi", False)
@@ -106,7 +108,9 @@ def _update(request: Request, collection: Collection, operation: Document) -> tu
     return 1, 0, _upsert(request, collection, query, change).document["_id"], True
 
 
-def _changed(request: Request, entry: Entry, query: Document, change: Document | list[Document]) -> Document:
+def _changed(
+    request: CommandRequest, entry: Entry, query: BsonDocument, change: BsonDocument | list[BsonDocument]
+) -> BsonDocument:
     copy = bson.decode(entry.raw, STORED)
     if isinstance(change, dict):
         return updated(copy, query, change)
@@ -116,7 +120,9 @@ def _changed(request: Request, entry: Entry, query: Document, change: Document |
     return document
 
 
-def _upsert(request: Request, collection: Collection, query: Document, change: Document | list[Document]) -> Entry:
+def _upsert(
+    request: CommandRequest, collection: Collection, query: BsonDocument, change: BsonDocument | list[BsonDocument]
+) -> Entry:
     if not isinstance(change, dict):
         raise CommandError(Code.NotImplemented, "this server has no upsert with a pipeline")
     start = seed(query)
@@ -127,7 +133,7 @@ def _upsert(request: Request, collection: Collection, query: Document, change: D
     return collection.insert(bson.decode(bson.encode(document), STORED))
 
 
-def _delete(collection: Collection, operation: Document) -> int:
+def _delete(collection: Collection, operation: BsonDocument) -> int:
     refuse_others("delete", operation, {"q", "limit", "hint"})
     deleted = 0
     for entry in collection.matching(operation["q"]):

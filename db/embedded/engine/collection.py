@@ -16,7 +16,14 @@ from bson.objectid import ObjectId
 from crystalloop.db.embedded.engine import storage
 from crystalloop.db.embedded.engine.index import Index, equalities, predicate
 from crystalloop.db.embedded.engine.storage import Journal
-from crystalloop.db.embedded.engine.values import MAX_DOCUMENT_BYTES, STORED, Code, CommandError, Document, canonical
+from crystalloop.db.embedded.engine.values import (
+    MAX_DOCUMENT_BYTES,
+    STORED,
+    BsonDocument,
+    Code,
+    CommandError,
+    canonical,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class Entry:
 
     number: int
     key: Hashable
-    document: Document
+    document: BsonDocument
     raw: bytes
 
 
@@ -61,7 +68,7 @@ class Collection:
         document = bson.decode(raw, STORED)
         self._swap(None, Entry(number, canonical(document["_id"]), document, raw))
 
-    def matching(self, query: Document) -> Iterator[Entry]:
+    def matching(self, query: BsonDocument) -> Iterator[Entry]:
         """Entries that match, in order of insertion; safe against changes made while iterating."""
         entries, rest = self._narrow(query)
         matches = predicate(rest)
@@ -73,7 +80,7 @@ class Collection:
                 matches({})
         yield from (entry for entry in entries if matches(entry.document))
 
-    def insert(self, document: Document) -> Entry:
+    def insert(self, document: BsonDocument) -> Entry:
         """Add a document; an `_id` is made where it has none.
 
         Raises:
@@ -95,7 +102,7 @@ class Collection:
         self._put(None, entry)
         return entry
 
-    def replace(self, old: Entry, document: Document) -> Entry:
+    def replace(self, old: Entry, document: BsonDocument) -> Entry:
         """Put another document in an entry's place; returns `old` itself where nothing differs.
 
         Raises:
@@ -177,7 +184,7 @@ class Collection:
             if late:  # an undone removal returns to its place in the order
                 self._by_number = dict(sorted(self._by_number.items()))
 
-    def _narrow(self, query: Document) -> tuple[list[Entry], Document]:
+    def _narrow(self, query: BsonDocument) -> tuple[list[Entry], BsonDocument]:
         """The fewest candidates that an index gives, and what is left of the filter to test on them."""
         best: list[Entry] | None = None
         served = None
@@ -201,7 +208,7 @@ class Collection:
         return CommandError(error.code, message, **error.details)
 
 
-def encoded(document: Document) -> bytes:
+def encoded(document: BsonDocument) -> bytes:
     """The BSON of a document.
 
     Raises:

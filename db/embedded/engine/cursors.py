@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 
-from crystalloop.db.embedded.engine.values import MAX_DOCUMENT_BYTES, Code, CommandError, Document
+from crystalloop.db.embedded.engine.values import MAX_DOCUMENT_BYTES, BsonDocument, Code, CommandError
 
 FIRST_BATCH = 101
 """Documents in a first batch whose size the client left open, as in MongoDB."""
@@ -39,7 +39,7 @@ class Cursors:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, namespace: str, documents: Iterable[bytes], batch_size: int | None = None) -> Document:
+    def open(self, namespace: str, documents: Iterable[bytes], batch_size: int | None = None) -> BsonDocument:
         """The reply with the first batch of some encoded documents."""
         self._expire()
         rest = iter(documents)
@@ -51,7 +51,7 @@ class Cursors:
             self._open[id_] = cursor
         return {"cursor": {"firstBatch": batch, "id": Int64(id_), "ns": namespace}, "ok": 1.0}
 
-    def more(self, id_: int, batch_size: int | None) -> Document:
+    def more(self, id_: int, batch_size: int | None) -> BsonDocument:
         """The reply with the next batch.
 
         Raises:
@@ -72,7 +72,7 @@ class Cursors:
             "ok": 1.0,
         }
 
-    def kill(self, ids: Iterable[int]) -> Document:
+    def kill(self, ids: Iterable[int]) -> BsonDocument:
         """Forget cursors."""
         asked = list(ids)
         killed = [id_ for id_ in asked if self._open.pop(id_, None) is not None]

@@ -18,7 +18,7 @@ from crystalloop.db.embedded.engine.values import Code, CommandError
 CURSOR_TIMEOUT_S = 600.0
 
 
-class Engine:
+class DocumentEngine:
     """All collections. Threads share it; commands run one after the other, inside `command`.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mongomock.filtering import filter_applies
 
-from crystalloop.db.embedded.engine.values import SCALARS, Code, CommandError, Document, canonical, path_values
+from crystalloop.db.embedded.engine.values import SCALARS, BsonDocument, Code, CommandError, canonical, path_values
 
 KNOWN_OPTIONS = {"key", "name", "unique", "sparse", "partialFilterExpression", "background", "v"}
 
@@ -24,7 +24,7 @@ class Index:
         CommandError: an option or a kind of index that this server does not have (TTL, text, geo, collation ...).
     """
 
-    def __init__(self, spec: Document) -> None:
+    def __init__(self, spec: BsonDocument) -> None:
         self.spec = _checked(spec)
         self.name: str = self.spec["name"]
         self.unique = bool(self.spec.get("unique"))
@@ -46,7 +46,7 @@ class Index:
             found.update(self._leading.get(value, {}))
         return found
 
-    def check(self, number: int, document: Document) -> None:
+    def check(self, number: int, document: BsonDocument) -> None:
         """Refuse the document where another one holds its unique key.
 
         Raises:
@@ -61,14 +61,14 @@ class Index:
                     keyPattern=self.spec["key"],
                 )
 
-    def add(self, number: int, document: Document) -> None:
+    def add(self, number: int, document: BsonDocument) -> None:
         """Enter a document."""
         for value in self._leading_values(document):
             self._leading.setdefault(value, {})[number] = None
         for key in self._unique_keys(document):
             self._taken[key] = number
 
-    def remove(self, number: int, document: Document) -> None:
+    def remove(self, number: int, document: BsonDocument) -> None:
         """Take a document out again."""
         for value in self._leading_values(document):
             holders = self._leading.get(value, {})
@@ -79,10 +79,10 @@ class Index:
             if self._taken.get(key) == number:
                 del self._taken[key]
 
-    def _leading_values(self, document: Document) -> set[Hashable]:
+    def _leading_values(self, document: BsonDocument) -> set[Hashable]:
         return {canonical(value) for value in path_values(document, self._paths[0]) if isinstance(value, SCALARS)}
 
-    def _unique_keys(self, document: Document) -> set[tuple[Hashable, ...]]:
+    def _unique_keys(self, document: BsonDocument) -> set[tuple[Hashable, ...]]:
         if not self.unique:
             return set()
         found = [path_values(document, path) for path in self._paths]
@@ -94,7 +94,7 @@ class Index:
         return set(product(*({canonical(value) for value in values} or {None} for values in found)))
 
 
-def _checked(spec: Document) -> Document:
+def _checked(spec: BsonDocument) -> BsonDocument:
     unknown = set(spec) - KNOWN_OPTIONS
     if unknown:
         raise CommandError(Code.CannotCreateIndex, f"this server has no index option {', '.join(sorted(unknown))}")
@@ -111,7 +111,7 @@ def _shown(value: Hashable) -> Hashable:
     return value[1] if isinstance(value, tuple) and len(value) > 1 else value
 
 
-Predicate = Callable[[Document], bool]
+Predicate = Callable[[BsonDocument], bool]
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,12 @@ class Equality:
     values: tuple[Hashable, ...]
     whole: bool
 
-    def holds(self, document: Document) -> bool:
+    def holds(self, document: BsonDocument) -> bool:
         """Whether it does."""
         return any(canonical(value) in self.values for value in path_values(document, self.path.split(".")))
 
 
-def equalities(query: Document) -> Iterator[Equality]:
+def equalities(query: BsonDocument) -> Iterator[Equality]:
     """The equalities with scalars that every match of the filter fulfils."""
     for path, condition in query.items():
         if path == "$and" and isinstance(condition, list):
@@ -145,7 +145,7 @@ def equalities(query: Document) -> Iterator[Equality]:
                 yield Equality(path, tuple(map(canonical, values)), whole)
 
 
-def predicate(query: Document) -> Predicate | None:
+def predicate(query: BsonDocument) -> Predicate | None:
     """A function that tells whether a document matches; None where every document does.
 
     Raises:
@@ -153,12 +153,42 @@ def predicate(query: Document) -> Predicate | None:
     """
     exact = [one for one in equalities(query) if one.whole]
     paths = {one.path for one in exact}
-    rest = {path: condition for path, condition in query.items() if path not in paths}
+    rest = through_nulls({path: condition for path, condition in query.items() if path not in paths})
     if not exact:
         return (lambda document: bool(filter_applies(rest, document))) if rest else None
     if not rest:
         return lambda document: all(one.holds(document) for one in exact)
     return lambda document: all(one.holds(document) for one in exact) and bool(filter_applies(rest, document))
+
+
+def through_nulls(query: BsonDocument) -> BsonDocument:
+    """The filter with what mongomock overlooks: below a field that is null, every field is missing, so null as well."""
+    parts: list[BsonDocument] = []
+    for path, condition in query.items():
+        if path in ("$and", "$or", "$nor") and isinstance(condition, list):
+            inner = [through_nulls(part) if isinstance(part, dict) else part for part in condition]
+            parts.append({path: inner})
+        elif "." in path and _asks_for_null(condition, "$ne", "$nin"):
+            ((operator, value),) = condition.items()
+            parts.append({"$nor": [through_nulls({path: {_OPPOSITE[operator]: value}})]})
+        elif "." in path and (condition is None or _asks_for_null(condition, "$eq", "$in")):
+            names = path.split(".")
+            above = [{".".join(names[:length]): None} for length in range(1, len(names))]
+            parts.append({"$or": [{path: condition}, *above]})
+        else:
+            parts.append({path: condition})
+    return parts[0] if len(parts) == 1 else {"$and": parts} if parts else {}
+
+
+_OPPOSITE = {"$ne": "$eq", "$nin": "$in"}
+
+
+def _asks_for_null(condition: Any, one: str, many: str) -> bool:  # noqa: ANN401
+    """Whether a condition is an operator on null alone, or on a list with null in it."""
+    if not isinstance(condition, dict) or len(condition) != 1:
+        return False
+    ((operator, value),) = condition.items()
+    return (operator == one and value is None) or (operator == many and isinstance(value, list) and None in value)
 
 
 def _scalars(condition: Any) -> tuple[list[Any] | None, bool]:  # noqa: ANN401

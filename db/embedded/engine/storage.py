@@ -10,7 +10,7 @@ from typing import Any
 
 import bson
 
-from crystalloop.db.embedded.engine.values import STORED, Code, CommandError, Document
+from crystalloop.db.embedded.engine.values import STORED, BsonDocument, Code, CommandError
 
 
 class Journal:
@@ -59,7 +59,7 @@ class StoredCollection:
     id: int
     database: str
     name: str
-    indexes: tuple[Document, ...]
+    indexes: tuple[BsonDocument, ...]
 
 
 class Storage:
@@ -132,7 +132,7 @@ def remove_document(number: int) -> Statement:
     return "DELETE FROM documents WHERE number = ?", (number,)
 
 
-def put_collection(id_: int, database: str, name: str, indexes: Sequence[Document]) -> Statement:
+def put_collection(id_: int, database: str, name: str, indexes: Sequence[BsonDocument]) -> Statement:
     """Create a collection, rename it, or set its indexes."""
     body = bson.encode({"indexes": list(indexes)})
     return "INSERT OR REPLACE INTO collections VALUES(?, ?, ?, ?)", (id_, database, name, body)

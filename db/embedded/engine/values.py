@@ -64,8 +64,10 @@ class CommandError(Exception):
         }
 
 
-Document = dict[str, Any]
-STORED: CodecOptions[Document] = CodecOptions(document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+BsonDocument = dict[str, Any]
+STORED: CodecOptions[BsonDocument] = CodecOptions(
+    document_class=dict, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
 """How stored documents are decoded: naive UTC times, out-of-range times kept as they are."""
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 SCALARS = (bool, int, float, str, ObjectId, datetime, bytes)
@@ -103,7 +105,7 @@ def canonical(value: Any) -> Hashable:  # noqa: ANN401
     return (type(value).__name__, bson.encode({"": value}))
 
 
-def sort_key(document: Document, path: str, direction: int) -> tuple[int, Any]:
+def sort_key(document: BsonDocument, path: str, direction: int) -> tuple[int, Any]:
     """Key of a document in an ordering by `path`: an array counts as its smallest (or, descending, largest) element."""
     if "." not in path and not isinstance(document.get(path), list):
         return _rank(document.get(path))

@@ -9,11 +9,12 @@ import pytest
 
 from crystalloop.dft.energies.ground_states import ground_state
 from crystalloop.dft.heal.failures import PwFailure, diagnose
+from crystalloop.dft.pw.continuations import launch
 from crystalloop.dft.pw.input import pw_input_text, with_time_limit
-from crystalloop.dft.pw.launch import launch
+from crystalloop.dft.pw.launch import PwRun
 from crystalloop.dft.pw.output import parse_pw_output
 from crystalloop.dft.pw.replay import Replay, was_cut_off
-from crystalloop.dft.pw.run import PwRun, run_pw
+from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.pw.stop_and_restart import has_scratch
 from crystalloop.dft.recipe.cells import primitive_cell
 from crystalloop.dft.recipe.pseudos import PseudoTable
@@ -29,9 +30,9 @@ class Stopping:
     def __init__(self, stops):
         self.stops, self.inputs, self.resumed = stops, [], []
 
-    def __call__(self, text, folder, command="pw.x", timeout_s=None, resume=None):
+    def __call__(self, text, folder, options):
         self.inputs.append(text)
-        self.resumed.append(resume and resume.name)
+        self.resumed.append(options.resume and options.resume.name)
         folder.mkdir(parents=True)
         stdout = f"launch {len(self.inputs)} "
         if len(self.inputs) <= self.stops:
@@ -61,7 +62,7 @@ def test_continuations_are_capped_by_number_and_by_cpu_hours(tmp_path):
 
 
 def test_a_stop_without_scratch_is_not_continued(tmp_path):
-    def run(text, folder, command, timeout_s):
+    def run(text, folder, options):
         return PwRun(2, STOP, "", None, 1.0, 1.0, False, folder)
 
     assert launch(run, INPUT, tmp_path / "a", "pw.x", PwSettings()).continued == 0
@@ -73,12 +74,12 @@ def test_a_worker_that_dies_in_a_continuation_repeats_none_of_what_was_complete(
 
     first = Stopping(2)
 
-    def dies_third(text, folder, **options):
+    def dies_third(text, folder, options):
         if len(first.inputs) == 2:
             folder.mkdir(parents=True)
             (folder / "pw.in").write_text(text)
             raise Killed
-        return first(text, folder, **options)
+        return first(text, folder, options)
 
     with pytest.raises(Killed):
         launch(Replay(tmp_path, dies_third), INPUT, tmp_path / "attempt-1", "pw.x", PwSettings())
@@ -103,8 +104,8 @@ def test_stops_for_the_sake_of_a_worker_do_not_count(tmp_path):
     class Brief(Stopping):
         """Is given less time than the document says."""
 
-        def __call__(self, text, folder, **options):
-            return super().__call__(with_time_limit(text, 30), folder, **options)
+        def __call__(self, text, folder, options):
+            return super().__call__(with_time_limit(text, 30), folder, options)
 
     text = INPUT.replace("nstep = 5", "max_seconds = 600")
     settings = PwSettings(max_attempts=2, max_seconds=600)
@@ -114,8 +115,8 @@ def test_stops_for_the_sake_of_a_worker_do_not_count(tmp_path):
 
 def test_a_stop_in_the_fresh_cell_is_not_continued(tmp_path):
     class Late(Stopping):
-        def __call__(self, *arguments, **options):
-            ran = super().__call__(*arguments, **options)
+        def __call__(self, *arguments):
+            ran = super().__call__(*arguments)
             return replace(ran, stdout=f"Final scf calculation at the relaxed structure.\n{ran.stdout}")
 
     assert launch(Late(1), INPUT, tmp_path / "a", "pw.x", PwSettings()).continued == 0
@@ -132,10 +133,10 @@ def test_a_calculation_of_many_workers_is_one_calculation(tmp_path):
     for number in range(1, 14):
         run, once = Stopping(99 if number < 13 else 0), iter([True])
 
-        def limited(text, folder, run=run, once=once, number=number, **options):
+        def limited(text, folder, options, run=run, once=once, number=number):
             if not next(once, False):
                 raise Over
-            return run(with_time_limit(text, 100 + number), folder, **options)
+            return run(with_time_limit(text, 100 + number), folder, options)
 
         text = INPUT.replace("nstep = 5", "max_seconds = 600")
         arguments = (Replay(tmp_path, limited), text, tmp_path / f"attempt-{number}", "pw.x", PwSettings())
@@ -167,13 +168,13 @@ def test_a_vc_relax_that_was_stopped_repeats_no_step(tmp_path, pw_command, pseud
     text = pw_input_text(cell, settings, PseudoTable.load(pseudo_folder), "vc-relax")
     stopped_after = []
 
-    def run(given, folder, **options):
+    def run(given, folder, options):
         def ask_to_stop(progress):
             if progress.n_scf and not stopped_after:
                 stopped_after.append(progress.n_scf)
                 (folder / "out" / "pw.EXIT").touch()
 
-        return run_pw(given, folder, on_progress=ask_to_stop, **options)
+        return run_pw(given, folder, replace(options, on_progress=ask_to_stop))
 
     ran = launch(run, text, tmp_path, pw_command, settings)
     output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode)

@@ -1,0 +1,119 @@
+"""MemoryStore: the documents of the Store contract in dictionaries, for campaigns that need not outlive their process."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from datetime import UTC, datetime
+from operator import itemgetter
+from threading import RLock
+from typing import Any
+
+from crystalloop.db.ledger.documents import DocumentStore
+from crystalloop.db.ledger.matching import matches
+from crystalloop.db.ledger.records import Candidate, CandidateState
+from crystalloop.db.ledger.standing import Standing
+
+
+class MemoryStore(DocumentStore):
+    """See db.ledger.store.Store for the promises; "durable" is as long as the process lives. Threads may share one."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._documents: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(
+            dict
+        )  # collection -> _id -> document
+
+    def close(self) -> None:
+        """See Store."""
+
+    def add_candidates(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """See Store."""
+        with self._lock:
+            taken = {(stored["campaign"], stored["key"]) for stored in self._documents["candidates"].values()}
+            added = []
+            for candidate in candidates:
+                one = (candidate.campaign, candidate.key)
+                if one not in taken and self._insert("candidates", candidate.to_document()):
+                    taken.add(one)
+                    added.append(candidate.id)
+        return tuple(added)
+
+    def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
+        """See Store."""
+        with self._lock:
+            stored = self._documents["candidates"]
+            return tuple(Standing.from_document(stored[id_]) for id_ in candidate_ids if id_ in stored)
+
+    def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:
+        """See Store."""
+        old, new = {"state": str(CandidateState.PROPOSED)}, {"state": str(CandidateState.QUEUED)}
+        return tuple(name for name in candidate_ids if self._move(name, old, new, now) is not None)
+
+    def _move(
+        self,
+        candidate_id: str,
+        old: Mapping[str, Any],
+        fields: Mapping[str, Any],
+        now: datetime,
+        push: Mapping[str, Any] | None = None,
+    ) -> Candidate | None:
+        with self._lock:
+            if not self._set("candidates", {"_id": candidate_id, **old}, {**fields, "updated_at": now}):
+                return None
+            document = self._documents["candidates"][candidate_id]
+            for field, item in (push or {}).items():
+                document[field].append(_kept(item))
+            return Candidate.from_document(deepcopy(document))
+
+    def _find(
+        self, collection: str, condition: Mapping[str, Any], order: Sequence[str], fields: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        with self._lock:
+            found = [deepcopy(one) for one in self._documents[collection].values() if matches(one, condition)]
+        return sorted(found, key=itemgetter(*order))
+
+    def _insert(self, collection: str, document: dict[str, Any]) -> bool:
+        with self._lock:
+            stored = self._documents[collection]
+            new = document["_id"] not in stored
+            return new and not self._replace(collection, document)
+
+    def _replace(self, collection: str, document: dict[str, Any]) -> bool:
+        with self._lock:
+            stored = self._documents[collection]
+            known = document["_id"] in stored
+            stored[document["_id"]] = _kept(document)
+            return known
+
+    def _set(self, collection: str, condition: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+        with self._lock:
+            found = self._documents[collection].get(condition["_id"])
+            if found is None or not matches(found, condition):
+                return False
+            for path, value in fields.items():
+                *folders, name = path.split(".")
+                place = found
+                for folder in folders:
+                    place = place[folder]
+                place[name] = _kept(value)
+            return True
+
+    def _add_to_set(self, collection: str, key: str, field: str, value: dict[str, Any]) -> bool:
+        with self._lock:
+            found, item = self._documents[collection].get(key), _kept(value)
+            if found is not None and item not in found[field]:
+                found[field].append(item)
+            return found is not None
+
+
+def _kept(value: Any) -> Any:  # noqa: ANN401
+    """A copy as MongoDB keeps it: moments in UTC, to the millisecond."""
+    if isinstance(value, dict):
+        return {key: _kept(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_kept(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(microsecond=value.microsecond // 1000 * 1000)
+    return value

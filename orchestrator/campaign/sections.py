@@ -1,0 +1,216 @@
+"""The sections of a campaign file: every key with its type, bound, default and a description with its unit. The whole: spec."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+
+from crystalloop.db.query.to_predicate import RowTest, row_test
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
+from crystalloop.models.draw.target import Direction, Target
+
+
+class Part(BaseModel):
+    """A section of the campaign file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TargetSection(Part):
+    """What the campaign looks for; checked here key by key, and handed on as a `Target`."""
+
+    property: str = Field(E_F, description=f"one of {', '.join(PROPERTIES)}")
+    minimum: float | None = Field(None, description="lower end of the wanted range, in the property's unit")
+    maximum: float | None = Field(None, description="upper end of the wanted range, in the property's unit")
+    direction: Direction | None = Field(None, description="minimise or maximise, instead of or within a range")
+
+    @field_validator("property")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in PROPERTIES:
+            near = get_close_matches(value, PROPERTIES, 1, cutoff=0.3)
+            raise ValueError(
+                f"unknown property; did you mean {near[0]!r}?" if near else f"there are {', '.join(PROPERTIES)}"
+            )
+        return value
+
+    def target(self) -> Target:
+        """The value that drawing, choice and accounts share.
+
+        Raises:
+            ValueError: nothing is wanted of the property, or an empty range.
+        """
+        return Target(self.property, self.minimum, self.maximum, self.direction)
+
+
+if TYPE_CHECKING:
+    TargetValue = Target
+else:
+    TargetValue = Annotated[TargetSection, AfterValidator(TargetSection.target), PlainSerializer(asdict)]
+
+
+def _checked_where(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """The text of a condition as it is, once it can be read; else fields and values."""
+    if isinstance(value, str):
+        row_test(value)
+        return value
+    return handler(value)
+
+
+if TYPE_CHECKING:
+    WhereValue = dict[str, str] | str
+else:
+    WhereValue = Annotated[
+        dict[str, str],
+        WrapValidator(_checked_where, json_schema_input_type=dict[str, str] | str),
+        PlainSerializer(lambda value: value),
+    ]
+
+
+class DataFile(Part):
+    """A file or folder of known crystals to start from."""
+
+    path: Path = Field(
+        description="JSONL (also .gz), CSV, one CIF or a folder of CIF files; relative to the campaign file"
+    )
+    limit: int | None = Field(None, ge=1, description="use at most this many crystals, drawn with the campaign's seed")
+    bad_rows: Literal["stop", "skip"] = Field("stop", description="stop at an unreadable row, or skip and count it")
+    where: WhereValue = Field(
+        default_factory=dict,
+        description="keep rows whose field has this value, e.g. class: binary_AB; or a condition as in "
+        "`results --where` on the rows' own fields, e.g. 'class = binary_AB and band_gap > 1'",
+    )
+
+    @property
+    def keep(self) -> Mapping[str, str] | RowTest:
+        """`where` as the readers of data files take it: values of fields, or the test of a row."""
+        return row_test(self.where) if isinstance(self.where, str) else self.where
+
+
+class Voxels(Part):
+    """The maps' grid."""
+
+    n: Literal[16, 24, 32, 48, 64] = Field(16, description="voxels per cell edge; the paper has 32")
+    width_scale: float = Field(
+        1.0,
+        gt=0.2,
+        le=2.0,
+        description="Gaussian width of an atom as a multiple of its ionic radius; 1 is the paper's",
+    )
+
+
+class Networks(Part):
+    """Sizes and training of the three networks; a section overrides single fields of the preset."""
+
+    preset: Literal["compact", "paper"] = Field(
+        "compact", description="sizes and steps: compact for a machine without a GPU, or those of the paper"
+    )
+    unet: dict[str, Any] = Field(default_factory=dict, description="fields of UNetConfig")
+    vae: dict[str, Any] = Field(default_factory=dict, description="fields of VAEConfig")
+    cgcnn: dict[str, Any] = Field(default_factory=dict, description="fields of CGCNNConfig")
+    steps: dict[Literal["unet", "vae", "cgcnn"], Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="optimiser steps of a training from scratch"
+    )
+    warm_share: float = Field(0.5, gt=0, le=1, description="share of those steps when continuing from the last version")
+    minimum_labels: int = Field(4, ge=1, description="computed crystals needed before the first training")
+
+
+class RayResources(Part):
+    """What Ray gives to each piece of work."""
+
+    train_workers: int = Field(1, ge=1, le=256, description="Ray Train workers that share each training")
+    cpus_per_train_worker: float = Field(2, gt=0, description="CPU cores of each of them")
+    use_gpu: bool = Field(False, description="one GPU for each training worker")
+    generator_actors: int = Field(1, ge=1, le=256, description="processes that decode latents into crystals")
+    screen_actors: int = Field(1, ge=1, le=256, description="processes that predict properties")
+    gpus_per_generator: float = Field(
+        0, ge=0, description="GPUs of each process that decodes; a share such as 0.5 will do"
+    )
+    address: str | None = Field(None, description="address of a running Ray cluster; none starts one on this machine")
+
+
+class Generation(Part):
+    """How candidates are drawn."""
+
+    per_round: int = Field(64, ge=1, le=1_000_000, description="latent vectors decoded in each round")
+    random: float = Field(0.2, ge=0, description="share drawn from the prior")
+    around: float = Field(0.5, ge=0, description="share drawn around base compounds")
+    between: float = Field(0.3, ge=0, description="share drawn on lines between base compounds")
+    scale: float = Field(
+        0.5,
+        gt=0,
+        le=5,
+        description="spread round a base, in standard deviations of its part of the prior",
+    )
+    max_atoms: int = Field(40, ge=1, le=200, description="atoms of the largest conventional cell kept")
+
+    @model_validator(mode="after")
+    def _shares(self) -> Generation:
+        if self.random + self.around + self.between <= 0:
+            raise ValueError("random, around and between are all 0: nothing would be generated")
+        return self
+
+
+class Dft(Part):
+    """The DFT side of the campaign."""
+
+    preset: Literal["test", "fast", "paper"] = Field(
+        "fast", description="k points, thresholds, dispersion: test is rough, fast for screening, paper as published"
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="single fields of PwSettings over the preset")
+    slots: int = Field(2, ge=0, le=10_000, description="relaxations at a time on this machine, one core each")
+    pw_command: str = Field(
+        default_factory=lambda: os.environ.get("CRYSTALLOOP_PW", "pw.x"),
+        description="command that starts pw.x, e.g. mpirun -np 4 pw.x; default CRYSTALLOOP_PW, else pw.x",
+    )
+    scratch: Path | None = Field(
+        default_factory=lambda: Path(given) if (given := os.environ.get("CRYSTALLOOP_SCRATCH")) else None,
+        description="fast local folder for wave functions; default beside the other files of a relaxation",
+    )
+    pseudos: Path | None = Field(
+        None, description="folder of UPF files; default CRYSTALLOOP_PSEUDOS, else .crystalloop/pseudos"
+    )
+    per_round: int = Field(6, ge=1, le=10_000, description="candidates computed in each round")
+    reject_above_e_f: float | None = Field(
+        None,
+        ge=-5,
+        le=10,
+        description="eV/atom; crystals above it with coarse k points are not computed on; turns cheap_first on",
+    )
+    lease_s: float = Field(30.0, ge=2, description="seconds; a worker silent for this long has lost its candidate")
+
+
+class Budget(Part):
+    """What the campaign may use; it ends cleanly at the first limit."""
+
+    relaxations: int | None = Field(None, ge=1, description="candidates computed in all rounds; no limit by default")
+    cpu_hours: float | None = Field(
+        None, gt=0, description="processor time of pw.x on candidates, hours; no limit by default"
+    )
+    wall_minutes: float | None = Field(None, gt=0, description="time by the clock, minutes; no limit by default")
+
+
+class DatabaseConfig(Part):
+    """Where results are kept."""
+
+    uri: str | None = Field(
+        default_factory=lambda: os.environ.get("CRYSTALLOOP_MONGODB_URI"),
+        description="mongodb://... of a server; default CRYSTALLOOP_MONGODB_URI, else a server on this machine",
+    )
+    name: str = Field("crystalloop", pattern=r"^[A-Za-z0-9_-]{1,40}$", description="name of the database on the server")

@@ -1,0 +1,124 @@
+"""The one read of the ledger that a step makes: what others may have changed, each time; what the loop wrote, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from crystalloop.db.ledger.records import CampaignState, CandidateState, ModelVersion, Round
+from crystalloop.db.ledger.standing import Standing
+from crystalloop.db.ledger.store import Store
+from crystalloop.orchestrator.loop.policy import RoundView, Snapshot
+
+OPEN = frozenset({CandidateState.PROPOSED, CandidateState.QUEUED, CandidateState.RUNNING})
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a step knows of the ledger.
+
+    Attributes:
+        snapshot: the same in the few numbers that `decide` looks at.
+        rounds, versions: of the campaign, by number.
+        chosen: the last round's candidates that were sent to DFT.
+        references: the elemental references of the campaign's elements that exist so far.
+    """
+
+    snapshot: Snapshot
+    rounds: tuple[Round, ...]
+    versions: tuple[ModelVersion, ...]
+    chosen: tuple[Standing, ...]
+    references: tuple[Standing, ...]
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """References, then the round's candidates."""
+        return (*self.references, *self.chosen)
+
+    def lease_has_ended(self, now: datetime) -> bool:
+        """Whether a worker gave no sign of life in time."""
+        return any(one.lease_ends is not None and one.lease_ends < now for one in self.standings)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What some candidates come to."""
+
+    relaxations: int = 0
+    labelled: int = 0
+    cpu_s: float = 0.0
+
+    @classmethod
+    def of(cls, standings: Sequence[Standing]) -> Totals:
+        """Candidates sent to DFT, those with a formation energy, and processor seconds with failed attempts."""
+        labelled = sum(one.is_labelled for one in standings)
+        return cls(len(standings), labelled, sum(one.cpu_s for one in standings))
+
+    def __add__(self, other: Totals) -> Totals:
+        labelled = self.labelled + other.labelled
+        return Totals(self.relaxations + other.relaxations, labelled, self.cpu_s + other.cpu_s)
+
+
+class Looker:
+    """Looks at the ledger for the loop of one campaign.
+
+    While the loop waits, only the candidates at work and the campaign's state are read: rounds and model versions are
+    written by the loop alone, under the campaign's lock, and are read again after `forget`. Of rounds before the last
+    nothing changes any more, so that they are added up once.
+
+    Args:
+        store: the ledger.
+        campaign: its name.
+        references: ids of the elemental references of its elements.
+        labelled: crystals with a formation energy that are in no ledger, but in data files.
+    """
+
+    def __init__(self, store: Store, campaign: str, references: Callable[[], Sequence[str]], labelled: int) -> None:
+        self._store, self._campaign, self._references, self._labelled = store, campaign, references, labelled
+        self._written: tuple[tuple[Round, ...], tuple[ModelVersion, ...]] | None = None
+        self._before: tuple[int, Totals] = (0, Totals())  # rounds added up so far
+
+    def forget(self) -> None:
+        """The loop has written: read everything the next time."""
+        self._written = None
+
+    def look(self, wall_minutes: float) -> Look:
+        """What the ledger says now; `wall_minutes` is what the campaign has run so far."""
+        if self._written is None:
+            self._written = self._store.rounds(self._campaign), self._store.model_versions(self._campaign)
+        rounds, versions = self._written
+        references = self._references()
+        standings = self._store.standings([*references, *(rounds[-1].chosen if rounds else ())])
+        chosen = tuple(one for one in standings if one.id not in set(references))
+        theirs = tuple(one for one in standings if one.id in set(references))
+        record = self._store.campaign(self._campaign)
+        totals = self._totals_before(rounds) + Totals.of(chosen)
+        snapshot = Snapshot(
+            current=_view(rounds[-1], chosen) if rounds else None,
+            references_open=sum(one.state in OPEN for one in theirs),
+            labelled=totals.labelled + self._labelled,
+            model_round=versions[-1].round if versions else None,
+            relaxations=totals.relaxations,
+            cpu_hours=totals.cpu_s / 3600,
+            wall_minutes=wall_minutes,
+            stopping=record is not None and record.state is CampaignState.STOPPING,
+        )
+        return Look(snapshot, rounds, versions, chosen, theirs)
+
+    def _totals_before(self, rounds: Sequence[Round]) -> Totals:
+        """Of every round but the last."""
+        done, totals = self._before
+        if missing := [identity for round_ in rounds[done:-1] for identity in round_.chosen]:
+            totals += Totals.of(self._store.standings(missing))
+        self._before = max(len(rounds) - 1, 0), totals
+        return totals
+
+
+def _view(round_: Round, chosen: Sequence[Standing]) -> RoundView:
+    return RoundView(
+        number=round_.number,
+        open=sum(one.state in OPEN for one in chosen),
+        unsettled=sum(one.is_unsettled for one in chosen),
+        closed=round_.finished_at is not None,
+    )
