@@ -11,8 +11,8 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from crystalloop.dft.pw.launch import PwRun
-from crystalloop.dft.pw.output import BOHR_ANG, KBAR_PER_EV_ANG3, RYDBERG_EV
 from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.dft.recipe.units import BOHR_ANG, KBAR_PER_EV_ANG3, RYDBERG_EV
 
 FIXTURES = Path(__file__).parent / "fixtures" / "pw"
 

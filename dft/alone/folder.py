@@ -16,6 +16,7 @@ from pymatgen.core.structure import Structure
 from crystalloop.dft.pw.launch import STDOUT
 from crystalloop.dft.pw.output import parse_pw_output
 from crystalloop.dft.pw.run import ScratchNotWritable
+from crystalloop.dft.recipe.whole_file import whole
 
 log = logging.getLogger(__name__)
 LOCK, IDENTITY = "relax.lock", "relax.json"
@@ -93,9 +94,8 @@ def _identify(folder: Path, file: Path, structure: Structure) -> None:
             f"{folder} holds launches of another crystal ({stranger}), this one is {formula} of {file}: choose another "
             "--folder and --out, or delete it"
         )
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"file": str(file), "formula": formula, "digest": digest}))
-    partial.replace(path)
+    with whole(path) as unfinished:
+        unfinished.write_text(json.dumps({"file": str(file), "formula": formula, "digest": digest}))
 
 
 def digest_of(structure: Structure) -> str:

@@ -12,6 +12,7 @@ from crystalloop.dft.alone.command import RelaxRequest
 from crystalloop.dft.alone.folder import RelaxInputError
 from crystalloop.dft.alone.plan import Plan
 from crystalloop.dft.recipe.pseudos import LANTHANIDES
+from crystalloop.dft.recipe.whole_file import whole
 from crystalloop.dft.relax.outcome import GaveUp, Relaxed
 
 
@@ -86,12 +87,10 @@ def write_cif(answer: Relaxed, path: Path) -> None:
     """The conventional cell, with its symmetry."""
     from pymatgen.io.cif import CifWriter  # 0.3 s of CPU, which --help need not pay
 
-    partial = path.with_name(f".{path.name[:200]}.partial")  # an earlier result stays until this one is whole
     try:
-        CifWriter(answer.conventional, symprec=0.01).write_file(partial)
-        partial.replace(path)
+        with whole(path) as unfinished:  # an earlier result stays until this one is whole
+            CifWriter(answer.conventional, symprec=0.01).write_file(unfinished)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk names no file by itself
 
 

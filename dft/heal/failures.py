@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
-from crystalloop.dft.pw.output import BOHR_ANG, RYDBERG_EV, Cycle, PwOutput
+from crystalloop.dft.pw.output import Cycle, PwOutput
 from crystalloop.dft.recipe.settings import PwSettings
+from crystalloop.dft.recipe.units import BOHR_ANG, RYDBERG_EV
 
 
 class Move(Enum):
@@ -25,7 +26,7 @@ class Move(Enum):
 
 
 @dataclass(frozen=True)
-class Entry:
+class Case:
     """One line of the catalogue."""
 
     number: int
@@ -38,59 +39,59 @@ class Entry:
 class PwFailure(Enum):
     """1xx before the crystal is looked at, 2xx input, 3xx electrons, 4xx atoms and cell, 5xx resources, 6xx physics, 7xx others."""
 
-    PSEUDO_TRUNCATED = Entry(101, Move.GIVE_UP, "a pseudopotential file ends early", "install it again")
-    PSEUDO_MISSING = Entry(102, Move.GIVE_UP, "a pseudopotential file is missing or unreadable", "install it again")
-    LAUNCH_FAILED = Entry(103, Move.RETRY, "pw.x ended before its first line", "once more; check mpi and the UPF files")
-    NO_SLOTS = Entry(
+    PSEUDO_TRUNCATED = Case(101, Move.GIVE_UP, "a pseudopotential file ends early", "install it again")
+    PSEUDO_MISSING = Case(102, Move.GIVE_UP, "a pseudopotential file is missing or unreadable", "install it again")
+    LAUNCH_FAILED = Case(103, Move.RETRY, "pw.x ended before its first line", "once more; check mpi and the UPF files")
+    NO_SLOTS = Case(
         104, Move.GIVE_UP, "mpirun or srun has fewer slots than ranks are asked for", "fewer ranks in pw_command"
     )
-    SCRATCH_UNWRITABLE = Entry(105, Move.GIVE_UP, "the scratch folder cannot be written", "make it writable")
-    BAD_INPUT = Entry(201, Move.GIVE_UP, "pw.x cannot read the input: a defect of this program", "report it")
-    SINGULAR_CELL = Entry(202, Move.GIVE_UP, "the cell is singular or has no k-point mesh", "reject the structure")
-    ATOMS_OVERLAP = Entry(203, Move.GIVE_UP, "two atoms are at the same place", "reject the structure")
-    ATOMS_TOO_CLOSE = Entry(204, Move.GIVE_UP, "two atoms are nearer than half the sum of their radii", "reject")
-    VOLUME_OUT_OF_RANGE = Entry(205, Move.GIVE_UP, "the volume per atom is that of no crystal", "reject")
-    ATOMS_TOO_FAR = Entry(210, Move.GIVE_UP, "no two atoms are near enough to bond", "reject the structure")
-    TOO_FEW_BANDS = Entry(206, Move.CORRECT, "fewer bands than electrons need", "more empty bands")
-    TOO_FEW_PLANE_WAVES = Entry(207, Move.GIVE_UP, "more bands than plane waves", "raise the cutoff")
-    NO_DISPERSION = Entry(208, Move.GIVE_UP, "D2 has no parameters for an element", "leave the element or D2 out")
-    CHARGE_NEEDS_SMEARING = Entry(209, Move.GIVE_UP, "odd number of electrons without smearing", "always smear")
-    NO_STARTING_MOMENT = Entry(211, Move.CORRECT, "spin-polarised without any starting moment", "give each atom one")
-    FRACTIONAL_OCCUPANCY = Entry(212, Move.GIVE_UP, "a site is shared by several elements or partly empty", "order it")
-    MEMORY_NEEDED = Entry(213, Move.GIVE_UP, "more memory would be needed than the worker has", "a smaller cell")
-    ACTINIDE = Entry(214, Move.GIVE_UP, "an element for which plain PBE is not reliable", "leave the element out")
-    SCF_NOT_CONVERGED = Entry(301, Move.CORRECT, "the SCF cycle did not converge", "more steps, gentler mixing")
-    CHARGE_WRONG = Entry(302, Move.CORRECT, "the charge density lost electrons", "gentler mixing", True)
-    DIAGONALIZATION = Entry(303, Move.CORRECT, "too many bands were not converged", "another algorithm: paro, cg")
-    OVERLAP_NOT_POSITIVE = Entry(
+    SCRATCH_UNWRITABLE = Case(105, Move.GIVE_UP, "the scratch folder cannot be written", "make it writable")
+    BAD_INPUT = Case(201, Move.GIVE_UP, "pw.x cannot read the input: a defect of this program", "report it")
+    SINGULAR_CELL = Case(202, Move.GIVE_UP, "the cell is singular or has no k-point mesh", "reject the structure")
+    ATOMS_OVERLAP = Case(203, Move.GIVE_UP, "two atoms are at the same place", "reject the structure")
+    ATOMS_TOO_CLOSE = Case(204, Move.GIVE_UP, "two atoms are nearer than half the sum of their radii", "reject")
+    VOLUME_OUT_OF_RANGE = Case(205, Move.GIVE_UP, "the volume per atom is that of no crystal", "reject")
+    ATOMS_TOO_FAR = Case(210, Move.GIVE_UP, "no two atoms are near enough to bond", "reject the structure")
+    TOO_FEW_BANDS = Case(206, Move.CORRECT, "fewer bands than electrons need", "more empty bands")
+    TOO_FEW_PLANE_WAVES = Case(207, Move.GIVE_UP, "more bands than plane waves", "raise the cutoff")
+    NO_DISPERSION = Case(208, Move.GIVE_UP, "D2 has no parameters for an element", "leave the element or D2 out")
+    CHARGE_NEEDS_SMEARING = Case(209, Move.GIVE_UP, "odd number of electrons without smearing", "always smear")
+    NO_STARTING_MOMENT = Case(211, Move.CORRECT, "spin-polarised without any starting moment", "give each atom one")
+    FRACTIONAL_OCCUPANCY = Case(212, Move.GIVE_UP, "a site is shared by several elements or partly empty", "order it")
+    MEMORY_NEEDED = Case(213, Move.GIVE_UP, "more memory would be needed than the worker has", "a smaller cell")
+    ACTINIDE = Case(214, Move.GIVE_UP, "an element for which plain PBE is not reliable", "leave the element out")
+    SCF_NOT_CONVERGED = Case(301, Move.CORRECT, "the SCF cycle did not converge", "more steps, gentler mixing")
+    CHARGE_WRONG = Case(302, Move.CORRECT, "the charge density lost electrons", "gentler mixing", True)
+    DIAGONALIZATION = Case(303, Move.CORRECT, "too many bands were not converged", "another algorithm: paro, cg")
+    OVERLAP_NOT_POSITIVE = Case(
         304, Move.CORRECT, "the overlap matrix is not positive definite", "another algorithm: paro, cg", True
     )
-    FERMI_NOT_FOUND = Entry(305, Move.CORRECT, "no Fermi energy holds all electrons", "more empty bands")
-    MOMENT_VANISHED = Entry(
+    FERMI_NOT_FOUND = Case(305, Move.CORRECT, "no Fermi energy holds all electrons", "more empty bands")
+    MOMENT_VANISHED = Case(
         306, Move.CORRECT, "spin-polarised, but the moment vanished", "on without spin: half the cost"
     )
-    FALSE_BFGS = Entry(401, Move.CORRECT, "BFGS reset twice and called that converged", "a tighter SCF, then damped")
-    CELL_SHRANK = Entry(402, Move.CORRECT, "the cell moved further than the tables reach", "cell_factor x 2")
-    NSTEP = Entry(403, Move.RETRY, "the optimisation ran out of steps", "go on from the last cell")
-    BFGS_FAILED = Entry(404, Move.CORRECT, "BFGS broke down", "a tighter SCF, then damped")
-    SYMMETRY_LOST = Entry(405, Move.CORRECT, "the cell and its symmetry operations disagree", "without symmetry")
-    OUT_OF_TIME = Entry(501, Move.RETRY, "max_seconds passed", "go on from the last cell")
-    STOPPED_BY_USER = Entry(502, Move.RETRY, "an EXIT file asked for a stop", "go on from the last cell")
-    KILLED = Entry(503, Move.RETRY, "the process was killed", "go on from the last cell")
-    TIMEOUT = Entry(504, Move.RETRY, "no end within the wall-time limit; killed", "go on from the last cell")
-    OUT_OF_MEMORY = Entry(505, Move.GIVE_UP, "memory ran out", "a smaller cell, leaner pseudopotentials")
-    DISK_FULL = Entry(506, Move.RETRY, "a file could not be written", "the free space is checked before each launch")
-    OUTPUT_CUT = Entry(507, Move.RETRY, "stdout stops before JOB DONE", "once more")
-    CRASHED = Entry(508, Move.RETRY, "pw.x crashed: segmentation fault or abort", "once more, from scratch")
-    RANK_LOST = Entry(509, Move.RETRY, "a rank of an MPI run was killed", "go on from the last cell")
-    RESTART_UNREADABLE = Entry(510, Move.RETRY, "the files to go on from are unreadable", "from scratch, last cell")
-    RESIDUAL_STRESS = Entry(601, Move.RETRY, "the fresh cell is still under stress", "relax once more from it")
-    RESIDUAL_FORCE = Entry(602, Move.RETRY, "atoms of the fresh cell still feel forces", "relax once more from it")
-    NO_FRESH_CELL = Entry(603, Move.CORRECT, "relaxed, but not computed in its own plane waves", "BFGS from there")
-    NO_RESULT = Entry(604, Move.GIVE_UP, "JOB DONE without energy, forces or stress", "report it")
-    REJECTED_EARLY = Entry(620, Move.GIVE_UP, "the cheap rung found it far from what was proposed", "see the limits")
-    NO_ANSWER = Entry(701, Move.GIVE_UP, "the oracle has no answer for this crystal", "ask another one")
-    UNKNOWN_ERROR = Entry(999, Move.GIVE_UP, "an error that this catalogue does not know", "add a row")
+    FALSE_BFGS = Case(401, Move.CORRECT, "BFGS reset twice and called that converged", "a tighter SCF, then damped")
+    CELL_SHRANK = Case(402, Move.CORRECT, "the cell moved further than the tables reach", "cell_factor x 2")
+    NSTEP = Case(403, Move.RETRY, "the optimisation ran out of steps", "go on from the last cell")
+    BFGS_FAILED = Case(404, Move.CORRECT, "BFGS broke down", "a tighter SCF, then damped")
+    SYMMETRY_LOST = Case(405, Move.CORRECT, "the cell and its symmetry operations disagree", "without symmetry")
+    OUT_OF_TIME = Case(501, Move.RETRY, "max_seconds passed", "go on from the last cell")
+    STOPPED_BY_USER = Case(502, Move.RETRY, "an EXIT file asked for a stop", "go on from the last cell")
+    KILLED = Case(503, Move.RETRY, "the process was killed", "go on from the last cell")
+    TIMEOUT = Case(504, Move.RETRY, "no end within the wall-time limit; killed", "go on from the last cell")
+    OUT_OF_MEMORY = Case(505, Move.GIVE_UP, "memory ran out", "a smaller cell, leaner pseudopotentials")
+    DISK_FULL = Case(506, Move.RETRY, "a file could not be written", "the free space is checked before each launch")
+    OUTPUT_CUT = Case(507, Move.RETRY, "stdout stops before JOB DONE", "once more")
+    CRASHED = Case(508, Move.RETRY, "pw.x crashed: segmentation fault or abort", "once more, from scratch")
+    RANK_LOST = Case(509, Move.RETRY, "a rank of an MPI run was killed", "go on from the last cell")
+    RESTART_UNREADABLE = Case(510, Move.RETRY, "the files to go on from are unreadable", "from scratch, last cell")
+    RESIDUAL_STRESS = Case(601, Move.RETRY, "the fresh cell is still under stress", "relax once more from it")
+    RESIDUAL_FORCE = Case(602, Move.RETRY, "atoms of the fresh cell still feel forces", "relax once more from it")
+    NO_FRESH_CELL = Case(603, Move.CORRECT, "relaxed, but not computed in its own plane waves", "BFGS from there")
+    NO_RESULT = Case(604, Move.GIVE_UP, "JOB DONE without energy, forces or stress", "report it")
+    REJECTED_EARLY = Case(620, Move.GIVE_UP, "the cheap rung found it far from what was proposed", "see the limits")
+    NO_ANSWER = Case(701, Move.GIVE_UP, "the oracle has no answer for this crystal", "ask another one")
+    UNKNOWN_ERROR = Case(999, Move.GIVE_UP, "an error that this catalogue does not know", "add a row")
 
     @property
     def number(self) -> int:

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
-RYDBERG_EV = 13.605693122994  # CODATA 2018
-BOHR_ANG = 0.529177210903
-KBAR_PER_EV_ANG3 = 1602.176634
+from crystalloop.dft.pw.printed import NUMBER, integer, last_number, number, search, seconds
+from crystalloop.dft.recipe.units import BOHR_ANG, KBAR_PER_EV_ANG3, RYDBERG_EV
 
 Array = NDArray[np.float64]
-_NUMBER = r"[-+]?\d+\.\d*(?:[eEdD][-+]?\d+)?"
 
 
 @dataclass(frozen=True)
@@ -131,14 +129,14 @@ def parse_pw_output(
         relax_converged="bfgs converged in" in stdout_text or "Damped Dynamics: convergence achieved" in stdout_text,
         final_scf=bool(chunks) and "Final scf calculation at the relaxed structure" in "".join([before, *chunks[:-1]]),
         errors=_errors(stdout_text + "\n" + stderr_text),
-        version=_search(r"Program PWSCF v\.?\s*(\S+)", stdout_text) or "",
+        version=search(r"Program PWSCF v\.?\s*(\S+)", stdout_text) or "",
         cpu_s=cpu_s,
         wall_s=wall_s,
         ram_mb=_ram_mb(stdout_text),
-        scf_accuracy_ry=_last_float(rf"estimated scf accuracy\s+<\s+({_NUMBER})", stdout_text),
-        magnetization=_last_float(rf"total magnetization\s+=\s+({_NUMBER})", stdout_text),
-        absolute_magnetization=_last_float(rf"absolute magnetization\s+=\s+({_NUMBER})", stdout_text),
-        symmetries=_integer(_search(r"(\d+) Sym\. Ops\.", stdout_text)),
+        scf_accuracy_ry=last_number(rf"estimated scf accuracy\s+<\s+({NUMBER})", stdout_text),
+        magnetization=last_number(rf"total magnetization\s+=\s+({NUMBER})", stdout_text),
+        absolute_magnetization=last_number(rf"absolute magnetization\s+=\s+({NUMBER})", stdout_text),
+        symmetries=integer(search(r"(\d+) Sym\. Ops\.", stdout_text)),
         stdout=stdout_text,
         stderr=stderr_text,
         timed_out=timed_out,
@@ -150,10 +148,10 @@ def _cycles(before: str, chunks: list[str]) -> tuple[Cycle, ...]:
     structure = _first_structure(before)
     cycles = []
     for chunk in chunks:
-        free = _float(_search(rf"\A\s*=\s*({_NUMBER}) Ry", chunk))
+        free = number(search(rf"\A\s*=\s*({NUMBER}) Ry", chunk))
         # What follows the results is the next geometry and its iterations; a cut-off chunk ends anywhere.
         if free is not None:
-            minus_ts = _float(_search(rf"smearing contrib\. \(-TS\)\s*=\s*({_NUMBER}) Ry", chunk)) or 0.0
+            minus_ts = number(search(rf"smearing contrib\. \(-TS\)\s*=\s*({NUMBER}) Ry", chunk)) or 0.0
             cycles.append(
                 Cycle(
                     structure=structure,
@@ -170,11 +168,11 @@ def _cycles(before: str, chunks: list[str]) -> tuple[Cycle, ...]:
 
 def _first_structure(text: str) -> Structure | None:
     """From the header: `crystal axes` and the site list, both in units of alat."""
-    alat = _float(_search(rf"celldm\(1\)=\s*({_NUMBER})", text))
-    rows = re.findall(rf"a\(\d\) = \(\s*({_NUMBER})\s*({_NUMBER})\s*({_NUMBER})", text)[:3]
-    sites = re.findall(rf"^\s+\d+\s+([A-Z][a-z]?)\w*\s+tau\(\s*\d+\) = \(\s*({_NUMBER})\s*({_NUMBER})\s*({_NUMBER})",
+    alat = number(search(rf"celldm\(1\)=\s*({NUMBER})", text))
+    rows = re.findall(rf"a\(\d\) = \(\s*({NUMBER})\s*({NUMBER})\s*({NUMBER})", text)[:3]
+    sites = re.findall(rf"^\s+\d+\s+([A-Z][a-z]?)\w*\s+tau\(\s*\d+\) = \(\s*({NUMBER})\s*({NUMBER})\s*({NUMBER})",
                        text, flags=re.MULTILINE)  # fmt: skip
-    count = _integer(_search(r"number of atoms/cell\s+=\s+(\d+)", text))
+    count = integer(search(r"number of atoms/cell\s+=\s+(\d+)", text))
     sites = sites[:count]  # a launch that was continued within its first cycle has two headers
     if alat is None or len(rows) < 3 or not sites or len(sites) != count:
         return None
@@ -187,33 +185,33 @@ def _next_structure(chunk: str, current: Structure | None) -> Structure | None:
     """The geometry printed after a cycle, if a whole one was; else the present one."""
     if current is None:
         return None
-    cell = re.search(rf"^CELL_PARAMETERS \(angstrom\)\n((?:\s+{_NUMBER}\s+{_NUMBER}\s+{_NUMBER}\s*\n){{3}})",
+    cell = re.search(rf"^CELL_PARAMETERS \(angstrom\)\n((?:\s+{NUMBER}\s+{NUMBER}\s+{NUMBER}\s*\n){{3}})",
                      chunk, flags=re.MULTILINE)  # fmt: skip
     lattice = np.array(cell.group(1).split(), float).reshape(3, 3) if cell else current.lattice.matrix
-    block = _search(r"^ATOMIC_POSITIONS \(crystal\)\n((?:[A-Z][a-z]?\w*\s.*\n)+)", chunk)
+    block = search(r"^ATOMIC_POSITIONS \(crystal\)\n((?:[A-Z][a-z]?\w*\s.*\n)+)", chunk)
     if block is None:
         return current
-    sites = re.findall(rf"^([A-Z][a-z]?)\w*\s+({_NUMBER})\s+({_NUMBER})\s+({_NUMBER})", block, flags=re.MULTILINE)
+    sites = re.findall(rf"^([A-Z][a-z]?)\w*\s+({NUMBER})\s+({NUMBER})\s+({NUMBER})", block, flags=re.MULTILINE)
     if len(sites) != len(current):
         return current
     return Structure(lattice, [site[0] for site in sites], np.array([site[1:] for site in sites], float))
 
 
 def _dispersion(chunk: str) -> float | None:
-    found = _float(_search(rf"Dispersion Correction\s*=\s*({_NUMBER}) Ry", chunk))
+    found = number(search(rf"Dispersion Correction\s*=\s*({NUMBER}) Ry", chunk))
     return None if found is None else found * RYDBERG_EV
 
 
 def _forces(chunk: str) -> Array | None:
-    block = _search(r"Forces acting on atoms.*?\n\s*\n((?:\s+atom\s+\d+ type.*\n)+)", chunk)
+    block = search(r"Forces acting on atoms.*?\n\s*\n((?:\s+atom\s+\d+ type.*\n)+)", chunk)
     if block is None:
         return None
-    rows = re.findall(rf"force =\s*({_NUMBER})\s*({_NUMBER})\s*({_NUMBER})", block)
+    rows = re.findall(rf"force =\s*({NUMBER})\s*({NUMBER})\s*({NUMBER})", block)
     return np.array(rows, float) * (RYDBERG_EV / BOHR_ANG) if rows else None
 
 
 def _stress(chunk: str) -> Array | None:
-    block = _search(rf"total\s+stress.*P=.*\n((?:(?:\s+{_NUMBER}){{6}}\s*\n){{3}})", chunk)
+    block = search(rf"total\s+stress.*P=.*\n((?:(?:\s+{NUMBER}){{6}}\s*\n){{3}})", chunk)
     if block is None:
         return None
     table = np.array(block.split(), float).reshape(3, 6)
@@ -231,10 +229,10 @@ def _xml(text: str | None) -> ET.Element | None:
 
 def _sharpened(cycle: Cycle, output: ET.Element) -> Cycle:
     """The last cycle with the XML's digits, where the XML is of the same cycle and not of an earlier one."""
-    free = _float(output.findtext("total_energy/etot"))
+    free = number(output.findtext("total_energy/etot"))
     if free is None or abs(2 * free * RYDBERG_EV - cycle.free_energy_ev) > 1e-5:
         return cycle
-    demet = _float(output.findtext("total_energy/demet")) or 0.0  # -TS in hartree
+    demet = number(output.findtext("total_energy/demet")) or 0.0  # -TS in hartree
     return Cycle(
         structure=_xml_structure(output, cycle.structure),
         energy_ev=(free - demet / 2) * 2 * RYDBERG_EV,
@@ -275,33 +273,9 @@ def _errors(text: str) -> tuple[RoutineError, ...]:
 
 def _clock(text: str) -> tuple[float | None, float | None]:
     line = re.search(r"PWSCF\s+:\s+(.+?)\s*CPU\s+(.+?)\s*WALL", text)
-    return (_seconds(line.group(1)), _seconds(line.group(2))) if line else (None, None)
-
-
-def _seconds(text: str) -> float:
-    """pw.x writes 23.40s, 2m 3.10s, 1h 2m and 1d 2h 3m."""
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)\s*([smhd])", text))
+    return (seconds(line.group(1)), seconds(line.group(2))) if line else (None, None)
 
 
 def _ram_mb(text: str) -> float | None:
     line = re.search(r"Estimated max dynamical RAM per process >\s+([\d.]+)\s*(MB|GB)", text)
     return None if line is None else float(line.group(1)) * (1024 if line.group(2) == "GB" else 1)
-
-
-def _search(pattern: str, text: str) -> str | None:
-    found = re.search(pattern, text, flags=re.MULTILINE)
-    return found.group(1) if found else None
-
-
-def _float(text: str | None) -> float | None:
-    return None if text is None else float(re.sub("[dD]", "e", text))
-
-
-def _integer(text: str | None) -> int | None:
-    return None if text is None else int(text)
-
-
-def _last_float(pattern: str, text: str) -> float | None:
-    found = re.findall(pattern, text)
-    return _float(found[-1]) if found else None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from crystalloop.dft.pw.input import without_time_limit
 from crystalloop.dft.pw.launch import INPUT, STDERR, STDOUT, XML, Launcher, LaunchOptions, PwRun
+from crystalloop.dft.recipe.whole_file import whole
 
 COMPLETE = "launch.json"
 """Written last: a launch without it was cut off, from outside or by its time limit."""
@@ -84,12 +84,8 @@ def _said(folder: Path) -> bool:
 
 def _write(folder: Path, run: PwRun) -> None:
     facts = {"returncode": run.returncode, "cpu_s": run.cpu_s, "wall_s": run.wall_s, "timed_out": run.timed_out}
-    unfinished = folder / f"{COMPLETE}.partial"
-    with unfinished.open("w") as file:
-        json.dump(facts, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(folder / COMPLETE)
+    with whole(folder / COMPLETE) as path:
+        path.write_text(json.dumps(facts))
 
 
 def _read(folder: Path, input_text: str) -> PwRun | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from crystalloop.dft.pw.input import OUTDIR, PREFIX
 from crystalloop.dft.pw.launch import INPUT, STDERR, STDOUT, XML, LaunchOptions, PwRun, ScfProgress
+from crystalloop.dft.pw.printed import seconds
 from crystalloop.dft.pw.stop_and_restart import (
     CONTINUED,
     StopKindly,
@@ -199,9 +200,7 @@ def _told_cpu_s(stdout: str) -> float:
     """CPU seconds by pw.x's own count; the kernel's are those of srun or docker where these started it elsewhere."""
     told = re.search(r"PWSCF +:((?: *[\d.]+ *[smhd])+) *CPU", stdout)
     ranks = re.search(r"Parallel version \(.*\), running on +(\d+) processors", stdout)
-    spent = re.findall(r"([\d.]+) *([smhd])", told[1]) if told else []
-    seconds = sum(float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit] for number, unit in spent)
-    return seconds * int(ranks[1] if ranks else 1)
+    return (seconds(told[1]) if told else 0.0) * int(ranks[1] if ranks else 1)
 
 
 def _keep_xml(folder: Path) -> str | None:

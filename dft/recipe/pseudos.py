@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from crystalloop.dft.recipe.whole_file import whole
+
 BUNDLED_TABLE = Path(__file__).with_name("sssp_1.3.0_pbe_efficiency.json")
 CUTOFF_RY = (15.0, 400.0)
 """Wave-function cutoffs that a table may hold: no pseudopotential in use is converged below."""
@@ -203,6 +205,5 @@ def _copy(source: Path, target: Path, md5: str) -> None:
     copy = target / source.name
     if copy.exists() and hashlib.md5(copy.read_bytes(), usedforsecurity=False).hexdigest() == md5:
         return
-    partial = copy.with_suffix(".partial")
-    shutil.copyfile(source, partial)
-    partial.replace(copy)
+    with whole(copy) as unfinished:
+        shutil.copyfile(source, unfinished)

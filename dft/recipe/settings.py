@@ -18,36 +18,22 @@ Positive = Annotated[float, Field(gt=0)]
 CODE_VERSION = 2
 """Raised when a change of this package changes what pw.x computes; part of every calculation key."""
 
-_PHYSICS = (
-    "ecutwfc_ry",
-    "ecutrho_ry",
-    "kspacing_inv_ang",
-    "smearing",
-    "degauss_ry",
-    "conv_thr_ry_per_atom",
-    "etot_conv_thr_ry",
-    "forc_conv_thr_ry_bohr",
-    "press_conv_thr_kbar",
-    "d2",
-    "nspin",
-    "starting_magnetization",
-    "tot_magnetization",
-    "vary",
-    "gamma_only",
-)
+_BEFORE_THE_CRYSTAL_IS_KNOWN = frozenset({"kspacing_metals_inv_ang", "magnetic", "starting_moments", "moment_sets"})
+"""Fields that `dft.recipe.element_rules` turns into others for each crystal: those count, and moments where nspin is 2."""
 
 
-class PwSettings(BaseModel):
-    """How pw.x computes one crystal. The thresholds are per relaxation except where the name says per atom."""
-
+class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # What is computed: a change here is another calculation.
+
+class WhatIsComputed(_Part):
+    """A change here is another calculation. The thresholds are per relaxation except where the name says per atom."""
+
     ecutwfc_ry: Positive | None = None  # None: the largest value of the pseudopotential table
     ecutrho_ry: Positive | None = None
     kspacing_inv_ang: Annotated[float, Field(ge=0.05, le=2.0)] = 0.45  # distance of k points, with the factor 2 pi
     kspacing_metals_inv_ang: Annotated[float, Field(ge=0.05, le=2.0)] | None = None
-    """The most between k points for crystals without any anion (dft.metals); None: as for all others."""
+    """The most between k points for crystals without any anion (dft.recipe.element_rules); None: as for all others."""
     smearing: Literal["gaussian", "methfessel-paxton", "marzari-vanderbilt", "fermi-dirac"] = "gaussian"
     degauss_ry: Positive = 0.02
     conv_thr_ry_per_atom: Positive = 1e-8
@@ -68,12 +54,34 @@ class PwSettings(BaseModel):
     vary: Literal["cell", "nothing"] = "cell"  # "nothing": one SCF at the given geometry
     gamma_only: bool = False  # one k point, for molecules in a box
 
-    # What it may cost.
+    @model_validator(mode="after")
+    def _cutoffs_fit_together(self) -> Self:
+        if self.ecutwfc_ry and self.ecutrho_ry and self.ecutrho_ry < 4 * self.ecutwfc_ry:
+            raise ValueError(
+                f"ecutrho_ry is {self.ecutrho_ry}, below 4 x ecutwfc_ry = {4 * self.ecutwfc_ry}: "
+                "raise it, or leave both out and take them from the pseudopotential table"
+            )
+        if self.tot_magnetization is not None and self.nspin == 1:
+            raise ValueError("tot_magnetization needs nspin: 2")
+        return self
+
+
+class WhatItMayCost(_Part):
+    """Limits; an answer within them is the same."""
+
     max_seconds: Annotated[int, Field(ge=10)] = 3600  # wall time of one launch
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
     max_cpu_hours: Positive = 24.0  # of one crystal, all launches together; looked at after each of them
 
-    # How the same answer is reached; the corrections of dft.heal.failures change these.
+    @property
+    def max_cpu_s(self) -> float:
+        """CPU seconds that one crystal may cost."""
+        return 3600 * self.max_cpu_hours
+
+
+class HowItIsReached(_Part):
+    """The way to the same answer; the corrections of dft.heal.corrections change these."""
+
     electron_maxstep: Annotated[int, Field(ge=1)] = 100
     extra_bands: Annotated[float, Field(ge=0, le=10)] = 0.0  # share over what pw.x takes by itself
     mixing_beta: Annotated[float, Field(gt=0, le=1)] = 0.7
@@ -89,30 +97,29 @@ class PwSettings(BaseModel):
     start_volume: Literal["given", "radii"] = "given"  # radii: where the closest atoms touch, whatever was given
     cheap_first: bool = False
     """Relax with the k points and thresholds of the test preset first; reject by the two limits below, or go on from there."""
-    reject_volume_percent: Positive = 40.0  # change of the volume against the crystal as generated; 12 to 16 % in a
+    reject_volume_percent: Positive = 40.0  # change of the volume against the crystal as generated; 12 to 16 % in a_ang
     reject_above_ev_per_atom: float | None = None  # total energy, say that of the elements and half an eV
     always_vc_relax: bool = False  # the older name of method: vc-relax
     k_mesh: tuple[int, int, int] | None = None  # kept over a series of volumes; None: from kspacing and the cell
     damped: bool = False  # damped dynamics in place of BFGS
     nosym: bool = False
 
-    @model_validator(mode="after")
-    def _cutoffs_fit_together(self) -> Self:
-        if self.ecutwfc_ry and self.ecutrho_ry and self.ecutrho_ry < 4 * self.ecutwfc_ry:
-            raise ValueError(
-                f"ecutrho_ry is {self.ecutrho_ry}, below 4 x ecutwfc_ry = {4 * self.ecutwfc_ry}: "
-                "raise it, or leave both out and take them from the pseudopotential table"
-            )
-        if self.tot_magnetization is not None and self.nspin == 1:
-            raise ValueError("tot_magnetization needs nspin: 2")
-        return self
+    @property
+    def follows_the_volume(self) -> bool:
+        """Whether cells with only their volume free are computed by single SCFs."""
+        return not (self.method == "vc-relax" or self.always_vc_relax or self.damped)
+
+
+class PwSettings(HowItIsReached, WhatItMayCost, WhatIsComputed):
+    """How pw.x computes one crystal: the fields of all three parts side by side, in documents and campaign files too."""
 
     def physics(self) -> dict[str, Any]:
         """The fields that decide the answer; limits and numerical detours are left out.
 
         Two settings with equal physics give the same crystal and energy, so a result of one serves the other.
         """
-        physics = {name: getattr(self, name) for name in _PHYSICS}
+        names = [name for name in WhatIsComputed.model_fields if name not in _BEFORE_THE_CRYSTAL_IS_KNOWN]
+        physics = {name: getattr(self, name) for name in names}
         # Keys of earlier documents stay what they were.
         if self.method == "eos":
             physics["method"] = "eos"  # a result without bulk modulus does not serve
@@ -123,16 +130,6 @@ class PwSettings(BaseModel):
         if self.k_mesh is not None:
             physics["k_mesh"] = self.k_mesh
         return physics
-
-    @property
-    def max_cpu_s(self) -> float:
-        """CPU seconds that one crystal may cost."""
-        return 3600 * self.max_cpu_hours
-
-    @property
-    def follows_the_volume(self) -> bool:
-        """Whether cells with only their volume free are computed by single SCFs."""
-        return not (self.method == "vc-relax" or self.always_vc_relax or self.damped)
 
 
 PRESETS: dict[str, PwSettings] = {

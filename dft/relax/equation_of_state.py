@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-GPA_PER_EV_ANG3 = 160.2176634
+from crystalloop.dft.recipe.units import GPA_PER_EV_ANG3
+
 WINDOW = (0.94, 0.97, 1.0, 1.03, 1.06)
 """Volumes wanted, over the volume at no pressure: 2 % to each side in the edge."""
 WIDER = (0.91, 1.09)

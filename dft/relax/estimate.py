@@ -15,9 +15,9 @@ from crystalloop.dft.recipe.cells import only_volume_is_free, primitive_cell
 from crystalloop.dft.recipe.element_rules import for_crystal
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import InputError, PwSettings
+from crystalloop.dft.recipe.units import BOHR_ANG
 from crystalloop.dft.relax.rungs import cheap_settings
 
-BOHR_ANG = 0.529177210903
 SECONDS_PER_WAVE = 3.3e-5
 SECONDS_PER_DENSITY_WAVE = 3.2e-5
 """Of one SCF: per plane wave of the wave functions, band and k point; and per plane wave of the density and atom (the

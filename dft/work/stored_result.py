@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Self
 
 from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, Record, Relaxation
 from crystalloop.dft.recipe.settings import CODE_VERSION
+from crystalloop.dft.recipe.whole_file import whole
 from crystalloop.dft.relax.equation_of_state import EquationOfState
 from crystalloop.dft.relax.relax import AttemptReport, GaveUp, Relaxed
 
@@ -51,12 +51,8 @@ class StoredResult(Record):
     def write(self, folder: Path) -> None:
         """Durably: the whole file or none."""
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = folder / f"{RESULT}.{os.getpid()}"
-        with unfinished.open("w") as file:
-            file.write(self.model_dump_json())
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(folder / RESULT)
+        with whole(folder / RESULT) as path:
+            path.write_text(self.model_dump_json())
 
 
 def attempt_of(report: AttemptReport, number: int, worker: str) -> Attempt:

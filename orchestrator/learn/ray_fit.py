@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class TooFewGpus(TrainError):
-    """Workers that want GPUs which Ray does not see."""
-
-    exit_kind = "environment"
-
-
 def fit_networks(
     job: TrainJob, resources: TrainResources | None = None, networks: Sequence[NetworkName] = NETWORKS
 ) -> TrainOutcome:

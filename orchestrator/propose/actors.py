@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -15,6 +12,7 @@ import ray
 
 from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.cluster.session import start_ray, stop_ray
 
 if TYPE_CHECKING:
     from crystalloop.models.crystals.crystal import Crystal
@@ -181,7 +179,6 @@ class ModelActors:
 
 KERAS = "crystalloop.models.nets.keras_import"
 """Imported by name where it is needed: it takes seconds, and pw.x shall be at work before."""
-log = logging.getLogger(__name__)
 
 
 class RayRuntime:
@@ -194,8 +191,7 @@ class RayRuntime:
     def start(self) -> None:
         """Everything that takes seconds to start: Keras here, Ray, the actors with Keras in them. Does nothing twice."""
         import_module(KERAS)
-        if not ray.is_initialized():
-            self._connect()
+        self._connect()
         self.actors()
 
     def actors(self) -> ModelActors:
@@ -216,28 +212,17 @@ class RayRuntime:
             self._actors.close()
             self._actors = None
         import_module(KERAS)
-        if not ray.is_initialized():
-            self._connect()
+        self._connect()
 
     def shutdown(self) -> None:
         """End our actors and our session; a cluster of the user's goes on."""
         if self._actors is not None:
             self._actors.close()
             self._actors = None
-        if ray.is_initialized():
-            ray.shutdown()
+        stop_ray()
 
     def _connect(self) -> None:
-        """Connect to the campaign's cluster, or start Ray on this machine."""
+        """The campaign's cluster, or a Ray of its own: the trainer's logical CPUs, and a share for each actor."""
         resources = self._campaign.ray
-        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        options: dict[str, Any] = {"address": resources.address or "local"}
-        if not resources.address:
-            # Logical CPUs: the trainer's, and a share for each actor, whatever the number of cores here.
-            actors = resources.generator_actors + resources.screen_actors
-            wanted = resources.train_workers * resources.cpus_per_train_worker + actors / 4 + 1
-            options["num_cpus"] = max(os.cpu_count() or 1, int(wanted))
-        handler = signal.getsignal(signal.SIGTERM)
-        ray.init(**options, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        signal.signal(signal.SIGTERM, handler)  # Ray puts one of its own there, which aborts this process
+        actors = resources.generator_actors + resources.screen_actors
+        start_ray(resources.address, resources.train_workers * resources.cpus_per_train_worker + actors / 4 + 1)

@@ -39,10 +39,10 @@ class TestReplayOfAnEarlierWorker(LauncherPromises):
 
     @pytest.fixture
     def launcher(self, place):
-        def launch(*arguments):
-            return Replay(place, run_pw)(*arguments)  # as a new process would make it, each time
+        def newly(input_text, folder, options):
+            return Replay(place, run_pw)(input_text, folder, options)
 
-        return launch
+        return newly
 
 
 class TestWatch(LauncherPromises):

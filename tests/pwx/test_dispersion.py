@@ -8,12 +8,13 @@ from relax_fakes import relaxed
 
 from crystalloop.dft.pw.input import pw_input_text
 from crystalloop.dft.pw.launch import LaunchOptions
-from crystalloop.dft.pw.output import RYDBERG_EV, parse_pw_output
+from crystalloop.dft.pw.output import parse_pw_output
 from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.recipe.cells import primitive_cell
 from crystalloop.dft.recipe.element_rules import lanthanide_note, require_d2
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import InputError, preset
+from crystalloop.dft.recipe.units import RYDBERG_EV
 from crystalloop.dft.work.stored_result import StoredResult
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.run.plan import check_dft

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pw_fakes import FIXTURES
 
-from crystalloop.dft.pw.output import RYDBERG_EV, parse_pw_output
+from crystalloop.dft.pw.output import parse_pw_output
+from crystalloop.dft.recipe.units import RYDBERG_EV
 
 
 def read(name, cut=None):

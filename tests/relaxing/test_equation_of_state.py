@@ -6,9 +6,9 @@ import pytest
 from pw_fakes import Murnaghan, cell_of, fake_table, replay, scf_text
 from pymatgen.core.structure import Structure
 
-from crystalloop.dft.pw.output import KBAR_PER_EV_ANG3, RYDBERG_EV
 from crystalloop.dft.recipe.settings import PwSettings, preset
-from crystalloop.dft.relax.equation_of_state import GPA_PER_EV_ANG3, Point, PoorFit, fit, in_window, next_volume
+from crystalloop.dft.recipe.units import GPA_PER_EV_ANG3, KBAR_PER_EV_ANG3, RYDBERG_EV
+from crystalloop.dft.relax.equation_of_state import Point, PoorFit, fit, in_window, next_volume
 from crystalloop.dft.relax.relax import Relaxed, relax
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

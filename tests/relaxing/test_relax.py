@@ -7,10 +7,11 @@ from pw_fakes import FIXTURES, Murnaghan, cell_of, fake_table, replay, replay_fi
 
 from crystalloop.dft.energies.ground_states import ground_state
 from crystalloop.dft.heal.failures import MACHINES_FAULT, PwFailure
-from crystalloop.dft.pw.output import RYDBERG_EV, parse_pw_output
+from crystalloop.dft.pw.output import parse_pw_output
 from crystalloop.dft.pw.replay import Replay
 from crystalloop.dft.recipe.pseudos import CorruptPseudo, PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.recipe.units import RYDBERG_EV
 from crystalloop.dft.relax.calculation import MachineFault
 from crystalloop.dft.relax.relax import GaveUp, Relaxed, relax, resume_point
 

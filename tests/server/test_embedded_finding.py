@@ -122,6 +122,11 @@ def test_sorting_cutting_and_projecting(things):
     assert things.find_one({"_id": 1}, {"sub.x": 1, "_id": 0}) == {"sub": {"x": 1}}
     assert set(things.find_one({"_id": 1}, {"sub": 0, "list": 0, "at": 0})) == {"_id", "k", "v", "name"}
     assert things.find_one({"_id": 1}, {"list": {"$slice": 1}})["list"] == [1]
+    assert things.find_one({"_id": 1}, {"_id": 1}) == {"_id": 1}
+    assert "_id" not in things.find_one({"_id": 1}, {"_id": 0})
+    assert things.find_one({"_id": 1}, {"sub.parts.a": 1}) == {"_id": 1, "sub": {"parts": [{"a": 1}, {"a": 2}]}}
+    assert things.find_one({"_id": 1}, {"sub.parts.a": 0})["sub"] == {"x": 1, "parts": [{"b": "q"}, {"b": "r"}]}
+    assert things.find_one({"_id": 1}, {"k.x": 1}) == {"_id": 1}
 
 
 def test_values_of_different_types_are_sorted_as_mongodb_does(database):

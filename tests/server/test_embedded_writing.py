@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from embedded_things import T0
 from pymongo import InsertOne, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 
@@ -36,6 +39,17 @@ def test_updates_count_what_they_matched_and_changed(things):
         ({"$rename": {"name": "title"}}, "title", "name1"),
         ({"$set": {"sub.x": [[1]], "sub.deep.er": 2}}, "sub.deep", {"er": 2}),
         ({"$set": {"list.1": 7}}, "list", [1, 7]),
+        ({"$set": {"list.3": 7}}, "list", [1, 2, None, 7]),
+        ({"$set": {"sub.parts.0.b": "Z"}}, "sub.parts", [{"a": 1, "b": "Z"}, {"a": 2, "b": "r"}]),
+        ({"$unset": {"list.0": ""}}, "list", [None, 2]),
+        ({"$push": {"fresh.list": 1}}, "fresh", {"list": [1]}),
+        ({"$push": {"list": {"$each": [9], "$position": 0, "$slice": 2}}}, "list", [9, 1]),
+        ({"$addToSet": {"list": {"$each": [2, 3, 3]}}}, "list", [1, 2, 3]),
+        ({"$addToSet": {"list": True}}, "list", [1, 2, True]),
+        ({"$pull": {"list": 1}}, "list", [2]),
+        ({"$pull": {"sub.parts": {"a": {"$lt": 2}}}}, "sub.parts", [{"a": 2, "b": "r"}]),
+        ({"$pop": {"list": -1}}, "list", [2]),
+        ({"$rename": {"sub.x": "moved.x"}}, "moved", {"x": 1}),
     ],
     ids=repr,
 )
@@ -50,6 +64,42 @@ def test_an_update_operator_does_its_work(things, update, path, expected):
 def test_the_positional_operator_changes_the_element_that_matched(things):
     things.update_one({"_id": 1, "sub.parts.a": 2}, {"$set": {"sub.parts.$.b": "Z"}})
     assert [part["b"] for part in things.find_one({"_id": 1})["sub"]["parts"]] == ["q", "Z"]
+
+
+def test_operators_that_take_away_make_nothing(things):
+    before = things.find_one({"_id": 1})
+    taking = {
+        "$unset": {"no.a": "", "list.a": ""},
+        "$pull": {"no.b": 1},
+        "$pullAll": {"no.c": [1]},
+        "$pop": {"no.d": 1},
+    }
+    assert things.update_one({"_id": 1}, taking | {"$rename": {"nothing": "something"}}).modified_count == 0
+    assert things.find_one({"_id": 1}) == before
+
+
+def test_the_date_of_the_server_can_be_set(things):
+    things.update_one({"_id": 1}, {"$currentDate": {"at": True}})
+    assert things.find_one({"_id": 1})["at"] > T0 + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("update", "code"),
+    [
+        ({"$inc": {"name": 1}}, 14),
+        ({"$inc": {"v": "1"}}, 14),
+        ({"$push": {"name": 1}}, 2),
+        ({"$set": {"list.x": 1}}, 28),
+        ({"$set": {"sub.parts.$.b": 1}}, 2),
+    ],
+    ids=repr,
+)
+def test_an_update_that_does_not_fit_is_refused_and_changes_nothing(things, update, code):
+    before = things.find_one({"_id": 1})
+    with pytest.raises(WriteError) as caught:
+        things.update_one({"_id": 1}, update)
+    assert caught.value.code == code
+    assert things.find_one({"_id": 1}) == before
 
 
 def test_an_upsert_starts_from_the_equalities_of_its_filter(database):

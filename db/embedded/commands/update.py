@@ -1,30 +1,13 @@
-"""What an update makes of a document. Pure: the document given is not changed. Operators are mongomock's."""
+"""What an update makes of a document: operators, a replacement, or the start of an upsert. Each operator is in operators."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import mongomock
 from bson.regex import Regex
-from mongomock.collection import Collection as _MongomockCollection
 
+from crystalloop.db.embedded.commands.operators import CHANGES, apply, put
 from crystalloop.db.embedded.engine.values import BsonDocument, Code, CommandError
 
-UPDATE_OPERATORS = {
-    "$set", "$unset", "$inc", "$max", "$min", "$pop", "$rename", "$setOnInsert", "$currentDate", "$addToSet",
-    "$pull", "$pullAll", "$push",
-}  # fmt: skip
-_CREATING = UPDATE_OPERATORS - {"$unset", "$pull", "$pullAll", "$pop", "$rename", "$setOnInsert"}
-
-
-class _Functions(_MongomockCollection):  # type: ignore[misc]
-    """Mongomock's functions on a document, which it keeps as methods; this instance has no store and needs none."""
-
-    def __init__(self) -> None:
-        pass
-
-
-FUNCTIONS: Any = _Functions()
+UPDATE_OPERATORS = {*CHANGES, "$rename"}
 
 
 def updated(
@@ -43,12 +26,11 @@ def updated(
     """
     if is_replacement(update):
         return _replacement(document, update, inserting=inserting)
-    _check(document, update)
+    _check(update)
     key = document.get("_id")
-    try:
-        FUNCTIONS._apply_update_document(document, query, update, inserting)
-    except mongomock.OperationFailure as error:
-        raise CommandError(Code.BadValue, str(error)) from error
+    for operator, fields in update.items():
+        if inserting or operator != "$setOnInsert":
+            apply(document, query, operator, fields)
     if not inserting and document.get("_id") != key:
         raise CommandError(Code.ImmutableField, f"the update would change _id from {key!r} to {document.get('_id')!r}")
     return document
@@ -65,10 +47,12 @@ def seed(query: BsonDocument) -> BsonDocument:
     Raises:
         CommandError: the filter gives two values for one field.
     """
-    try:
-        seeded: BsonDocument = FUNCTIONS._expand_dots(_flat_equalities(query))
-    except mongomock.OperationFailure as error:
-        raise CommandError(Code.BadValue, str(error)) from error
+    flat = _flat_equalities(query)
+    seeded: BsonDocument = {}
+    for path, value in flat.items():
+        if other := next((longer for longer in flat if longer.startswith(f"{path}.")), None):
+            raise CommandError(Code.BadValue, f"the filter gives values to both {path} and {other}")
+        put(seeded, path, value)
     return seeded
 
 
@@ -98,7 +82,7 @@ def _replacement(document: BsonDocument, update: BsonDocument, *, inserting: boo
     return {"_id": document["_id"], **update}
 
 
-def _check(document: BsonDocument, update: BsonDocument) -> None:
+def _check(update: BsonDocument) -> None:
     for operator, fields in update.items():
         if operator not in UPDATE_OPERATORS:
             code = Code.NotImplemented if operator.startswith("$") else Code.FailedToParse
@@ -108,21 +92,3 @@ def _check(document: BsonDocument, update: BsonDocument) -> None:
         for path in fields:
             if "$[" in path:
                 raise CommandError(Code.NotImplemented, f"this server has no array filters ({path})")
-            if operator in _CREATING:
-                _check_path(document, path)
-
-
-def _check_path(document: BsonDocument, path: str) -> None:
-    """Refuse to reach through a scalar, which mongomock would silently leave undone."""
-    value: Any = document
-    for part in path.split(".")[:-1]:
-        if isinstance(value, list):
-            if not part.isdigit() or int(part) >= len(value):
-                return
-            value = value[int(part)]
-        elif part in value:
-            value = value[part]
-        else:
-            return
-        if not isinstance(value, dict | list):
-            raise CommandError(Code.PathNotViable, f"{path} reaches through {part}, which holds {value!r}")
