@@ -6,7 +6,6 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
-from pymatgen.core.structure import Structure
 
 from crystalloop.dft.energies.references import reference_settings, reference_structure
 from crystalloop.dft.pw.input import cutoffs_ry
@@ -107,17 +106,16 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     check_networks(campaign)
     settings, table = check_dft(campaign)
     known, notes = known_crystals(campaign)
-    batch = first_batch(campaign, known)
     if note := lanthanide_note(campaign.elements, settings.d2):
         notes.append(note)
-
-    def cost(structure: Structure, how: PwSettings = settings) -> float:
-        return estimate_cpu_s(structure, how, table)
-
+    batch = first_batch(campaign, known)
     drafts = batch or decorated_pool(campaign)
-    costs_s = [cost(draft.structure) for draft in drafts]
+    costs_s = [estimate_cpu_s(draft.structure, settings, table) for draft in drafts]
     elements = sorted({symbol for draft in drafts for symbol in draft.structure.symbol_set})
-    references_s = sum(cost(reference_structure(e), reference_settings(e, settings)) for e in elements)
+    references_s = sum(
+        estimate_cpu_s(reference_structure(element), reference_settings(element, settings), table)
+        for element in elements
+    )
     each_s = float(np.mean(costs_s))
     count = campaign.dft.per_round
     total = min(campaign.rounds * count, campaign.budget.relaxations or campaign.rounds * count)
@@ -134,17 +132,18 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
         "relaxations": total,
         "cpu_hours_first_round": (references_s + each_s * min(count, total)) / 3600,
         "cpu_hours": (references_s + each_s * total) / 3600,
-        "first_batch": [
-            {
-                "formula": draft.formula,
-                "prototype": draft.prototype,
-                "a": round(draft.structure.lattice.a, 3),
-                "atoms": len(draft.structure),
-                "cpu_s": round(cost_s, 1),
-            }
-            for draft, cost_s in zip(batch, costs_s, strict=False)
-        ],
+        "first_batch": [_batch_row(draft, cost_s) for draft, cost_s in zip(batch, costs_s, strict=False)],
         "notes": notes,
+    }
+
+
+def _batch_row(draft: Proposal, cost_s: float) -> dict[str, Any]:
+    return {
+        "formula": draft.formula,
+        "prototype": draft.prototype,
+        "a": round(draft.structure.lattice.a, 3),
+        "atoms": len(draft.structure),
+        "cpu_s": round(cost_s, 1),
     }
 
 

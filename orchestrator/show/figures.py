@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from crystalloop.orchestrator.account.rounds import RoundResult, merged_order
 from crystalloop.orchestrator.account.wall_time import Account
@@ -17,6 +18,8 @@ from crystalloop.orchestrator.show.page import MARKERS, WIDTH, Theme, style
 
 SHOWN_ROUNDS = 4
 """More rounds than this make grouped bars unreadable: the first and the last ones are drawn, the tables have all."""
+NAMED_ROUNDS = 8
+"""Rounds that a legend, and numbers over bars, have room for."""
 
 
 def funnel_figure(results: Sequence[RoundResult], theme: Theme) -> Figure | None:
@@ -93,42 +96,44 @@ def parity_figure(
         return None
     figure, (left, right) = _axes_pair(theme, 3.3)
     colours = round_colours(results, theme)
-    everything = np.array([pair for number in rounds for pair in pairs[number]])
+    _agreement(left, {number: np.array(pairs[number]) for number in rounds}, colours, theme)
+    errors = {result.number: (result.mae_ev or 0.0, result.compared) for result in results}
+    _errors(right, {number: errors[number] for number in rounds}, colours, theme)
+    if len(rounds) <= NAMED_ROUNDS:
+        _legend(figure, left, theme, 4)
+    return figure
+
+
+def _agreement(axes: Axes, pairs: Mapping[int, NDArray[np.float64]], colours: Mapping[int, Any], theme: Theme) -> None:
+    """Predicted over computed, eV/atom: round -> [n, 2]; on the line both agree."""
+    everything = np.concatenate(list(pairs.values()))
     low, high = float(everything.min()), float(everything.max())
     margin = max(0.1, 0.08 * (high - low))
     ends = (low - margin, high + margin)
-    left.plot(ends, ends, color=theme.muted, linewidth=1, zorder=1)
-    for index, number in enumerate(rounds):
-        predicted, computed = np.array(pairs[number]).T
+    axes.plot(ends, ends, color=theme.muted, linewidth=1, zorder=1)
+    for index, (number, values) in enumerate(pairs.items()):
+        predicted, computed = values.T
         marks = {"color": colours[number], "marker": MARKERS[index % len(MARKERS)], "edgecolors": theme.paper}
-        left.scatter(computed, predicted, s=40, zorder=2, label=f"round {number}", **marks)
-    left.set(xlim=ends, ylim=ends, aspect="equal", xlabel="computed (eV/atom)", ylabel="predicted (eV/atom)")
-    left.grid(color=theme.grid, linewidth=0.8)
-    errors = {result.number: (result.mae_ev or 0.0, result.compared) for result in results}
-    places = range(len(rounds))
-    right.bar(places, [errors[number][0] for number in rounds], 0.62, color=[colours[number] for number in rounds])
-    tallest = max(errors[number][0] for number in rounds)
-    for place, number in zip(places, rounds, strict=True):
-        if len(rounds) <= 8:
-            mae, count = errors[number]
-            right.text(
-                place,
-                mae + 0.02 * tallest,
-                f"{mae:.2f}\nn {count}",
-                ha="center",
-                va="bottom",
-                fontsize=9,
-                color=theme.ink,
-            )
-    right.set_ylim(0, max(0.01, tallest * 1.3))
-    step = 1 + (len(rounds) - 1) // 12
-    right.set_xticks(list(places)[::step], [str(number) for number in rounds[::step]])
-    right.set_xlabel("round")
-    right.set_ylabel("mean absolute error (eV/atom)")
-    right.grid(axis="y", color=theme.grid, linewidth=0.8)
-    if len(rounds) <= 8:
-        _legend(figure, left, theme, 4)
-    return figure
+        axes.scatter(computed, predicted, s=40, zorder=2, label=f"round {number}", **marks)
+    axes.set(xlim=ends, ylim=ends, aspect="equal", xlabel="computed (eV/atom)", ylabel="predicted (eV/atom)")
+    axes.grid(color=theme.grid, linewidth=0.8)
+
+
+def _errors(axes: Axes, errors: Mapping[int, tuple[float, int]], colours: Mapping[int, Any], theme: Theme) -> None:
+    """Bars of the mean absolute error: round -> (eV/atom, crystals)."""
+    places = range(len(errors))
+    axes.bar(places, [mae for mae, _ in errors.values()], 0.62, color=[colours[number] for number in errors])
+    tallest = max(mae for mae, _ in errors.values())
+    if len(errors) <= NAMED_ROUNDS:
+        words: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 9, "color": theme.ink}
+        for place, (mae, count) in zip(places, errors.values(), strict=True):
+            axes.text(place, mae + 0.02 * tallest, f"{mae:.2f}\nn {count}", **words)
+    axes.set_ylim(0, max(0.01, tallest * 1.3))
+    step = 1 + (len(errors) - 1) // 12
+    axes.set_xticks(list(places)[::step], [str(number) for number in errors][::step])
+    axes.set_xlabel("round")
+    axes.set_ylabel("mean absolute error (eV/atom)")
+    axes.grid(axis="y", color=theme.grid, linewidth=0.8)
 
 
 def time_figure(parts: Sequence[tuple[str, float]], account: Account, theme: Theme) -> Figure | None:

@@ -37,20 +37,20 @@ class Theme:
 
 
 LIGHT = Theme(
-    "#ffffff",
-    "#1c2126",
-    "#5b6570",
-    "#dfe3e8",
-    ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"),
-    (0.0, 0.85),
+    paper="#ffffff",
+    ink="#1c2126",
+    muted="#5b6570",
+    grid="#dfe3e8",
+    colours=("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"),
+    ramp=(0.0, 0.85),
 )
 DARK = Theme(
-    "#1d2126",
-    "#e8eaed",
-    "#a4adb8",
-    "#363d45",
-    ("#56B4E9", "#E69F00", "#2FBF95", "#E39BC3", "#4A90D9", "#F07B3F"),
-    (0.25, 1.0),
+    paper="#1d2126",
+    ink="#e8eaed",
+    muted="#a4adb8",
+    grid="#363d45",
+    colours=("#56B4E9", "#E69F00", "#2FBF95", "#E39BC3", "#4A90D9", "#F07B3F"),
+    ramp=(0.25, 1.0),
 )
 MARKERS = "osD^vP"
 
