@@ -29,7 +29,7 @@ from measure import environment, peak_rss_mb
 from work import layers_work
 
 from crystalloop.models.crystals.contacts import is_valid_paper, is_valid_strict, volume_window_ang3
-from crystalloop.models.crystals.crystal import Crystal, InvalidCrystal, canonical_origin
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.data.corpus import Corpus, read_corpus
 from crystalloop.models.data.corpus_file import load_corpus, save_corpus
@@ -44,7 +44,6 @@ from crystalloop.models.learn.engine import progress_writer, read_progress
 from crystalloop.models.learn.fit import fit_or_reuse
 from crystalloop.models.learn.job import NETWORKS, NetworkName, TrainJob
 from crystalloop.models.maps.channels import Floats, draw_maps
-from crystalloop.models.maps.sites_from_density import ReconstructionError
 from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.models.nets.checkpoint import load
 from crystalloop.models.nets.unet import UNet, segment
@@ -212,14 +211,10 @@ def crystals_of(
         decoded: Decoded = vae.decode(latent[start : start + 64], condition[start : start + 64])
         segmentation = segment(unet, decoded.maps)
         for i in range(len(decoded.maps)):
-            try:
-                yield read_crystal(decoded, segmentation, i, config)[0]
-            except ReconstructionError as error:
-                failures[error.reason.value] += 1
-                yield None
-            except InvalidCrystal:
-                failures["invalid crystal"] += 1
-                yield None
+            read = read_crystal(decoded, segmentation, i, config)
+            if isinstance(read, str):
+                failures[read] += 1
+            yield None if isinstance(read, str) else read[0]
 
 
 def even(corpus: Corpus, most: int) -> Corpus:
