@@ -33,13 +33,8 @@ from crystalloop.models.crystals.contacts import STRICT_CONTACT, contact_ratio
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_number
 from crystalloop.models.crystals.properties import PROPERTIES
-from crystalloop.models.crystals.prototypes import (
-    Prototype,
-    decorate,
-    decorations,
-    match_prototype,
-    plausible_oxidation,
-)
+from crystalloop.models.crystals.prototypes import Prototype, decorations
+from crystalloop.models.crystals.structures import decorate, match_prototype, plausible_oxidation
 from crystalloop.models.draw.latents import draw_around, draw_between, draw_random
 from crystalloop.models.draw.lookahead import Critic
 from crystalloop.models.draw.proposal import Base, Draws, Proposal

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_number, atomic_numbers
-from crystalloop.models.crystals.prototypes import Prototype, estimate_a_ang, roles, sites
+from crystalloop.models.crystals.prototypes import Prototype, roles, sites
+from crystalloop.models.crystals.structures import estimate_a_ang
 from crystalloop.models.maps.voxels import VoxelConfig, density_batch, voxelize_batch, widths_and_radii_ang
 
 

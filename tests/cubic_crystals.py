@@ -10,7 +10,8 @@ import numpy as np
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_number, atomic_numbers
-from crystalloop.models.crystals.prototypes import Prototype, estimate_a_ang, roles, sites
+from crystalloop.models.crystals.prototypes import Prototype, roles, sites
+from crystalloop.models.crystals.structures import estimate_a_ang
 
 
 def decorated(prototype: Prototype, elements: tuple[str, ...], a_ang: float | None = None) -> Crystal:

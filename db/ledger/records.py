@@ -69,7 +69,7 @@ class CrystalDoc(Record):
 
     def to_structure(self) -> Structure:
         """As a pymatgen Structure."""
-        from pymatgen.core.structure import Structure
+        from pymatgen.core.structure import Structure  # records are read without pymatgen
 
         return Structure(self.lattice, self.species, self.frac_coords)
 

@@ -138,7 +138,7 @@ class Crystal:
     @property
     def formula(self) -> str:
         """Reduced formula, written as pymatgen writes it (needs pymatgen)."""
-        from pymatgen.core.composition import Composition
+        from pymatgen.core.composition import Composition  # arrays work without pymatgen
 
         return str(Composition(self.composition).reduced_formula)
 
@@ -158,11 +158,10 @@ class Crystal:
 
     def to_structure(self) -> Structure:
         """Return the same crystal as a pymatgen structure."""
-        from pymatgen.core.lattice import Lattice
-        from pymatgen.core.structure import Structure
+        from pymatgen.core.structure import Structure  # arrays work without pymatgen
 
         species = [symbol_of(int(number)) for number in self.numbers]
-        return Structure(Lattice(self.lattice), species, self.frac_coords)
+        return Structure(self.lattice, species, self.frac_coords)
 
 
 def are_orthogonal(lattices: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -171,19 +170,6 @@ def are_orthogonal(lattices: NDArray[np.float64]) -> NDArray[np.bool_]:
     cosines = np.abs(unit @ np.swapaxes(unit, -1, -2) - np.eye(3))
     perpendicular: NDArray[np.bool_] = cosines.max(axis=(-1, -2)) < _ORTHOGONAL_COSINE
     return perpendicular
-
-
-def conventional(structure: Structure, symprec: float = 0.01) -> Structure:
-    """Return the conventional standard cell that spglib finds (a = b = c for a cubic crystal).
-
-    Args:
-        structure: any cell of an ordered crystal.
-        symprec: distance tolerance of the symmetry search, angstrom.
-    """
-    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
-
-    cell: Structure = SpacegroupAnalyzer(structure, symprec=symprec).get_conventional_standard_structure()
-    return cell
 
 
 def _check(lattice: NDArray[np.float64], numbers: NDArray[np.int64], frac_coords: NDArray[np.float64]) -> None:

@@ -11,13 +11,11 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pymatgen.core.periodic_table import DummySpecies
+from pymatgen.core.structure import Structure
 
 from crystalloop.models.data.cif import CifError, first_line, structure_of_cif
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
-
 
 _FORMATS = "CIF, POSCAR (or .vasp), .json of pymatgen, .xyz with a Lattice, input of pw.x (.in, .pwi)"
 _MAX_MB = 20
@@ -103,8 +101,6 @@ def _of_poscar(text: str) -> Structure:
 
 def _of_json(text: str) -> Structure:
     """Lattice and sites alone: pymatgen's own reader imports whatever module a property names."""
-    from pymatgen.core.structure import Structure  # late: as above
-
     document = json.loads(text)
     if isinstance(document, list):
         raise CrystalFileError(f"holds a list of {len(document)}, wanted is one crystal; split the file")
@@ -116,7 +112,6 @@ def _of_json(text: str) -> Structure:
 
 def _of_ase(text: str, form: str) -> Structure:
     from ase.io import read  # late: as above
-    from pymatgen.core.structure import Structure  # late: as above
 
     crystals = read(io.StringIO(text), index=":", format=form)
     if len(crystals) != 1:
@@ -139,8 +134,6 @@ def _refuse_disorder(file: Path, structure: Structure) -> None:
 
 
 def _refuse_unknown(file: Path, structure: Structure) -> None:
-    from pymatgen.core.periodic_table import DummySpecies  # late: as above
-
     if len(structure) == 0:
         raise CrystalFileError(f"{file} holds no atoms; give one crystal: {_FORMATS}")
     kinds = [kind for site in structure for kind in site.species]

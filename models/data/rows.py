@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers, symbols
-from crystalloop.models.crystals.formulas import reduced_formula
 from crystalloop.models.data.files import COLUMNS, KnownCrystal, crystal_of_row, labels_of, plain
 
 CONTACT_ANG = 0.5
@@ -103,6 +102,8 @@ def lattice_of(a: float, b: float, c: float, alpha: float, beta: float, gamma: f
 
 def formula_of(numbers: NDArray[np.int64]) -> str:
     """Reduced formula of atomic numbers [a], as pymatgen writes it."""
+    from crystalloop.models.crystals.chemistry import reduced_formula  # a corpus as one file needs no pymatgen
+
     return reduced_formula(Counter(symbols()[number] for number in numbers.tolist()))
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pymatgen.core.composition import Composition
 
-from crystalloop.models.crystals.crystal import Crystal, conventional
-from crystalloop.models.crystals.formulas import parse_compound
+from crystalloop.models.crystals.compounds import parse_compound
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
-from crystalloop.models.crystals.prototypes import Prototype, match_prototype, multiplicities
+from crystalloop.models.crystals.prototypes import Prototype, multiplicities
+from crystalloop.models.crystals.structures import conventional, match_prototype
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.data.files import read_crystals
 from crystalloop.models.draw.proposal import Base

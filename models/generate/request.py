@@ -17,14 +17,7 @@ from crystalloop.models.draw.target import Range
 from crystalloop.models.generate.base import DrawRequest
 from crystalloop.models.generate.bases import TrainingCrystals, read_base
 from crystalloop.models.generate.density_vae import GenerateConfig, VAEGenerator
-from crystalloop.models.generate.funnel import (
-    Filter,
-    first_of_equals,
-    meets,
-    run_funnel,
-    valid_distances,
-    with_novelty,
-)
+from crystalloop.models.generate.funnel import Filter, first_of_equals, meets, run_funnel, valid_distances, with_novelty
 from crystalloop.models.generate.predictions import predict_rows
 from crystalloop.models.generate.results import Generated, row_of
 from crystalloop.models.maps.voxels import VoxelConfig

@@ -12,7 +12,7 @@ import numpy as np
 from pymatgen.io.cif import CifWriter
 
 from crystalloop.models.crystals.contacts import contact_ratio
-from crystalloop.models.crystals.prototypes import match_prototype
+from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.draw.proposal import Proposal
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.elements import atomic_numbers
-from crystalloop.models.crystals.formulas import parse_compound
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.draw.target import COMPUTED
 from crystalloop.orchestrator.campaign.places import default_pseudos

@@ -6,16 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from math import log10
 
-from crystalloop.db.query.language import (
-    Between,
-    Compared,
-    Condition,
-    Field,
-    Joined,
-    QueryError,
-    UnknownField,
-    parse,
-)
+from crystalloop.db.query.language import Between, Compared, Condition, Field, Joined, QueryError, UnknownField, parse
 from crystalloop.models.crystals.properties import E_F, TABLE
 from crystalloop.models.draw.target import Range
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import ray
+
 START_TIMEOUT_S = 300.0
 """So long may the workers of a training take to start: TensorFlow alone takes half a minute on a busy machine."""
 
@@ -47,8 +49,6 @@ def start_ray(address: str | None, cpus: float, start_timeout_s: float = START_T
         cpus: logical CPUs that are wanted of a Ray of our own, whatever the number of cores here.
         start_timeout_s: for the workers of a training.
     """
-    import ray  # seconds, which commands that only look shall not wait for
-
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(start_timeout_s))
@@ -63,8 +63,6 @@ def start_ray(address: str | None, cpus: float, start_timeout_s: float = START_T
 
 def stop_ray() -> None:
     """End the session of this process; a cluster of the user's goes on."""
-    import ray  # as above
-
     if ray.is_initialized():
         ray.shutdown()
 
@@ -79,8 +77,6 @@ def ray_session(resources: WorkerResources) -> Iterator[None]:
     if resources.num_workers == 0:
         yield
         return
-    import ray  # as above
-
     wanted = resources.num_workers * resources.cpus_per_worker + 1
     start_ray(os.environ.get("RAY_ADDRESS"), wanted, resources.start_timeout_s)
     try:

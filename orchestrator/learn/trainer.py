@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
-from crystalloop.models.crystals.crystal import Crystal, conventional
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import E_F
+from crystalloop.models.crystals.structures import conventional
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.learn.job import FittedNetwork, TrainJob, TrainOutcome, TrainResources
 from crystalloop.models.maps.voxels import VoxelConfig

@@ -8,14 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Literal
 
-from crystalloop.db.ledger.records import (
-    CampaignState,
-    Candidate,
-    CandidateState,
-    ModelVersion,
-    Round,
-    Span,
-)
+from crystalloop.db.ledger.records import CampaignState, Candidate, CandidateState, ModelVersion, Round, Span
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed
 from crystalloop.orchestrator.loop.events import (

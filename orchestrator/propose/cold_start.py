@@ -9,18 +9,13 @@ from functools import cache
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 
+from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.crystal import Crystal
-from crystalloop.models.crystals.formulas import parse_compound
 from crystalloop.models.crystals.known import KnownCrystals
-from crystalloop.models.crystals.prototypes import Prototype, decorate, decorations, multiplicities, plausible_oxidation
+from crystalloop.models.crystals.prototypes import Prototype, decorations, multiplicities
+from crystalloop.models.crystals.structures import decorate, plausible_oxidation
 from crystalloop.models.draw.proposal import Kind, Proposal
-from crystalloop.models.generate.funnel import (
-    Filter,
-    is_new,
-    run_funnel,
-    valid_distances,
-    wanted_formula,
-)
+from crystalloop.models.generate.funnel import Filter, is_new, run_funnel, valid_distances, wanted_formula
 from crystalloop.orchestrator.acquire.greedy import spread
 from crystalloop.orchestrator.campaign.spec import Campaign
 

@@ -14,7 +14,7 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
-from crystalloop.models.crystals.prototypes import match_prototype
+from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Base, Kind, Proposal, Proposals
 from crystalloop.models.draw.target import Range

@@ -21,7 +21,7 @@ from crystalloop.dft.energies.references import energy_scheme, reference_setting
 from crystalloop.dft.pw.command import pw_version
 from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import CODE_VERSION, PwSettings
-from crystalloop.models.crystals.formulas import reduced_formula
+from crystalloop.models.crystals.chemistry import reduced_formula
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.settle.reference_set import read_reference_set, write_reference_set

@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pymatgen.core.composition import Composition
+
 from crystalloop.db.ledger.records import ReferenceEnergy
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.data.files import ROW_ERRORS, DataError, rows_of, sentence_of
@@ -117,8 +119,6 @@ def _is_new(energy: object, read: Mapping[str, ReferenceEnergy]) -> None:
 
 
 def _formula(given: Any) -> str:  # noqa: ANN401  (of a JSON row)
-    from pymatgen.core.composition import Composition
-
     text = str(given or "").strip()
     try:
         composition = Composition(text)
@@ -143,8 +143,6 @@ def _number(given: Any) -> float:  # noqa: ANN401
 
 def _check_scheme(formula: str, energy_ev: float, elements: Mapping[str, float]) -> None:
     """Compare with the database's own elements, as far as they are known."""
-    from pymatgen.core.composition import Composition
-
     shares = Composition(formula).fractional_composition.get_el_amt_dict()
     if set(shares) - set(elements):
         return

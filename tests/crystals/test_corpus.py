@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from crystalloop.models.crystals.formulas import reduced_formula
+from crystalloop.models.crystals.chemistry import reduced_formula
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.data.corpus import read_corpus, split_of
 from crystalloop.models.data.files import DataError, read_crystals

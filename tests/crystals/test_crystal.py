@@ -11,7 +11,7 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
-from crystalloop.models.crystals.crystal import Crystal, InvalidCrystal, conventional
+from crystalloop.models.crystals.crystal import Crystal, InvalidCrystal
 from crystalloop.models.crystals.elements import (
     DEFAULT_IONIC_RADIUS_ANG,
     UnknownElement,
@@ -22,6 +22,7 @@ from crystalloop.models.crystals.elements import (
     symbols,
 )
 from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.crystals.structures import conventional
 
 
 def test_symbols_are_those_of_ase():

@@ -11,7 +11,8 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
-from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.crystals.structures import decorate
 
 SALT = decorate(Prototype.ROCKSALT, ("Na", "Cl"))
 

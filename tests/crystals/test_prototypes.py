@@ -10,16 +10,8 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from crystalloop.models.crystals.elements import UnknownElement
-from crystalloop.models.crystals.prototypes import (
-    InvalidDecoration,
-    Prototype,
-    decorate,
-    decorations,
-    estimate_a_ang,
-    match_prototype,
-    plausible_oxidation,
-    roles,
-)
+from crystalloop.models.crystals.prototypes import InvalidDecoration, Prototype, decorations, roles
+from crystalloop.models.crystals.structures import decorate, estimate_a_ang, match_prototype, plausible_oxidation
 
 ELEMENTS = ("Na", "Mg", "O", "Cl")
 EXAMPLES = {

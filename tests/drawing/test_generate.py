@@ -12,7 +12,8 @@ from cubic_crystals import decorated
 from tiny_networks import VOXELS, salts, scrambled, tiny_unet, tiny_vae
 
 from crystalloop.models.crystals.crystal import Crystal, canonical_origin
-from crystalloop.models.crystals.prototypes import Prototype, match_prototype
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.draw.latents import draw_around, draw_between, draw_random, encode_bases
 from crystalloop.models.draw.proposal import Base, Draws, Kind
 from crystalloop.models.draw.target import Range

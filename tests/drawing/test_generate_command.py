@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from crystalloop.models.crystals.crystal import Crystal, canonical_origin
 from crystalloop.models.crystals.properties import E_F
-from crystalloop.models.crystals.prototypes import Prototype, decorate, match_prototype
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.crystals.structures import decorate, match_prototype
 from crystalloop.models.data.corpus import read_corpus
 from crystalloop.models.data.corpus_file import NAME, save_corpus
 from crystalloop.models.data.files import read_crystals
@@ -26,13 +27,7 @@ from crystalloop.models.draw.target import Range
 from crystalloop.models.generate import request as generate_command
 from crystalloop.models.generate.bases import CompoundError, TrainingCrystals, read_base
 from crystalloop.models.generate.density_vae import deciles_between
-from crystalloop.models.generate.request import (
-    GenerateRequest,
-    draw_request,
-    generate,
-    load_generator,
-    wanted_energies,
-)
+from crystalloop.models.generate.request import GenerateRequest, draw_request, generate, load_generator, wanted_energies
 from crystalloop.models.generate.results import Generated, as_json, write_crystals
 from crystalloop.models.maps.channels import draw_maps
 from crystalloop.models.nets.checkpoint import save

@@ -8,18 +8,12 @@ import pytest
 from crystalloop.models.crystals.contacts import contact_ratio
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
-from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.crystals.structures import decorate
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import Target
-from crystalloop.models.generate.funnel import (
-    is_new,
-    near_target,
-    run_funnel,
-    unique,
-    valid_distances,
-    wanted_formula,
-)
+from crystalloop.models.generate.funnel import is_new, near_target, run_funnel, unique, valid_distances, wanted_formula
 from crystalloop.orchestrator.acquire.greedy import Greedy, spread
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import build_training_set

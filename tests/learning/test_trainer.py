@@ -10,7 +10,8 @@ from pymatgen.core.structure import Structure
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import PROPERTIES
-from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.crystals.structures import decorate
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.learn.job import FittedNetwork, TrainError, TrainOutcome

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pymatgen.core.composition import Composition
 
-from crystalloop.models.crystals.formulas import parse_compound
+from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.data.files import read_crystals
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.read import read_campaign

@@ -20,7 +20,8 @@ from crystalloop.db.ledger.records import (
 from crystalloop.dft.work.relax_queue import Repairs
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import E_F
-from crystalloop.models.crystals.prototypes import Prototype, decorate
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.crystals.structures import decorate
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import Sources

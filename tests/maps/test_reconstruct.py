@@ -8,7 +8,8 @@ from cubic_crystals import crystal_of, decorated, decorated_sample, shared_recor
 from scipy.optimize import linear_sum_assignment
 
 from crystalloop.models.crystals.crystal import Crystal
-from crystalloop.models.crystals.prototypes import Prototype, match_prototype
+from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.crystals.symmetry import symmetrise
 from crystalloop.models.maps.regions import minimum_image_ang, periodic_regions
 from crystalloop.models.maps.sites_from_density import (

@@ -55,7 +55,8 @@ def foreign(start: str) -> set[str]:
     return others - set(sys.stdlib_module_names) - {"__future__", "crystalloop"}
 
 
-HEAVY = {"engine_tensorflow", "engine_jax", "known"}  # each with its backend in it; StructureMatcher
+HEAVY = {"engine_tensorflow", "engine_jax", "known", "chemistry", "structures", "compounds"}
+"""Files with a backend, with StructureMatcher, or with pymatgen's tables and structures in them."""
 MODELS = sorted(
     f"crystalloop.models.{room}.{path.stem}"
     for room in ("crystals", "maps", "nets", "draw", "learn")
