@@ -32,7 +32,7 @@ class ActorsKeepDying(Exception):
 
 def vae_generator(folder: Path, voxels: VoxelConfig) -> Generator:
     """The paper's generator."""
-    from crystalloop.models.generate.density_vae import VAEGenerator  # Keras: see KERAS
+    from crystalloop.models.generate.density_vae import VAEGenerator  # imports Keras; see KERAS
 
     return VAEGenerator.load(folder, voxels)
 
@@ -64,9 +64,9 @@ class ScreenActor:
 
     def predict(self, folder: str, crystals: Sequence[Crystal]) -> Rows:
         """Property -> value of each crystal, and sigma of its formation energy in eV/atom; None where unknown."""
-        from crystalloop.models.generate.predictions import predict_rows  # Keras: see KERAS
-        from crystalloop.models.nets.cgcnn import CGCNN  # Keras
-        from crystalloop.models.nets.checkpoint import load  # Keras
+        from crystalloop.models.generate.predictions import predict_rows  # imports Keras; see KERAS
+        from crystalloop.models.nets.cgcnn import CGCNN  # the same
+        from crystalloop.models.nets.checkpoint import load  # the same
 
         if folder != self._folder:
             self._cgcnn, self._folder = load(Path(folder) / "cgcnn", CGCNN), folder
