@@ -16,8 +16,10 @@ from tiny_networks import SAVES_WEIGHTS, VOXELS, salts, tiny_job
 from typer.testing import CliRunner
 
 from crystalloop.models.crystals.crystal import canonical_origin
-from crystalloop.models.learn.engine import read_progress
+from crystalloop.models.learn.engine import Engine, progress_writer, read_progress
+from crystalloop.models.learn.graph_batches import cgcnn_batches
 from crystalloop.models.learn.job import NETWORKS, TrainError, TrainResources
+from crystalloop.models.learn.map_batches import unet_batches, vae_batches
 from crystalloop.models.maps.channels import draw_maps
 from crystalloop.models.nets.cgcnn import CGCNN
 from crystalloop.models.nets.checkpoint import load, read_card
@@ -48,12 +50,29 @@ def says(folder: Path) -> dict[str, np.ndarray]:
     }
 
 
+def ten_steps(start: Path, engine: Engine) -> None:
+    """Take ten steps of each network from the checkpoints in a folder, on the same batches whatever the engine."""
+    job = tiny_job(start)
+    unet, vae, cgcnn = (load(start / kind.kind, kind) for kind in (UNet, DensityVAE, CGCNN))
+    share, graphs = engine.share, cgcnn.graphs(job.crystals)
+    batches = unet_batches(job.crystals, VOXELS, unet.config, 4, 10, 0, share)
+    engine.minimise("unet", unet.compute_loss, unet.trainable, batches, 10, 5e-3)
+    batches = vae_batches(job.crystals, job.labels, VOXELS, vae.config, 6, 10, 0, share)
+    engine.minimise("vae", lambda some: vae.compute_loss(some, unet), vae.trainable, batches, 10, 1e-3)
+    batches = cgcnn_batches(cgcnn, graphs, job.labels, "energies", 8, 10, 0, share)
+    variables = cgcnn.stage_variables("energies")
+    engine.minimise("cgcnn", lambda some: cgcnn.compute_loss(some, "energies"), variables, batches, 10, 3e-2)
+
+
 if __name__ == "__main__":  # the child process below: Keras has one backend in each
+    from crystalloop.models.learn.engine_jax import JaxEngine
+
     place = Path(sys.argv[1])
     fit_networks(
         tiny_job(place, steps=STEPS, progress=place / "progress"), TrainResources(num_workers=0, backend="jax")
     )
     np.savez(place / "says.npz", **says(place))
+    ten_steps(place, JaxEngine(report=progress_writer(place / "ten")))
 
 
 def in_a_child(*arguments: str) -> str:
@@ -95,8 +114,24 @@ def test_losses_are_those_of_tensorflow_on_the_same_job(both):
         ours, theirs = ([line[part] for line in some] for some in lines)
         assert len(ours) == len(theirs)
         assert np.mean(ours[-3:]) < 0.95 * np.mean(ours[:3]), network
-        # Initial weights are drawn by each backend in its own way: the losses are alike, not equal.
-        assert 0.5 < np.mean(ours[-3:]) / np.mean(theirs[-3:]) < 2.0, network
+        # Initial weights are drawn by each backend in its own way: the losses are alike, not equal; the CGCNN's eight
+        # labels are too few even for that.
+        assert network == "cgcnn" or 0.5 < np.mean(ours[-3:]) / np.mean(theirs[-3:]) < 2.0, network
+
+
+@NEEDS_JAX
+@pytest.mark.slow
+@SAVES_WEIGHTS
+def test_from_the_same_weights_every_step_has_the_loss_that_it_has_with_tensorflow(both, tmp_path):
+    from crystalloop.models.learn.engine_tensorflow import TensorFlowEngine  # this file runs in the child, too
+
+    ten_steps(both[0], TensorFlowEngine(report=progress_writer(tmp_path / "ten")))
+    ours, theirs = read_progress(both[0] / "ten"), read_progress(tmp_path / "ten")
+    assert [(line["network"], line["step"]) for line in ours] == [(line["network"], line["step"]) for line in theirs]
+    assert len(ours) == 30
+    for one, other in zip(ours, theirs, strict=True):
+        where = f"{one['network']} step {one['step']}"
+        np.testing.assert_allclose(one["loss"], other["loss"], rtol=5e-3, atol=1e-4, err_msg=where)
 
 
 @NEEDS_JAX
