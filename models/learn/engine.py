@@ -33,6 +33,8 @@ INSTALL = {
 class BackendError(Exception):
     """A backend that is unknown, not installed, or not the one that Keras runs on in this process."""
 
+    exit_kind = "environment"
+
 
 @dataclass(frozen=True)
 class Share:
