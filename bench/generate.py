@@ -29,8 +29,9 @@ from measure import environment, peak_rss_mb, spending
 from numpy.typing import NDArray
 from pymatgen.symmetry.analyzer import SymmetryUndeterminedError
 
+from crystalloop.models.crystals.contacts import STRICT_CONTACT, contact_ratio
 from crystalloop.models.crystals.crystal import Crystal
-from crystalloop.models.crystals.elements import atomic_number, covalent_radii_ang
+from crystalloop.models.crystals.elements import atomic_number
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.crystals.prototypes import (
     Prototype,
@@ -63,7 +64,6 @@ STAGES = {
     *("site_orbits", "assign_elements", "symmetrise", "predict_properties", "build_graph", "choose_species"),
     *("refine_positions", "residual", "expand", "match_prototype", "predict", "graphs"),
 }
-MIN_CONTACT = 0.7  # of the covalent radii's sum
 
 
 def main(arguments: Sequence[str]) -> dict[str, Any]:
@@ -206,20 +206,12 @@ def judge(proposal: Proposal, known: set[tuple[str, str | None]]) -> dict[str, A
     mark = fingerprint(crystal)
     lengths = crystal.lengths_ang
     return {
-        "valid": len(crystal.composition) >= 2 and contacts_are_real(crystal),
+        "valid": len(crystal.composition) >= 2 and contact_ratio(crystal) >= STRICT_CONTACT,
         "cubic": bool(crystal.is_orthogonal and np.ptp(lengths) < 0.01 * lengths.mean()),
         "prototype": mark[1],
         "novel": mark not in known,
         "fingerprint": mark,
     }
-
-
-def contacts_are_real(crystal: Crystal) -> bool:
-    """Whether no two atoms are closer than MIN_CONTACT times their covalent radii's sum."""
-    structure = crystal.to_structure()
-    i, j, _, distance = structure.get_neighbor_list(4.0)
-    radii = covalent_radii_ang()[crystal.numbers]
-    return bool((distance >= MIN_CONTACT * (radii[i] + radii[j])).all())
 
 
 def fingerprint(crystal: Crystal) -> tuple[str, str | None]:

@@ -66,7 +66,8 @@ BORDER = 0.01
 """Of an edge: how far before the origin the cell of the paper's distance starts."""
 _IMAGES = np.array(list(product((-1.0, 0.0, 1.0), repeat=3)))
 STRICT_CONTACT = 0.7
-"""Shortest distance of two atoms over the sum of their covalent radii; no real contact in the shared data is under 0.79."""
+"""Shortest distance of two atoms over the sum of their covalent radii; no real contact in the shared data is under 0.79
+(docs/science/networks.md, row 13)."""
 
 
 def contact_ratio(crystal: Crystal) -> float:

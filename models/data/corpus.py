@@ -59,6 +59,11 @@ class Corpus:
         found.update(" ".join(self.split.tolist()).encode())
         return found.hexdigest()
 
+    def values(self, name: str) -> list[float]:
+        """Known values of a property, in order."""
+        column = self.labels[:, PROPERTIES.index(name)]
+        return [float(value) for value in column[~np.isnan(column)]]
+
     def take(self, where: NDArray[np.bool_] | NDArray[np.intp]) -> Corpus:
         """The crystals of a mask [c] or of indices, in that order."""
         rows = np.flatnonzero(where) if where.dtype == np.bool_ else where
@@ -123,7 +128,7 @@ def read_corpus(paths: Sequence[Path], *, bad_rows: BadRows = "stop") -> Corpus:
 
     Rows that say that they are not `primary`, and rows whose id and formula came before, are left out as duplicates
     (a repeated row still fills in labels). Where no row of a formula has a `split`, SHA-256 of the reduced formula
-    decides: 80 % train, 10 % val, 10 % test (science.md, row 11: grouped, so that polymorphs stay together).
+    decides: 80 % train, 10 % val, 10 % test (docs/science/networks.md, row 11: grouped, so that polymorphs stay together).
 
     Args:
         paths: files or folders.

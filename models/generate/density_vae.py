@@ -1,16 +1,20 @@
-"""Drawn latent vectors to proposed crystals: decoded, segmented, read, symmetrised. Screening lives elsewhere."""
+"""The paper's generator: latents drawn, decoded, segmented, read, symmetrised. Screening lives in `funnel`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalloop.models.crystals.crystal import Crystal, InvalidCrystal, rescaled
 from crystalloop.models.crystals.symmetry import symmetrise
-from crystalloop.models.draw.proposal import Draws, Proposal, Proposals
+from crystalloop.models.draw.latents import draw_around, draw_between, draw_random
+from crystalloop.models.draw.lookahead import Critic
+from crystalloop.models.draw.proposal import Draws, Kind, Proposal, Proposals
+from crystalloop.models.generate.base import DrawRequest
 from crystalloop.models.maps.channels import expand
 from crystalloop.models.maps.regions import SegmentConfig
 from crystalloop.models.maps.sites_from_codes import PeakConfig, crystal_from_codes
@@ -21,6 +25,9 @@ from crystalloop.models.maps.sites_from_density import (
     structure_from_map,
 )
 from crystalloop.models.maps.voxels import VoxelConfig
+from crystalloop.models.nets.cgcnn import CGCNN, predicted_by
+from crystalloop.models.nets.checkpoint import load
+from crystalloop.models.nets.configs import DECILES
 from crystalloop.models.nets.unet import Segmentation, UNet, segment
 from crystalloop.models.nets.vae import Decoded, DensityVAE
 
@@ -56,6 +63,60 @@ class GenerateConfig:
     def reading(self) -> ReconstructConfig:
         """The reconstruction's configuration with this one's grid and species decision."""
         return replace(self.reconstruct, voxels=self.voxels, species_from=self.species_from)
+
+
+@dataclass(frozen=True, eq=False)
+class VAEGenerator:
+    """The paper's generator: a VAE's latents, decoded, segmented by a UNet, read; see `base.Generator` for what it promises.
+
+    Attributes:
+        vae, unet: of one grid.
+        cgcnn: predicts what a few latents decode to, before one is taken; without it contacts and formulas alone decide.
+        config: how maps are read.
+    """
+
+    vae: DensityVAE
+    unet: UNet
+    cgcnn: CGCNN | None = None
+    config: GenerateConfig = field(default_factory=GenerateConfig)
+
+    @classmethod
+    def load(cls, folder: Path, voxels: VoxelConfig) -> VAEGenerator:
+        """The generator of a folder with vae, unet and cgcnn.
+
+        Raises:
+            CheckpointError: a network is missing, damaged, or of another grid.
+        """
+        vae, unet = load(folder / "vae", DensityVAE, n=voxels.n), load(folder / "unet", UNet, n=voxels.n)
+        return cls(vae, unet, load(folder / "cgcnn", CGCNN), GenerateConfig(voxels=voxels))
+
+    def generate(self, request: DrawRequest) -> Proposals:
+        """What came of each draw."""
+        return propose(self.vae, self.unet, self.draw(request), self.config, request.allowed)
+
+    def draw(self, request: DrawRequest) -> Draws:
+        """The latents and conditions of a request. The one place that knows how wanted energies condition the VAE."""
+        rng, voxels = np.random.default_rng(request.seed), self.config.voxels
+        critic = Critic(voxels, None if self.cgcnn is None else predicted_by(self.cgcnn), request.allowed)
+        deciles = deciles_between(self.vae, request.e_f_ev)
+        count, wanted = request.count, request.wanted
+        if request.kind is Kind.RANDOM:
+            return draw_random(self.vae, rng, count, deciles, wanted, critic)
+        if request.kind is Kind.AROUND:
+            draws = draw_around(self.vae, rng, count, request.bases, voxels, request.scale, wanted, critic)
+        else:
+            draws = draw_between(self.vae, rng, count, request.bases, voxels, request.scale / 2, wanted, critic)
+        if deciles is None:
+            return draws
+        return replace(draws, condition=np.eye(DECILES, dtype=np.float32)[np.resize(deciles, count)])
+
+
+def deciles_between(vae: DensityVAE, e_f_ev: tuple[float, float] | None) -> list[int] | None:
+    """Deciles of the formation energy that overlap a range, eV/atom; None without a range, or where none is known."""
+    if e_f_ev is None or not vae.config.decile_edges_ev:
+        return None
+    low, high = np.searchsorted(vae.config.decile_edges_ev, e_f_ev)
+    return list(range(int(low), int(high) + 1))
 
 
 def propose(

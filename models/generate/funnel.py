@@ -1,84 +1,97 @@
-"""The funnel: named, counted filters over generated crystals, in the order of the paper's Table 2. Pure."""
+"""The one funnel: named, counted filters over what was generated, and the filters of proposals. Used by loop, command, judge."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from pymatgen.core.composition import Composition
 
 from crystalloop.models.crystals.contacts import is_valid_strict
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
-from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.draw.target import Target
+from crystalloop.models.draw.proposal import Kind, Proposal
+from crystalloop.models.draw.target import Range, Target
 
-Keep = Callable[[Sequence[Proposal]], list[Proposal]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Filter:
-    """One stage: its name in the funnel, and what it keeps."""
+class Filter(Generic[T]):
+    """One stage.
+
+    Attributes:
+        name: in the funnel.
+        keep: those that go on, which may know more of themselves than before.
+        counted: what the funnel counts of those that go on.
+    """
 
     name: str
-    keep: Keep
+    keep: Callable[[Sequence[T]], list[T]]
+    counted: Callable[[Sequence[T]], int] = len
 
 
 @dataclass(frozen=True)
-class Funnel:
+class Funnel(Generic[T]):
     """Who came through, and how many were left after every stage."""
 
-    survivors: tuple[Proposal, ...]
+    survivors: tuple[T, ...]
     counts: tuple[tuple[str, int], ...]
 
 
-def run_funnel(drafts: Sequence[Proposal], filters: Sequence[Filter], generated: int | None = None) -> Funnel:
+def run_funnel(
+    found: Sequence[T], filters: Sequence[Filter[T]], generated: int | None = None, found_as: str = "atoms found"
+) -> Funnel[T]:
     """Apply the filters in order and count.
 
     Args:
-        drafts: the crystals that were reconstructed.
+        found: the crystals that were read.
         filters: stages, cheapest first.
         generated: number of latent vectors decoded, where some gave no crystal.
+        found_as: the name under which those read are counted.
     """
-    left = list(drafts)
-    counts = [("generated", generated if generated is not None else len(left)), ("atoms found", len(left))]
+    left = list(found)
+    counts = [("generated", generated if generated is not None else len(left)), (found_as, len(left))]
     for stage in filters:
         left = stage.keep(left)
-        counts.append((stage.name, len(left)))
+        counts.append((stage.name, stage.counted(left)))
     return Funnel(tuple(left), tuple(counts))
 
 
-def _each(test: Callable[[Proposal], bool]) -> Keep:
-    return lambda drafts: [draft for draft in drafts if test(draft)]
+def keeping(name: str, test: Callable[[T], bool]) -> Filter[T]:
+    """The stage that keeps each one that passes a test."""
+    return Filter(name, lambda found: [one for one in found if test(one)])
 
 
-def valid_distances() -> Filter:
-    """Keep crystals whose atoms stand apart."""
-    return Filter("valid distances", _each(lambda draft: is_valid_strict(draft.crystal)))
+def valid_distances(name: str = "valid distances") -> Filter[Proposal]:
+    """Keep crystals whose atoms stand apart, with a volume per atom that crystals have."""
+    return keeping(name, lambda proposal: is_valid_strict(proposal.crystal))
 
 
-def wanted_formula(elements: Iterable[str], anonymous: Iterable[str], max_atoms: int) -> Filter:
+def wanted_formula(elements: Iterable[str], anonymous: Iterable[str], max_atoms: int) -> Filter[Proposal]:
     """Keep the campaign's elements and anonymous formulas; around a base compound, the base's own anonymous formula."""
     known, formulas = set(elements), set(anonymous)
 
-    def fits(draft: Proposal) -> bool:
-        composition = draft.structure.composition
-        if len(draft.structure) > max_atoms or not {str(element) for element in composition} <= known:
+    def fits(proposal: Proposal) -> bool:
+        if len(proposal.crystal) > max_atoms or not set(proposal.crystal.composition) <= known:
             return False
-        if draft.kind == "around" and draft.bases:
-            base = Composition(draft.bases[0].partition(":")[0])
-            return bool(composition.anonymized_formula == base.anonymized_formula)
-        return composition.anonymized_formula in formulas
+        anonymized = Composition(proposal.crystal.composition).anonymized_formula
+        if proposal.kind is Kind.AROUND and proposal.bases:
+            base = Composition(proposal.bases[0].partition(":")[0])
+            return bool(anonymized == base.anonymized_formula)
+        return anonymized in formulas
 
-    return Filter("wanted formula", _each(fits))
+    return keeping("wanted formula", fits)
 
 
-def is_new(known: KnownCrystals) -> Filter:
+def is_new(known: KnownCrystals) -> Filter[Proposal]:
     """Keep crystals without a known energy: neither labelled in the data nor a candidate of this campaign."""
-    return Filter("new", _each(lambda draft: not known.knows(draft.structure)))
+    return keeping("new", lambda proposal: not known.knows(proposal.crystal))
 
 
-def near_target(target: Target, labelled: Sequence[float]) -> Filter:
+def near_target(target: Target, labelled: Sequence[float]) -> Filter[Proposal]:
     """Keep crystals that may meet the target, given their prediction and its uncertainty.
 
     With a range: predicted within it, or within one standard deviation of it. With a direction: predicted at least as
@@ -87,23 +100,55 @@ def near_target(target: Target, labelled: Sequence[float]) -> Filter:
     """
     bar = float(np.median([target.merit(value) for value in labelled])) if len(labelled) else -np.inf
 
-    def promising(draft: Proposal) -> bool:
-        value = draft.value(target.property)
+    def promising(proposal: Proposal) -> bool:
+        value, sigma = proposal.value(target.property), proposal.sigma or 0.0
         if value is None:
             return True
-        sigma = draft.sigma or 0.0
         if target.has_range():
             return target.distance(value) <= sigma
         return max(target.merit(value + sigma), target.merit(value - sigma)) >= bar
 
-    return Filter("predicted near target", _each(promising))
+    return keeping("predicted near target", promising)
 
 
-def unique() -> Filter:
-    """Keep the most confident of equal crystals."""
+def unique() -> Filter[Proposal]:
+    """Keep the most confident of equal crystals, the most confident of all first."""
 
-    def keep(drafts: Sequence[Proposal]) -> list[Proposal]:
+    def keep(proposals: Sequence[Proposal]) -> list[Proposal]:
         seen = KnownCrystals()
-        return [draft for draft in sorted(drafts, key=lambda draft: -draft.confidence) if seen.takes(draft.structure)]
+        ordered = sorted(proposals, key=lambda proposal: -proposal.confidence)
+        return [proposal for proposal in ordered if seen.takes(proposal.crystal)]
 
     return Filter("unique", keep)
+
+
+def first_of_equals() -> Filter[Proposal]:
+    """Keep the first of equal crystals, over all batches that go through this one filter."""
+    seen = KnownCrystals()
+    return keeping("unique", lambda proposal: seen.takes(proposal.crystal))
+
+
+class Novelty(Protocol):
+    """Says how new a crystal is: `known`, or anything else."""
+
+    def novelty(self, crystal: Crystal) -> str:
+        """`known`, `new structure`, ..."""
+
+
+def with_novelty(known: Novelty, *, keep_known: bool) -> Filter[Proposal]:
+    """Say of each crystal how new it is; known ones go on only where they are wanted, and are not counted as new."""
+
+    def keep(proposals: Sequence[Proposal]) -> list[Proposal]:
+        told = [replace(proposal, novelty=known.novelty(proposal.crystal)) for proposal in proposals]
+        return [proposal for proposal in told if keep_known or proposal.novelty != "known"]
+
+    return Filter("new", keep, lambda kept: sum(proposal.novelty != "known" for proposal in kept))
+
+
+def meets(wanted: Sequence[Range], predict: Callable[[Sequence[Proposal]], list[Proposal]]) -> Filter[Proposal]:
+    """Predict the properties of each crystal, and keep those with a prediction in every range."""
+
+    def keep(proposals: Sequence[Proposal]) -> list[Proposal]:
+        return [one for one in predict(proposals) if all(each.holds(one.value(each.property)) for each in wanted)]
+
+    return Filter("meets target", keep)

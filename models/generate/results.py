@@ -1,4 +1,4 @@
-"""Crystals that `generate` made: what a row says of each, as JSON and as CIF files. Drawing them: generate_command."""
+"""Crystals that `generate` made: what a row says of each, as JSON and as CIF files. Drawing them: `request`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pymatgen.io.cif import CifWriter
 
 from crystalloop.models.crystals.contacts import contact_ratio
 from crystalloop.models.crystals.prototypes import match_prototype
+from crystalloop.models.draw.proposal import Proposal
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
-
-    from crystalloop.models.draw.proposal import Proposal
-
-
-@dataclass(frozen=True)
-class Made:
-    """A crystal that came through the funnel.
-
-    Attributes:
-        structure: conventional cell.
-        row: what the table shows of it.
-    """
-
-    structure: Structure
-    row: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,22 +24,23 @@ class Generated:
     """What came out.
 
     Attributes:
-        made: at most as many as asked for.
+        made: the crystals, at most as many as asked for.
+        rows: what the table shows of each.
         funnel: stage -> how many came so far, in order.
         failures: why maps gave no crystal, counted.
         notes: what the user should know of the call.
     """
 
-    made: tuple[Made, ...]
+    made: tuple[Proposal, ...]
+    rows: tuple[dict[str, Any], ...]
     funnel: dict[str, int]
     failures: dict[str, int]
     notes: tuple[str, ...] = ()
 
 
-def row_of(
-    proposal: Proposal, structure: Structure, novelty: str, predicted: dict[str, float | None], sigma: float | None
-) -> dict[str, Any]:
+def row_of(proposal: Proposal) -> dict[str, Any]:
     """What the table shows of a crystal, and more; None where a value is not known."""
+    structure = proposal.structure
     symbol, _ = structure.get_space_group_info(symprec=0.01)
     prototype = match_prototype(structure)
     return {
@@ -63,22 +51,20 @@ def row_of(
         "atoms": len(structure),
         "contact": round(contact_ratio(proposal.crystal), 3),
         "confidence": round(float(proposal.confidence), 3),
-        "novelty": novelty,
+        "novelty": proposal.novelty,
         "kind": str(proposal.kind),
         "bases": list(proposal.bases),
-        "e_f_sigma": sigma,
-        "predicted": predicted,
+        "e_f_sigma": proposal.sigma,
+        "predicted": dict(proposal.predicted),
     }
 
 
 def write_crystals(folder: Path, generated: Generated) -> list[Path]:
     """One CIF file for each crystal, symmetry included, and table.json; the CIF files' paths."""
-    from pymatgen.io.cif import CifWriter
-
     folder.mkdir(parents=True, exist_ok=True)
     paths = [
-        folder / f"{number:03d}-{made.row['formula']}-{made.row['prototype'] or _plain(made.row['space_group'])}.cif"
-        for number, made in enumerate(generated.made, start=1)
+        folder / f"{number:03d}-{row['formula']}-{row['prototype'] or _plain(row['space_group'])}.cif"
+        for number, row in enumerate(generated.rows, start=1)
     ]
     for path, made in zip(paths, generated.made, strict=True):
         path.write_text(str(CifWriter(made.structure)), encoding="utf-8")
@@ -94,8 +80,8 @@ def as_json(generated: Generated, paths: Sequence[Path] = ()) -> dict[str, Any]:
         "failures": generated.failures,
         "notes": list(generated.notes),
         "crystals": [
-            {**made.row, "cif": name, **_layout(made.structure)}
-            for made, name in zip(generated.made, names, strict=True)
+            {**row, "cif": name, **_layout(made.structure)}
+            for made, row, name in zip(generated.made, generated.rows, names, strict=True)
         ],
     }
 

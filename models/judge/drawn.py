@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,7 @@ from numpy.typing import NDArray
 from crystalloop.models.crystals.contacts import is_valid_paper, is_valid_strict
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
-
-if TYPE_CHECKING:
-    from crystalloop.models.draw.proposal import Proposal
-
+from crystalloop.models.draw.proposal import Proposal
 
 EnergyOf = Callable[[Sequence[Crystal]], NDArray[np.float64]]
 """Predicted formation energy of crystals, eV/atom, [b]."""

@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalloop.models.crystals.contacts import volume_window_ang3
 from crystalloop.models.crystals.known import KnownCrystals
-from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.data.corpus import Corpus, read_corpus
 from crystalloop.models.data.rows import SPLITS
+from crystalloop.models.draw.latents import draw_around, draw_random
+from crystalloop.models.draw.lookahead import Critic, PropertiesOf
+from crystalloop.models.draw.proposal import Draws, Proposal
 from crystalloop.models.judge.drawn import EnergyOf, drawn_from
 from crystalloop.models.judge.generation import decile_rows, funnel_rows, sample_rows, speed_rows
 from crystalloop.models.judge.inputs import (
-    E_F,
     EvaluateError,
     HeldOut,
-    Networks,
+    LoadedNetworks,
     Settings,
     any_element,
     bases_of,
@@ -32,16 +34,19 @@ from crystalloop.models.judge.inputs import (
 )
 from crystalloop.models.judge.properties import Predicted, predict, property_rows
 from crystalloop.models.judge.reconstruction import Judged, failures_of, judge, reconstruction_rows
+from crystalloop.models.judge.round_trip import (
+    RoundTrip,
+    config_for,
+    decile_edges_of,
+    made_from,
+    round_trip,
+    same_noise,
+    voxels_of_true_maps,
+)
 from crystalloop.models.judge.rows import Row, in_order
-
-if TYPE_CHECKING:
-    from crystalloop.models.draw.lookahead import Critic, PropertiesOf
-    from crystalloop.models.draw.proposal import Draws, Proposal
-    from crystalloop.models.judge.round_trip import RoundTrip
-    from crystalloop.models.nets.cgcnn import CGCNN
-    from crystalloop.models.nets.unet import UNet
-    from crystalloop.models.nets.vae import DensityVAE
-
+from crystalloop.models.nets.cgcnn import CGCNN, predicted_by
+from crystalloop.models.nets.unet import UNet
+from crystalloop.models.nets.vae import DensityVAE
 
 log = logging.getLogger(__name__)
 SAMPLES, DRAWS_PER_BASE, NOISES = 1000, 1000, 100
@@ -74,7 +79,7 @@ class Evaluation:
     notes: tuple[str, ...]
     failures: dict[str, int]
     counts: dict[str, int]
-    networks: Networks
+    networks: LoadedNetworks
     held: Corpus | None = None
     judged: tuple[Judged, ...] = ()
     shown: tuple[RoundTrip, ...] = ()
@@ -131,11 +136,9 @@ def evaluate(settings: Settings, say: Callable[[str], None] = log.info) -> Evalu
 
 
 def _maps_rows(
-    networks: Networks, held: HeldOut, settings: Settings, found: dict[str, Any], say: Callable[[str], None]
+    networks: LoadedNetworks, held: HeldOut, settings: Settings, found: dict[str, Any], say: Callable[[str], None]
 ) -> list[Row]:
     """Reconstruction and generation, or the UNet alone."""
-    from crystalloop.models.judge.round_trip import config_for, round_trip, voxels_of_true_maps
-
     vae, unet, part = networks.vae, networks.unet, held.part
     assert unet is not None
     if vae is None:
@@ -144,7 +147,9 @@ def _maps_rows(
     say(f"sending {len(part)} crystals through the networks")
     shown = _shown(part, settings.seed)
     judged, whole = [], []
-    for i, trip in enumerate(round_trip(vae, unet, part.crystals, part.labels[:, E_F], config_for(vae))):
+    for i, trip in enumerate(
+        round_trip(vae, unet, part.crystals, part.labels[:, PROPERTIES.index(E_F)], config_for(vae))
+    ):
         judged.append(judge(trip))
         if i in shown:
             whole.append(trip)
@@ -166,10 +171,6 @@ def _generation(
     say: Callable[[str], None],
 ) -> list[Row]:
     """Rows of new crystals: prior samples, deciles, the funnel, speed."""
-    from crystalloop.models.draw.latents import draw_random
-    from crystalloop.models.draw.lookahead import Critic
-    from crystalloop.models.judge.round_trip import config_for, decile_edges_of, made_from, same_noise
-
     config, known = config_for(vae), KnownCrystals(held.train.crystals)
     window = volume_window_ang3(held.train.crystals)
     energy = _energy_of(cgcnn)
@@ -205,9 +206,6 @@ def _funnel(
     settings: Settings,
     say: Callable[[str], None],
 ) -> list[Row]:
-    from crystalloop.models.draw.latents import draw_around
-    from crystalloop.models.judge.round_trip import config_for, made_from
-
     bases = bases_of(held.part, settings.seed)
     if not bases:
         return []
@@ -226,20 +224,16 @@ def _energy_of(cgcnn: CGCNN | None) -> EnergyOf | None:
 
     It is the ensemble without its first member, which the draws are chosen by.
     """
-    if cgcnn is None or not cgcnn.config.labels[E_F]:
+    if cgcnn is None or not cgcnn.config.labels[PROPERTIES.index(E_F)]:
         return None
-    from crystalloop.models.nets.cgcnn import predicted_by
-
     says = predicted_by(cgcnn, slice(1, None) if cgcnn.config.members > 1 else slice(None))
-    return lambda crystals: says(crystals)[:, E_F].astype(np.float64)
+    return lambda crystals: says(crystals)[:, PROPERTIES.index(E_F)].astype(np.float64)
 
 
 def _proposes(cgcnn: CGCNN | None) -> PropertiesOf | None:
     """What the draws are chosen by: one member of the ensemble, which has no say in the judgement."""
     if cgcnn is None:
         return None
-    from crystalloop.models.nets.cgcnn import predicted_by
-
     return predicted_by(cgcnn, slice(0, 1))
 
 

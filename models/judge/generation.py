@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.formulas import anonymous_counts, reduced_counts
 from crystalloop.models.crystals.known import KnownCrystals
-from crystalloop.models.draw.conditioning import NEAR_BASE
+from crystalloop.models.draw.conditioning import near_energy
+from crystalloop.models.draw.proposal import Base, Draws, Proposal
+from crystalloop.models.generate.funnel import Filter, keeping, run_funnel
 from crystalloop.models.judge.drawn import Drawn, EnergyOf, distinct_structures
 from crystalloop.models.judge.metrics import decile_of, deciles_obeyed, mean, share, spearman
-from crystalloop.models.judge.rows import FUNNEL_STAGES, NAN, Row
-
-if TYPE_CHECKING:
-    from crystalloop.models.draw.proposal import Base, Draws, Proposal
-
-
-DECILES = 10
+from crystalloop.models.judge.rows import FUNNEL_STAGES, Row
+from crystalloop.models.nets.configs import DECILES
 
 
 def sample_rows(drawn: Drawn, known: KnownCrystals) -> list[Row]:
@@ -125,6 +122,15 @@ def funnel_rows(drawn: Drawn, bases: Sequence[Base], which: NDArray[np.int64], k
     return rows
 
 
+@dataclass(frozen=True)
+class _Round:
+    """A crystal, the number of the base that it was drawn around, its predicted formation energy in eV/atom."""
+
+    crystal: Crystal
+    base: int
+    e_f_ev: float
+
+
 def _funnel(
     drawn: Drawn,
     bases: Sequence[Base],
@@ -135,22 +141,22 @@ def _funnel(
     per_base: bool,
 ) -> list[int]:
     """How many draws are left after each stage."""
-    left = [
-        (p.crystal, int(b), e)
-        for p, b, e, ok in zip(drawn.proposals, which, drawn.e_f_ev, valid, strict=True)
-        if ok and p
-    ]
-    counts = [len(left)]
+    each = zip(drawn.proposals, which, drawn.e_f_ev, valid, strict=True)
+    left = [_Round(p.crystal, int(base), float(e_f)) for p, base, e_f, ok in each if ok and p]
     shapes = [anonymous_counts(base.crystal) for base in bases]
-    left = [one for one in left if anonymous_counts(one[0]) == shapes[one[1]]]
-    counts.append(len(left))
-    left = [one for one in left if not is_known(one[0])]
-    counts.append(len(left))
-    wanted = np.array([NAN if base.e_f_ev is None else base.e_f_ev for base in bases])
-    left = [one for one in left if abs(one[2] - wanted[one[1]]) <= NEAR_BASE * abs(wanted[one[1]])]
-    counts.append(len(left))
-    counts.append(len({(reduced_counts(crystal), base if per_base else 0) for crystal, base, _ in left}))
-    return counts
+    near = [near_energy(base.e_f_ev) for base in bases]
+    filters: tuple[Filter[_Round], ...] = (
+        keeping("formula", lambda one: anonymous_counts(one.crystal) == shapes[one.base]),
+        keeping("new", lambda one: not is_known(one.crystal)),
+        keeping("energy", lambda one: bool(near[one.base]) and near[one.base][0].holds(one.e_f_ev)),
+        Filter("unique", _of_other_formulas(per_base=per_base)),
+    )
+    return [count for _, count in run_funnel(left, filters, found_as="valid").counts[1:]]
+
+
+def _of_other_formulas(*, per_base: bool) -> Callable[[Sequence[_Round]], list[_Round]]:
+    """One crystal of each reduced formula, or of each round each base."""
+    return lambda left: list({(reduced_counts(one.crystal), one.base if per_base else 0): one for one in left}.values())
 
 
 def speed_rows(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.learn.job import NetworkName
-from crystalloop.models.maps.voxels import VoxelConfig
-
-if TYPE_CHECKING:
-    from crystalloop.models.crystals.crystal import Crystal
-
+from crystalloop.models.maps.channels import draw_maps
+from crystalloop.models.maps.voxels import VoxelConfig, voxelize_batch
+from crystalloop.models.nets.cgcnn import CGCNN, predict_properties
+from crystalloop.models.nets.checkpoint import load
+from crystalloop.models.nets.unet import UNet, segment
+from crystalloop.models.nets.vae import DensityVAE
 
 MOST_MAPS = 128
 MOST_GRAPHS = 512
@@ -45,11 +46,6 @@ def glance(folder: Path, network: NetworkName, validation: Corpus, voxels: Voxel
 
 
 def _unet(folder: Path, crystals: Sequence[Crystal], voxels: VoxelConfig) -> dict[str, float]:
-    from crystalloop.models.maps.channels import draw_maps
-    from crystalloop.models.maps.voxels import voxelize_batch
-    from crystalloop.models.nets.checkpoint import load
-    from crystalloop.models.nets.unet import UNet, segment
-
     truth = voxelize_batch(crystals, voxels).species  # [b, n, n, n]
     found = segment(load(folder, UNet, n=voxels.n), draw_maps(crystals, voxels))
     occupied = truth > 0
@@ -60,14 +56,9 @@ def _unet(folder: Path, crystals: Sequence[Crystal], voxels: VoxelConfig) -> dic
 
 
 def _vae(folder: Path, corpus: Corpus, voxels: VoxelConfig) -> dict[str, float]:
-    from crystalloop.models.crystals.crystal import canonical_origin
-    from crystalloop.models.maps.channels import draw_maps
-    from crystalloop.models.nets.checkpoint import load
-    from crystalloop.models.nets.vae import DensityVAE
-
     vae = load(folder, DensityVAE, n=voxels.n)
     maps = draw_maps([canonical_origin(crystal) for crystal in corpus.crystals], voxels)
-    condition = vae.condition(corpus.labels[:, PROPERTIES.index("formation_energy_per_atom")])
+    condition = vae.condition(corpus.labels[:, PROPERTIES.index(E_F)])
     mean, _ = vae.encode(maps, condition)
     out = vae.decode(mean, condition)
     edges = np.array([crystal.lengths_ang for crystal in corpus.crystals])
@@ -78,9 +69,6 @@ def _vae(folder: Path, corpus: Corpus, voxels: VoxelConfig) -> dict[str, float]:
 
 
 def _cgcnn(folder: Path, corpus: Corpus) -> dict[str, float]:
-    from crystalloop.models.nets.cgcnn import CGCNN, predict_properties
-    from crystalloop.models.nets.checkpoint import load
-
     values, _ = predict_properties(load(folder, CGCNN), corpus.crystals)
     errors = {name: np.abs(values[name] - corpus.labels[:, i]) for i, name in enumerate(PROPERTIES)}
     return {f"mae_{name}": float(np.nanmean(e)) for name, e in errors.items() if np.isfinite(e).any()}

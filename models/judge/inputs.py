@@ -7,27 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.data.corpus import BadRows, Corpus
+from crystalloop.models.draw.proposal import Base
 from crystalloop.models.nets.cgcnn import CGCNN
 from crystalloop.models.nets.checkpoint import load
 from crystalloop.models.nets.unet import UNet
 from crystalloop.models.nets.vae import DensityVAE
 
-if TYPE_CHECKING:
-    from crystalloop.models.draw.proposal import Base
-    from crystalloop.models.nets.cgcnn import CGCNN
-    from crystalloop.models.nets.unet import UNet
-    from crystalloop.models.nets.vae import DensityVAE
-
-
-E_F = PROPERTIES.index("formation_energy_per_atom")
-BASES = 12
+MOST_BASES = 12
 """Base compounds of the funnel, as in the paper's Table 2."""
 
 
@@ -73,7 +65,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Networks:
+class LoadedNetworks:
     """The networks that the folder holds."""
 
     vae: DensityVAE | None = None
@@ -90,7 +82,7 @@ class HeldOut:
     notes: tuple[str, ...] = ()
 
 
-def load_networks(folder: Path) -> tuple[Networks, tuple[str, ...]]:
+def load_networks(folder: Path) -> tuple[LoadedNetworks, tuple[str, ...]]:
     """The checkpoints of a folder, and a sentence for each that is absent.
 
     Raises:
@@ -103,7 +95,7 @@ def load_networks(folder: Path) -> tuple[Networks, tuple[str, ...]]:
     vae = load(folder / "vae", DensityVAE) if "vae" in here else None
     unet = load(folder / "unet", UNet, n=None if vae is None else vae.config.n) if "unet" in here else None
     cgcnn = load(folder / "cgcnn", CGCNN) if "cgcnn" in here else None
-    return Networks(vae, unet, cgcnn), _absent(here)
+    return LoadedNetworks(vae, unet, cgcnn), _absent(here)
 
 
 def _absent(here: set[str]) -> tuple[str, ...]:
@@ -115,7 +107,7 @@ def _absent(here: set[str]) -> tuple[str, ...]:
     return tuple(sentence for name, sentence in lost.items() if name not in here)
 
 
-def held_out(corpus: Corpus, networks: Networks, settings: Settings) -> HeldOut:
+def held_out(corpus: Corpus, networks: LoadedNetworks, settings: Settings) -> HeldOut:
     """The part that is judged, as the networks take it, and the training part.
 
     Raises:
@@ -162,8 +154,6 @@ def in_turn(part: Corpus, rows: NDArray[np.intp], count: int, seed: int) -> list
 
 def bases_of(part: Corpus, seed: int) -> list[Base]:
     """Held-out compounds with a negative formation energy to draw around, every group in turn."""
-    from crystalloop.models.draw.proposal import Base
-
-    e_f = part.labels[:, E_F]
-    rows = in_turn(part, np.flatnonzero(e_f < 0), BASES, seed)
+    e_f = part.labels[:, PROPERTIES.index(E_F)]
+    rows = in_turn(part, np.flatnonzero(e_f < 0), MOST_BASES, seed)
     return [Base(f"{part.formulas[i]}:{part.ids[i]}", part.crystals[i], float(e_f[i])) for i in rows]

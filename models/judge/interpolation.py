@@ -1,4 +1,4 @@
-"""Lines through the latent between two held-out crystals: what is decoded and read on the way. Drawn in `evaluation_figures`."""
+"""Lines through the latent between two held-out crystals: what is decoded and read on the way. Pictures of them live elsewhere."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crystalloop.models.crystals.formulas import reduced_counts
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.data.corpus import Corpus
-from crystalloop.models.judge.inputs import E_F
+from crystalloop.models.draw.proposal import Draws, Kind, Proposal
 from crystalloop.models.judge.reconstruction import Judged
+from crystalloop.models.judge.round_trip import config_for, made_from
 from crystalloop.models.maps.channels import Floats
-
-if TYPE_CHECKING:
-    from crystalloop.models.draw.proposal import Proposal
-    from crystalloop.models.nets.unet import UNet
-    from crystalloop.models.nets.vae import DensityVAE
-
+from crystalloop.models.nets.unet import UNet
+from crystalloop.models.nets.vae import DensityVAE
 
 STEPS, STRIPS, LOOKED_AT = 7, 3, 150
 
@@ -74,12 +71,9 @@ def _differ(held: Corpus, i: int, j: int) -> int | None:
 
 
 def _strip(vae: DensityVAE, unet: UNet, held: Corpus, judged: Sequence[Judged], i: int, j: int) -> Strip:
-    from crystalloop.models.draw.proposal import Draws, Kind
-    from crystalloop.models.judge.round_trip import config_for, made_from
-
     along = np.linspace(0.0, 1.0, STEPS, dtype=np.float32)[:, None]
     latent = (1 - along) * judged[i].latent + along * judged[j].latent
-    conditions = vae.condition(held.labels[[i, j], E_F])
+    conditions = vae.condition(held.labels[[i, j], PROPERTIES.index(E_F)])
     condition = conditions[(along[:, 0] > 0.5).astype(int)]  # that of the nearer end
     maps = vae.decode(latent, condition).maps
     draws = Draws(latent, condition, ((),) * STEPS, Kind.BETWEEN)

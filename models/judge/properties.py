@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,7 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.judge.metrics import coverage, mean_absolute_error, share
 from crystalloop.models.judge.rows import Row
-
-if TYPE_CHECKING:
-    from crystalloop.models.nets.cgcnn import CGCNN
-
+from crystalloop.models.nets.cgcnn import CGCNN, predict_with_intervals
 
 Reals = NDArray[np.float64]
 
@@ -32,8 +28,6 @@ class Predicted:
 
 def predict(model: CGCNN, crystals: Sequence[Crystal]) -> Predicted:
     """The eight properties with their intervals."""
-    from crystalloop.models.nets.cgcnn import predict_with_intervals
-
     found = predict_with_intervals(model, crystals)
     tables = [
         np.stack([part[name] for name in PROPERTIES], axis=1).astype(np.float64)

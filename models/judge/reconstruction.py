@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.judge.metrics import VoxelTally, cell_errors_ang, mean, share
+from crystalloop.models.judge.round_trip import MapErrors, RoundTrip
 from crystalloop.models.judge.rows import NAN, Row
 from crystalloop.models.judge.site_metrics import (
     SpeciesTally,
@@ -23,10 +25,7 @@ from crystalloop.models.judge.site_metrics import (
     tally_species,
 )
 from crystalloop.models.maps.channels import Floats
-
-if TYPE_CHECKING:
-    from crystalloop.models.judge.round_trip import MapErrors, RoundTrip
-
+from crystalloop.models.nets.vae import active_units
 
 LTOL, STOL, ANGLE_TOL = 0.3, 0.5, 10.0
 """Of pymatgen's StructureMatcher, as in the CDVAE paper (Xie et al. 2021)."""
@@ -98,8 +97,6 @@ def match_rms(true: Crystal, found: Crystal | None) -> float:
     """Root mean square displacement over (V/N)^(1/3) after StructureMatcher's best match; NaN where none is found."""
     if found is None:
         return NAN
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
     matcher: Any = StructureMatcher(ltol=LTOL, stol=STOL, angle_tol=ANGLE_TOL)
     result = matcher.get_rms_dist(true.to_structure(), found.to_structure())
     return NAN if result is None else float(result[0])
@@ -200,8 +197,6 @@ def _matches(judged: Sequence[Judged], read: Sequence[Judged]) -> list[Row]:
 
 
 def _active_units(judged: Sequence[Judged]) -> Row:
-    from crystalloop.models.nets.vae import active_units
-
     active = float(
         active_units(np.array([one.latent for one in judged]), np.array([one.log_variance for one in judged]))
     )

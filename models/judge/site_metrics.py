@@ -15,7 +15,7 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.formulas import reduced_counts
 
 UNMATCHED_ANG = 1.0
-"""What an atom without a partner costs in the strict site error."""
+"""What an atom without a partner costs in the strict site error (docs/science/networks.md, row 12)."""
 PARTNER_ANG = 1.0
 """A found site farther than this from a true one is not the same site."""
 _CLOSED_SHELLS = (0, 2, 10, 18, 36, 54, 86, 118)

@@ -10,13 +10,8 @@ from typing import Any
 
 from crystalloop.models.learn.engine import Engine
 from crystalloop.models.learn.job import BATCH, LEARNING_RATE, FittedNetwork, NetworkName, TrainError, TrainJob
-from crystalloop.models.nets.checkpoint import Card, Network, load, save
-
-FROM_DATA = {
-    *("a_ang", "cubic", "decile_edges_ev", "property_mean", "property_scale", "components"),
-    *("mean", "scale", "labels", "error", "factor"),
-}
-"""Fields of the configurations that the training set decides."""
+from crystalloop.models.nets.checkpoint import Card, Network, load, read_card, save
+from crystalloop.models.nets.configs import FROM_DATA
 
 
 def config_fields(preset: Any, job: TrainJob, network: NetworkName) -> dict[str, Any]:  # noqa: ANN401
@@ -62,6 +57,11 @@ def save_fitted(
 def as_card_tells(folder: Path, card: Card) -> FittedNetwork:
     """A trained network as its card tells it."""
     return FittedNetwork(folder, card.digest, card.metrics, card.samples, card.train_s)
+
+
+def fitted(folder: Path) -> FittedNetwork:
+    """A trained network on disk, as its card tells it."""
+    return as_card_tells(folder, read_card(folder))
 
 
 def notes_of(job: TrainJob, network: str, warm: bool) -> dict[str, Any]:

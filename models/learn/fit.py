@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from crystalloop.models.learn.checkpoints import (
     as_card_tells,
@@ -56,8 +55,3 @@ def fit_or_reuse(job: TrainJob, engine: Engine, network: NetworkName) -> FittedN
         if (card.data_digest, notes) == (job.data_digest, notes_of(job, network, bool(notes.get("warm")))):
             return as_card_tells(folder, card)
     return FITS[network](job, engine)
-
-
-def fitted(folder: Path) -> FittedNetwork:
-    """A trained network as its card tells it."""
-    return as_card_tells(folder, read_card(folder))

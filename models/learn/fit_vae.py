@@ -115,7 +115,7 @@ def _true_maps_unet(folder: Path) -> Path:
 def _tune_unet(
     job: TrainJob, engine: Engine, unet: UNet, vae: DensityVAE, standing: Sequence[Crystal], warm: bool
 ) -> None:
-    """Go on with the UNet, on decoded maps in turn with true ones: it is used on what the VAE makes (science.md, row 10)."""
+    """Go on with the UNet, on decoded maps in turn with true ones: those it is used on (docs/science/networks.md, row 10)."""
     started, card = time.monotonic(), read_card(job.folder / "unet")
     steps, batch = max(1, round(TUNING * job.steps_of("unet", warm))), batch_of(job, "unet")
     e_f = job.labels[:, PROPERTIES.index(E_F)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.learn.engine import Backend
 from crystalloop.models.maps.voxels import VoxelConfig
 
 NetworkName = Literal["unet", "vae", "cgcnn"]
@@ -25,11 +26,30 @@ EPOCHS: Mapping[str, int] = {"unet": 3, "vae": 6, "cgcnn": 40}
 """Fewest times that each crystal is seen; with many crystals this decides. The paper has 50 for UNet and VAE,
 which here start from the element codes and from the maps' principal components."""
 BATCH: Mapping[str, int] = {"unet": 16, "vae": 32, "cgcnn": 128}
+NETWORK_OF: Mapping[str, str] = {"head": "vae", "tuning": "unet"}
+"""Stages of a training that report under a name of their own, and the network that they belong to."""
 UNTUNED = "unet-on-true-maps"
 """Folder of the UNet as it was before its tuning on decoded maps."""
 HEAD_BATCH = 128
 """Of the VAE's property head, whose samples are latents."""
 LEARNING_RATE: Mapping[str, float] = {"unet": 5e-3, "vae": 1e-3, "cgcnn": 3e-3}
+PAPER: Mapping[str, Mapping[str, float]] = {
+    "epochs": {"unet": 50, "vae": 50},
+    "batch": {"unet": 10, "vae": 20, "cgcnn": 256},
+    "learning_rate": {"unet": 3e-6, "vae": 1e-4, "cgcnn": 1e-3},
+}
+"""Court et al. 2020, Methods; the CGCNN's epochs are not given there."""
+
+
+def recipe(preset: str, name: str) -> Mapping[str, float]:
+    """Epochs, batch or learning_rate of each network in which a preset differs from ours."""
+    return PAPER[name] if preset == "paper" else {}
+
+
+def crystals_in_step(preset: str, stage: str) -> int:
+    """Crystals in an optimiser step over all workers, of a network or of a stage that reports under a name of its own."""
+    network = NETWORK_OF.get(stage, stage)
+    return int(recipe(preset, "batch").get(network, BATCH[network])) if stage != "head" else HEAD_BATCH
 
 
 class TrainError(Exception):
@@ -91,6 +111,37 @@ class TrainJob:
             if name not in NETWORKS or steps < 1:
                 raise TrainError(f"steps {name}: {steps}; give a positive number for unet, vae or cgcnn")
 
+    @classmethod
+    def by_epochs(
+        cls,
+        epochs: Mapping[str, float],
+        networks: Sequence[NetworkName],
+        *,
+        preset: str,
+        **given: Any,  # noqa: ANN401
+    ) -> TrainJob:
+        """The job of a preset's whole recipe: sizes, batches, rates, and the steps in which crystals are seen so often.
+
+        Args:
+            epochs: network -> times that each crystal is seen; the preset's where not named.
+            networks: whose steps are set; the others have the fewest.
+            preset: compact or paper.
+            given: the job's other fields.
+        """
+        epochs = {**recipe(preset, "epochs"), **epochs}
+        steps: dict[str, int] = {
+            name: max(1, ceil(epochs[name] * len(given["crystals"]) / crystals_in_step(preset, name)))
+            for name in networks
+            if name in epochs
+        }
+        return cls(
+            **given,
+            preset=preset,
+            steps=steps,
+            batch={name: int(size) for name, size in recipe(preset, "batch").items()},
+            learning_rate=recipe(preset, "learning_rate"),
+        )
+
     def steps_of(self, network: str, warm: bool) -> int:
         """Optimiser steps of a network, fewer when it continues from a parent."""
         passes = ceil(EPOCHS[network] * len(self.crystals) / self.batch.get(network, BATCH[network]))
@@ -100,19 +151,27 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class TrainResources:
-    """What Ray gives to a training.
+    """Where a training runs, and what Ray gives to it.
 
     Attributes:
-        num_workers: 0 trains in this process without Ray.
+        num_workers: 0 trains in this process without Ray; jax trains nowhere else.
         cpus_per_worker: cores reserved for each worker.
         use_gpu: one GPU per worker.
         start_timeout_s: how long workers may take to start.
+        backend: what takes the steps.
     """
 
     num_workers: int = 1
     cpus_per_worker: float = 1.0
     use_gpu: bool = False
     start_timeout_s: float = 300.0
+    backend: Backend = "tensorflow"
+
+    def __post_init__(self) -> None:
+        if self.backend == "jax" and self.num_workers:
+            raise TrainError(
+                f"num_workers {self.num_workers} with jax, which trains in one process; give 0, or TensorFlow"
+            )
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,11 @@ CHANNELS = 4 + CODES
 """Of a map: compressed density, three coordinates, the element code."""
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 
 def compress(density: NDArray[np.floating]) -> Floats:
-    """log(1 + rho / rho_0): peaks span a factor of 60, and a 1 % difference stays one of 0.01 (science.md, row 5).
+    """log(1 + rho / rho_0): peaks span a factor of 60, and a 1 % difference stays one of 0.01 (docs/science/networks.md, row 5).
 
     Args:
         density: e/angstrom^3, any shape, not negative.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalloop.models.maps.channels import Doubles
 from crystalloop.models.maps.kernels import periodic_gaussians
 from crystalloop.models.maps.voxels import VoxelConfig, widths_and_radii_ang
 
-Doubles = NDArray[np.float64]
 _SLOPE_STEP_ANG = 0.02  # central difference of a Gaussian at least 0.3 angstrom wide: error below 0.1 %
 _CONVERGED_ANG = 1e-4
 _MAX_STEP_VOXELS = 0.5  # trust region of one Gauss-Newton step

@@ -33,9 +33,9 @@ def mendeleev_numbers() -> NDArray[np.int64]:
 def element_codes() -> NDArray[np.float32]:
     """A vector of length one for every element: [95, 8]; row 0 (background) is zero.
 
-    Density alone tells neighbours of the periodic table apart by 1-2 % of a peak (science.md, "Species identity"); two
-    codes differ by at least 0.85. Elements close in Pettifor's order share the slow waves, so that a path between two
-    crystals passes through their chemical relatives.
+    Density alone tells neighbours of the periodic table apart by 1-2 % of a peak (docs/science/networks.md, Species identity);
+    two codes differ by at least 0.85. Elements close in Pettifor's order share the slow waves, so that a path between
+    two crystals passes through their chemical relatives.
     """
     phase = 2.0 * np.pi * mendeleev_numbers()[:, None] / np.array(PERIODS)
     waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) / np.sqrt(len(PERIODS))

@@ -17,9 +17,7 @@ _CODE_BITS = 7  # an atomic number (at most 118) fits below the distance in one 
 _DISTANCE_BITS = 22  # bits of a squared distance up to the largest radius: a resolution of about 1e-6 square angstrom
 _BACKGROUND_KEY = np.int32((1 << (_CODE_BITS + _DISTANCE_BITS + 2)) - (1 << _CODE_BITS))  # above every distance, code 0
 _SAME_COORDINATE = 1e-9  # fractional; atoms this close along z share one table
-_COARSE = (
-    1 << 14
-)  # grid points per cell edge that atoms are sorted on: three of them, a cell and an element fit in int64
+_COARSE = 1 << 14  # grid points per edge that atoms are sorted on: three, a cell and an element fit in int64
 
 
 @dataclass(frozen=True)
@@ -213,11 +211,7 @@ def general_maps(
     n: int,
     tail: float,
 ) -> tuple[Floats, NDArray[np.int16]]:
-    """Density and species of one cell of any shape, by direct sums over periodic images: slow, and free of assumptions.
-
-    Returns:
-        density [n, n, n] in e/angstrom^3, species [n, n, n].
-    """
+    """Density in e/angstrom^3 and species, [n, n, n], of a cell of any shape by sums over periodic images: slow."""
     axis = np.arange(n) / n
     voxels = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3) @ lattice  # [v, 3]
     cutoffs = np.maximum(np.sqrt(-2.0 * np.log(tail)) * widths_ang, radii_ang)
@@ -242,8 +236,7 @@ def _images(lattice: NDArray[np.float64], frac: NDArray[np.float64], cutoff: flo
     corners = (np.array(list(product((0.0, 1.0), repeat=3))) - 0.5) @ lattice
     reach = cutoff + np.linalg.norm(corners, axis=1).max()
     near = np.linalg.norm(positions - 0.5 * lattice.sum(axis=0), axis=1) < reach
-    kept: NDArray[np.float64] = positions[near]
-    return kept
+    return np.asarray(positions[near])
 
 
 def _face_centred(crystal: Ints, numbers: Ints, frac_coords: NDArray[np.float64]) -> NDArray[np.bool_]:

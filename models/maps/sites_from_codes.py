@@ -12,11 +12,11 @@ from scipy import ndimage
 from scipy.cluster import hierarchy
 
 from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.maps.channels import Doubles
 from crystalloop.models.maps.element_codes import element_codes
 from crystalloop.models.maps.sites_from_density import ReconstructionError, ReconstructionFailure
 from crystalloop.models.maps.voxels import VoxelConfig
 
-Doubles = NDArray[np.float64]
 _PATCH = np.array(list(product((-1, 0, 1), repeat=3)))  # the voxels about a peak, [27, 3]
 
 

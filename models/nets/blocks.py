@@ -19,7 +19,7 @@ def wrap(x: Tensor, width: int) -> Tensor:
 
 
 def periodic_conv(x: Tensor, filters: int, name: str, kernel: int = 3) -> Tensor:
-    """Convolution of a periodic map (circular padding; the published code pads with zeros, science.md row 2)."""
+    """Convolution of a periodic map (circular padding; the published code pads with zeros, docs/science/networks.md row 2)."""
     conv = layers.Conv3D(filters, kernel, padding="valid", kernel_initializer="he_normal", name=name)
     return conv(wrap(x, kernel // 2)) if kernel > 1 else conv(x)
 

@@ -10,9 +10,10 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from crystalloop.models.nets.keras_import import keras
+if TYPE_CHECKING:  # cards are read by whoever describes work; the networks bring Keras themselves
+    from crystalloop.models.nets.keras_import import keras
 
 FORMAT = 1
 CARD = "checkpoint.json"

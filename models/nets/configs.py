@@ -15,6 +15,13 @@ from crystalloop.models.maps.element_codes import CODES
 FRAME_VOXELS = 16
 """Finer maps are averaged down to about this many voxels per edge before they meet the frame."""
 
+FROM_DATA = frozenset(
+    {
+        *("a_ang", "cubic", "decile_edges_ev", "property_mean", "property_scale", "components"),
+        *("mean", "scale", "labels", "error", "factor"),
+    }
+)
+"""Fields of the configurations that the training set decides."""
 Norm = Literal["none", "group", "batch"]
 """`group` normalises each crystal by itself: the same in small batches, on every replica, and at read-out.
 `batch` is the paper's; its running means are per replica and poor in batches of a few crystals. `none` keeps
@@ -195,7 +202,7 @@ class VAEConfig:
         frame: whether encoder and decoder start from the principal components of the training maps (`frame`), to which
             the networks add what is not linear. Without it they are the paper's.
         rank: products of three 1-D functions that the decoder adds up to a map, since the density of atoms in an
-            orthogonal cell is such a sum (science.md, row 3); 0 for the paper's mirrored convolutions.
+            orthogonal cell is such a sum (docs/science/networks.md, row 3); 0 for the paper's mirrored convolutions.
         codes: whether the element codes are encoded and decoded beside the density.
         feature_share: share of each batch (the first rows; order is random) that the deep-feature loss is taken on.
         norm: normalisation; none by default, because absolute heights say which element sits where.

@@ -18,7 +18,7 @@ SHELL_ANG = 0.1
 """Neighbours no farther beyond the last one that counts do so too: a shell of equal distances is never cut."""
 MERGE_ANG = 0.01
 """Distances that round to the same multiple are one edge, counted as often as it occurs."""
-CHUNK = 256
+AT_ONCE = 256
 """Crystals that are compressed at once: numpy's calls cost more than their work on one."""
 T = TypeVar("T", bound=np.generic)
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
@@ -92,7 +92,7 @@ def build_graphs(crystals: Sequence[Crystal], cutoff_ang: float = 8.0, neighbour
             f"{symbol_of(heaviest)} has atomic number {heaviest}; the networks know 1 to {CLASSES - 1} (up to "
             f"{symbol_of(CLASSES - 1)}): leave the crystal out"
         )
-    parts = (crystals[start : start + CHUNK] for start in range(0, len(crystals), CHUNK))
+    parts = (crystals[start : start + AT_ONCE] for start in range(0, len(crystals), AT_ONCE))
     return [graph for part in parts for graph in _build_chunk(part, cutoff_ang, neighbours)]
 
 

@@ -23,7 +23,7 @@ MOST_CRYSTALS = 2000
 
 
 def lattice_numbers(maps: Tensor, shape: FrameShape) -> Tensor:
-    """Edges and shears from the coordinate channels by least squares (science.md, row 4): [b, 1] or [b, 6].
+    """Edges and shears from the coordinate channels by least squares (docs/science/networks.md, row 4): [b, 1] or [b, 6].
 
     Logarithms of the edges over a_ang, then the elements below the diagonal over a_ang, all over SPREAD. The lattice is
     taken to be lower triangular, as that of a standard setting is.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from crystalloop.models.maps.channels import Doubles
+
 PER_COMPONENT = 60
 """Crystals to a component, at least."""
 MOST_COMPONENTS = 48

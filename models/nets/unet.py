@@ -168,7 +168,7 @@ def _voxel_edges(maps: Tensor, n: int) -> Tensor:
 
 
 def voxel_weights(species: NDArray[np.integer], counts: NDArray[np.integer], config: UNetConfig) -> Floats:
-    """Tempered class weights per voxel: inverse square root of the species' count, capped (science.md, row 7).
+    """Tempered class weights per voxel: inverse square root of the species' count, capped (docs/science/networks.md, row 7).
 
     Args:
         species: [b, n, n, n].

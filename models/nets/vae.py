@@ -246,6 +246,6 @@ def _kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def active_units(mean: Floats, log_variance: Floats, threshold: float = 0.01) -> int:
-    """Latent dimensions that carry information: mean KL above the threshold, nats (science.md, row 6)."""
+    """Latent dimensions that carry information: mean KL above the threshold, nats (docs/science/networks.md, row 6)."""
     kl = 0.5 * (mean**2 + np.exp(log_variance) - 1.0 - log_variance)
     return int((kl.mean(axis=0) > threshold).sum())

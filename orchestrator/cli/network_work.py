@@ -14,9 +14,10 @@ from crystalloop.models.generate.results import as_json, write_crystals
 from crystalloop.models.judge.evaluate import Evaluation
 from crystalloop.models.judge.evaluate import evaluate as measure
 from crystalloop.models.judge.inputs import Settings
-from crystalloop.models.learn.job import NETWORKS, TrainResources
-from crystalloop.orchestrator.learn.inputs import TrainRequest, parse_epochs
-from crystalloop.orchestrator.learn.train_files import PROGRESS, crystals_in_step, train_networks
+from crystalloop.models.learn.engine import Backend
+from crystalloop.models.learn.job import NETWORKS, TrainResources, crystals_in_step
+from crystalloop.orchestrator.learn.inputs import TrainInputError, TrainRequest, parse_epochs
+from crystalloop.orchestrator.learn.train_files import PROGRESS, train_networks
 from crystalloop.orchestrator.show.evaluation_page import write_page
 from crystalloop.orchestrator.show.evaluation_table import show_evaluation
 from crystalloop.orchestrator.show.progress import TrainWatch, show_record
@@ -27,7 +28,6 @@ __all__ = [
     "GenerateRequest",
     "Settings",
     "TrainRequest",
-    "TrainResources",
     "as_json",
     "evaluate",
     "generate",
@@ -36,6 +36,7 @@ __all__ = [
     "show_generated",
     "show_record",
     "train",
+    "train_resources",
     "write_crystals",
 ]
 
@@ -48,6 +49,22 @@ def evaluate(settings: Settings, page: Path | None, say: Callable[[str], None]) 
     return found
 
 
+def train_resources(workers: int, gpus: bool, backend: Backend) -> TrainResources:
+    """Where the training runs.
+
+    Raises:
+        TrainInputError: jax on several workers.
+    """
+    if backend == "tensorflow":
+        return TrainResources(num_workers=workers, use_gpu=gpus)
+    if workers > 1 or gpus:
+        raise TrainInputError(
+            f"--workers {workers}{' --gpus' if gpus else ''} with --backend jax: jax trains in this process, on whatever "
+            "device it finds; leave both out, or take --backend tensorflow"
+        )
+    return TrainResources(num_workers=0, backend=backend)
+
+
 def train(request: TrainRequest, command: str, console: Console) -> dict[str, Any]:
     """Train, with a live bar for each network; the record of it all.
 
@@ -56,5 +73,5 @@ def train(request: TrainRequest, command: str, console: Console) -> dict[str, An
         command: as the user typed it, for the record.
         console: gets the bars.
     """
-    with TrainWatch(console, request.folder / PROGRESS, lambda name: crystals_in_step(request, name)) as watch:
+    with TrainWatch(console, request.folder / PROGRESS, lambda name: crystals_in_step(request.preset, name)) as watch:
         return train_networks(request, command, watch.say)

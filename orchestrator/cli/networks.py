@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from crystalloop.models.learn.engine import Backend, use_backend
 from crystalloop.orchestrator.campaign.target_text import parse_target
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json
 
@@ -82,6 +83,9 @@ def train(
     seed: Annotated[int, typer.Option(help="of weights, order and --limit")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Ray Train workers; 0 trains in this process")] = 1,
     gpus: Annotated[bool, typer.Option("--gpus", help="one GPU for each worker")] = False,
+    backend: Annotated[
+        Backend, typer.Option(help="what takes the steps; jax does so in this process, on whatever device it finds")
+    ] = "tensorflow",
     limit: Annotated[int | None, typer.Option(min=1, help="most training crystals, all classes in proportion")] = None,
     bad_rows: Annotated[
         Literal["stop", "skip"], typer.Option(help="rows, labels and cells that cannot be used: stop, or leave out")
@@ -97,6 +101,7 @@ def train(
 
     Example: crystalloop train --data crystals.jsonl.gz --out runs/nets
     """
+    use_backend(backend)
     work = _work()
     request = work.TrainRequest(
         data=tuple(data or ()),
@@ -111,7 +116,7 @@ def train(
         limit=limit,
         bad_rows=bad_rows,
         fresh=fresh,
-        resources=work.TrainResources(num_workers=workers, use_gpu=gpus),
+        resources=work.train_resources(workers, gpus, backend),
     )
     record = work.train(request, shlex.join(["crystalloop", *sys.argv[1:]]), err)
     print_json(record) if as_json else work.show_record(out, record, folder)

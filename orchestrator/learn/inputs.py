@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,8 @@ from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.data.corpus import BadRows, Cell, Corpus, read_corpus
 from crystalloop.models.learn.job import NETWORKS, NetworkName, TrainJob, TrainResources
 from crystalloop.models.maps.voxels import VoxelConfig
-
-if TYPE_CHECKING:
-    from crystalloop.models.nets.checkpoint import Card
-
+from crystalloop.models.nets.checkpoint import Card, read_card
+from crystalloop.models.nets.configs import FROM_DATA, CGCNNConfig, UNetConfig, VAEConfig
 
 Preset = Literal["compact", "paper"]
 GRIDS = range(4, 129)
@@ -170,8 +168,6 @@ def check_folder(request: TrainRequest, jobs: Mapping[NetworkName, TrainJob]) ->
         TrainInputError: a network of another architecture, grid, seed, length or training set lies there.
         CheckpointError: it is damaged.
     """
-    from crystalloop.models.nets.checkpoint import read_card
-
     finished: list[NetworkName] = []
     for network, job in jobs.items():
         place = job.folder / network
@@ -190,8 +186,6 @@ def check_folder(request: TrainRequest, jobs: Mapping[NetworkName, TrainJob]) ->
 
 def _difference(request: TrainRequest, network: NetworkName, job: TrainJob, card: Card) -> str:
     """How a checkpoint differs from what is asked for; "" where it does not."""
-    from crystalloop.models.learn.checkpoints import FROM_DATA
-
     wanted = _config(request, network, request.n)
     asked = {f.name: getattr(wanted, f.name) for f in fields(wanted) if f.name not in FROM_DATA}
     found = {name: tuple(value) if isinstance(value, list) else value for name, value in card.config.items()}
@@ -214,8 +208,6 @@ def _config(request: TrainRequest, network: NetworkName, n: int) -> Any:  # noqa
         ValueError: it is none.
         TypeError: an override names no field.
     """
-    from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
-
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in request.overrides.get(network, {}).items()}
     if network == "cgcnn":
         made: Any = CGCNNConfig.preset(request.preset)

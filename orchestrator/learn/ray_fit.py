@@ -1,4 +1,4 @@
-"""Ray Train round the Keras step: one run fits all three networks. What depends on the backend lives here alone."""
+"""The fits of a training, in this process or under Ray Train, on the backend that is asked for. How to fit: models/learn."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
-from crystalloop.models.learn.engine import progress_writer
+from crystalloop.models.learn.checkpoints import fitted
+from crystalloop.models.learn.engine import Backend, Engine, Report, progress_writer, use_backend
 from crystalloop.models.learn.job import (
     NETWORKS,
     FittedNetwork,
@@ -19,9 +21,6 @@ from crystalloop.models.learn.job import (
     TrainOutcome,
     TrainResources,
 )
-
-if TYPE_CHECKING:
-    from crystalloop.models.learn.engine_tensorflow import TensorFlowEngine
 
 log = logging.getLogger(__name__)
 
@@ -41,20 +40,23 @@ def fit_networks(
 
     Raises:
         TrainError: a worker failed; the message has its error.
+        BackendError: the backend is not installed, or Keras runs on another one in this process.
     """
-    from crystalloop.models.learn.fit import fitted
-
     resources = resources or TrainResources()
     started = time.monotonic()
-    spent = _fit_here(job, networks) if resources.num_workers == 0 else _fit_on_ray(job, resources, networks)
+    spent = (
+        _fit_here(job, networks, resources.backend)
+        if resources.num_workers == 0
+        else _fit_on_ray(job, resources, networks)
+    )
     done: dict[str, FittedNetwork] = {name: fitted(job.folder / name) for name in networks}
     return TrainOutcome(done, spent, time.monotonic() - started)
 
 
-def _fit_here(job: TrainJob, networks: Sequence[NetworkName]) -> float:
-    from crystalloop.models.learn.fit import fit_or_reuse
+def _fit_here(job: TrainJob, networks: Sequence[NetworkName], backend: Backend) -> float:
+    engine = _engine(backend, report=progress_writer(job.progress))
+    from crystalloop.models.learn.fit import fit_or_reuse  # Keras, on the backend that the engine has made sure of
 
-    engine = _engine()(report=progress_writer(job.progress))
     for network in networks:
         fit_or_reuse(job, engine, network)
     return engine.step_s
@@ -62,9 +64,9 @@ def _fit_here(job: TrainJob, networks: Sequence[NetworkName]) -> float:
 
 def _fit_on_ray(job: TrainJob, resources: TrainResources, networks: Sequence[NetworkName]) -> float:
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(resources.start_timeout_s))
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.tensorflow import TensorflowTrainer
-    from ray.train.v2.api.exceptions import TrainingFailedError
+    from ray.train import FailureConfig, RunConfig, ScalingConfig  # Ray, after its timeout is set in the environment
+    from ray.train.tensorflow import TensorflowTrainer  # the same
+    from ray.train.v2.api.exceptions import TrainingFailedError  # the same
 
     storage = job.folder.absolute() / "ray"
     trainer = TensorflowTrainer(
@@ -95,14 +97,14 @@ def _train_loop(config: Mapping[str, Any]) -> None:
     # Ray's TensorFlow backend sets this for every worker; with it, Keras 2 would be asked for.
     os.environ.pop("TF_USE_LEGACY_KERAS", None)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from ray import train
+    from ray import train  # where a worker runs, Ray is
 
-    from crystalloop.models.learn.fit import fit_or_reuse
+    from crystalloop.models.learn.fit import fit_or_reuse  # Keras: seconds that the driver shall not wait for
 
     job: TrainJob = config["job"]
     context = train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    engine = _engine()(rank, world, report=progress_writer(job.progress if rank == 0 else None))
+    engine = _engine("tensorflow", rank, world, report=progress_writer(job.progress if rank == 0 else None))
     for network in config["networks"]:
         result = fit_or_reuse(job, engine, network)
         # Without a checkpoint, Result.metrics would be None.
@@ -110,7 +112,9 @@ def _train_loop(config: Mapping[str, Any]) -> None:
         train.report({"network": network, "step_s": engine.step_s, **result.metrics}, checkpoint=checkpoint)
 
 
-def _engine() -> type[TensorFlowEngine]:
-    from crystalloop.models.learn import engine_tensorflow  # TensorFlow: seconds that the driver shall not wait for
-
-    return engine_tensorflow.TensorFlowEngine
+def _engine(backend: Backend, rank: int = 0, world: int = 1, report: Report | None = None) -> Engine:
+    """An engine of this backend, imported now: seconds that neither `--help` nor the driver of Ray shall wait for."""
+    use_backend(backend)
+    module = import_module(f"crystalloop.models.learn.engine_{backend}")
+    made: Engine = (module.JaxEngine if backend == "jax" else module.TensorFlowEngine)(rank, world, report)
+    return made

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ import numpy as np
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.data.corpus_file import NAME, save_corpus
+from crystalloop.models.judge.glance import glance
+from crystalloop.models.learn.checkpoints import fitted
 from crystalloop.models.learn.engine import read_progress
-from crystalloop.models.learn.job import BATCH, HEAD_BATCH, NETWORKS, FittedNetwork, NetworkName, TrainJob
+from crystalloop.models.learn.job import NETWORK_OF, NETWORKS, FittedNetwork, NetworkName, TrainJob
 from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.cluster.session import ray_session
 from crystalloop.orchestrator.learn.inputs import (
@@ -32,19 +33,11 @@ from crystalloop.orchestrator.learn.ray_fit import fit_networks
 
 RECORD = "corpus.json"
 PROGRESS = "progress.jsonl"
-PAPER: Mapping[str, Mapping[str, float]] = {
-    "epochs": {"unet": 50, "vae": 50},
-    "batch": {"unet": 10, "vae": 20, "cgcnn": 256},
-    "learning_rate": {"unet": 3e-6, "vae": 1e-4, "cgcnn": 1e-3},
-}
-"""Court et al. 2020, Methods; the CGCNN's epochs are not given there."""
-
-Tell = Callable[[str], None]
 Jobs = dict[NetworkName, TrainJob]
-Record = dict[str, Any]
+TrainRecord = dict[str, Any]
 
 
-def train_networks(request: TrainRequest, command: str, tell: Tell) -> Record:
+def train_networks(request: TrainRequest, command: str, tell: Callable[[str], None]) -> TrainRecord:
     """Train what is asked for and not yet finished; the record that is also written to corpus.json.
 
     A network is saved when it is done, so that neither Ctrl-C nor an error in a later one loses it; the same command
@@ -72,7 +65,8 @@ def train_networks(request: TrainRequest, command: str, tell: Tell) -> Record:
         tell(f"{network} is finished already and kept")
     waiting = [network for network in NETWORKS if network in jobs and network not in finished]
     if waiting:
-        tell(f"training {', '.join(waiting)}")
+        where = " with jax in this process" if request.resources.backend == "jax" else ""
+        tell(f"training {', '.join(waiting)}{where}")
         with ray_session(request.resources):
             for group in _groups(waiting, jobs):
                 fit_networks(jobs[group[0]], request.resources, group)
@@ -95,41 +89,20 @@ def make_jobs(request: TrainRequest, inputs: Inputs) -> Jobs:
     return jobs
 
 
-STAGES = {"head": "vae", "tuning": "unet"}
-"""Stages of a training that report under a name of their own, and the network that they belong to."""
-
-
-def crystals_in_step(request: TrainRequest, network: str) -> int:
-    """Crystals in an optimiser step, over all workers."""
-    owner = STAGES.get(network, network)
-    return int(_settings(request, "batch").get(owner, BATCH[owner])) if network != "head" else HEAD_BATCH
-
-
 def _job(request: TrainRequest, part: Corpus, networks: list[NetworkName]) -> TrainJob:
-    epochs = {**_settings(request, "epochs"), **request.epochs}
-    steps: dict[str, int] = {
-        name: max(1, ceil(epochs[name] * len(part) / crystals_in_step(request, name)))
-        for name in networks
-        if name in epochs
-    }
-    return TrainJob(
+    return TrainJob.by_epochs(
+        request.epochs,
+        networks,
+        preset=request.preset,
         folder=request.folder.resolve(),
         crystals=part.crystals,
         labels=part.labels,
         data_digest=part.digest,
         voxels=VoxelConfig(n=request.n),
-        preset=request.preset,
         overrides=request.overrides,
-        steps=steps,
-        batch={name: int(size) for name, size in _settings(request, "batch").items()},
-        learning_rate=_settings(request, "learning_rate"),
         seed=request.seed,
         progress=(request.folder / PROGRESS).resolve(),
     )
-
-
-def _settings(request: TrainRequest, name: str) -> Mapping[str, float]:
-    return PAPER[name] if request.preset == "paper" else {}
 
 
 def _groups(waiting: list[NetworkName], jobs: Jobs) -> list[tuple[NetworkName, ...]]:
@@ -148,13 +121,13 @@ def _prepare_folder(request: TrainRequest, inputs: Inputs, finished: tuple[Netwo
             shutil.rmtree(request.folder / network, ignore_errors=True)
     progress = request.folder / PROGRESS
     again = set(request.networks) - set(finished)
-    kept = [line for line in read_progress(progress) if STAGES.get(line["network"], line["network"]) not in again]
+    kept = [line for line in read_progress(progress) if NETWORK_OF.get(line["network"], line["network"]) not in again]
     progress.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
     if inputs.maps is not None:  # what is new, and bases to generate from: `crystalloop generate` asks for it
         save_corpus(request.folder / NAME, training_part(inputs.maps, request.limit, request.seed))
 
 
-def _opening(request: TrainRequest, inputs: Inputs, jobs: Jobs, command: str) -> Record:
+def _opening(request: TrainRequest, inputs: Inputs, jobs: Jobs, command: str) -> TrainRecord:
     """The record before training."""
     corpora = {"maps": (inputs.maps, "vae"), "properties": (inputs.graphs, "cgcnn")}
     return {
@@ -163,6 +136,7 @@ def _opening(request: TrainRequest, inputs: Inputs, jobs: Jobs, command: str) ->
         "preset": request.preset,
         "n": request.n,
         "lattice": request.lattice,
+        "backend": request.resources.backend,
         "seed": request.seed,
         "limit": request.limit,
         "files": [
@@ -176,7 +150,7 @@ def _opening(request: TrainRequest, inputs: Inputs, jobs: Jobs, command: str) ->
     }
 
 
-def _counts(corpus: Corpus) -> Record:
+def _counts(corpus: Corpus) -> TrainRecord:
     train = corpus.part("train")
     labels = {name: int(np.isfinite(train.labels[:, i]).sum()) for i, name in enumerate(PROPERTIES)}
     return {
@@ -187,17 +161,14 @@ def _counts(corpus: Corpus) -> Record:
 
 
 def _close(
-    request: TrainRequest, inputs: Inputs, jobs: Jobs, record: Record, finished: tuple[NetworkName, ...]
-) -> Record:
+    request: TrainRequest, inputs: Inputs, jobs: Jobs, record: TrainRecord, finished: tuple[NetworkName, ...]
+) -> TrainRecord:
     """Write the record, with the networks of earlier commands that lie in the folder."""
-    from crystalloop.models.judge.glance import glance
-    from crystalloop.models.learn.fit import fitted
-
     path = request.folder / RECORD
-    before: Record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    before: TrainRecord = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     earlier = before.get("networks", {})
     lines = read_progress(request.folder / PROGRESS)
-    rows: Record = {}
+    rows: TrainRecord = {}
     for network, job in jobs.items():
         corpus = inputs.graphs if network == "cgcnn" else inputs.maps
         if corpus is None:
@@ -222,7 +193,7 @@ def _close(
     return record
 
 
-def _costs(network: FittedNetwork, lines: list[dict[str, Any]]) -> Record:
+def _costs(network: FittedNetwork, lines: list[dict[str, Any]]) -> TrainRecord:
     ends = [line for line in lines if line["step"] == line["steps"]]  # one for each stage of the training
     return {
         "crystals": network.samples,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
 from crystalloop.models.crystals.crystal import Crystal, conventional
-from crystalloop.models.crystals.properties import label_array
+from crystalloop.models.crystals.properties import E_F
+from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.learn.job import FittedNetwork, TrainJob, TrainOutcome, TrainResources
 from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.learn.training_set import Sources, TrainingSet
+from crystalloop.orchestrator.learn.training_set import Sources
 from crystalloop.orchestrator.loop.contracts import Trained
 from crystalloop.orchestrator.loop.events import EventListener, Training
 
@@ -44,24 +47,24 @@ class NetworkTrainer:
 
     def train(self, version_id: str, round_: int, relaxed: Sequence[Candidate], parent: ModelVersion | None) -> Trained:
         """Fit all three networks on what is known; see loop.contracts.Trainer."""
-        training = self._sources.training_set(relaxed)
-        labelled, unlabelled = len(training.labelled), len(training.unlabelled)
+        training, trained_on = self._sources.training_set(relaxed)
+        labelled = len(training.values(E_F))
+        unlabelled = len(training) - labelled
         self._tell(Training(version_id, labelled, unlabelled, self._progress_file(version_id)))
         outcome = self._fitted(version_id, round_, training, parent)
         networks = {name: _record(network, version_id) for name, network in outcome.networks.items()}
-        return Trained(networks, outcome.step_s, training.trained_on, labelled, unlabelled, training.digest())
+        return Trained(networks, outcome.step_s, trained_on, labelled, unlabelled, training.digest)
 
-    def _fitted(self, version_id: str, round_: int, training: TrainingSet, parent: ModelVersion | None) -> TrainOutcome:
+    def _fitted(self, version_id: str, round_: int, training: Corpus, parent: ModelVersion | None) -> TrainOutcome:
         self._before()
         campaign = self._campaign
-        cells = [Crystal.from_structure(conventional(example.structure)) for example in training.examples]
-        # The maps of this version hold cubic conventional cells.
-        cubic = [pair for pair in zip(training.examples, cells, strict=True) if pair[1].is_cubic()]
+        cells = [Crystal.from_structure(conventional(crystal.to_structure())) for crystal in training.crystals]
+        cubic = np.array([cell.is_cubic() for cell in cells], dtype=np.bool_)  # the maps of this version hold no others
         job = TrainJob(
             folder=(self._folder / version_id).resolve(),
-            crystals=tuple(cell for _, cell in cubic),
-            labels=label_array([example.labels for example, _ in cubic]),
-            data_digest=training.digest(),
+            crystals=tuple(cells[i] for i in np.flatnonzero(cubic)),
+            labels=training.labels[cubic],
+            data_digest=training.digest,
             voxels=VoxelConfig(n=campaign.voxels.n, width_scale=campaign.voxels.width_scale),
             preset=campaign.networks.preset,
             overrides=_overrides(campaign),

@@ -1,30 +1,27 @@
-"""GeneratorActor and ScreenActor: Ray actors that hold weights and work in batches. What is asked of them is proposer's."""
+"""Ray actors that hold a generator or a CGCNN and work in batches: GeneratorActor, ScreenActor. What is asked is proposer's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import ray
 
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.draw.proposal import Proposals
+from crystalloop.models.generate.base import DrawRequest, Generator, Rows
 from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.cluster.session import start_ray, stop_ray
 
-if TYPE_CHECKING:
-    from crystalloop.models.crystals.crystal import Crystal
-    from crystalloop.models.draw.lookahead import Critic
-    from crystalloop.models.draw.proposal import Base, Draws, Proposals
-    from crystalloop.models.maps.voxels import VoxelConfig
-    from crystalloop.models.nets.vae import DensityVAE
-
-
-T = TypeVar("T")
 RESTARTS = 3
 """Ray starts a dead actor anew, which loads its weights again, and repeats the call; more deaths have a cause to mend."""
+KERAS = "crystalloop.models.nets.keras_import"
+"""Imported by name where it is needed: it takes seconds, and pw.x shall be at work before."""
+OpenGenerator = Callable[[Path, VoxelConfig], Generator]
+"""The generator of a model version's folder, on a grid; it is called in the actor's process."""
 
 
 class ActorsKeepDying(Exception):
@@ -33,105 +30,47 @@ class ActorsKeepDying(Exception):
     exit_kind = "failed"
 
 
-@dataclass(frozen=True)
-class Request:
-    """A batch of latents to draw and decode.
+def vae_generator(folder: Path, voxels: VoxelConfig) -> Generator:
+    """The paper's generator."""
+    from crystalloop.models.generate.density_vae import VAEGenerator  # Keras: see KERAS
 
-    Attributes:
-        kind: "random", "around" or "between".
-        count: how many latents.
-        seed: of this batch alone.
-        bases: compounds to draw around or between; not used for random ones.
-        wanted: property, lowest and highest value that every draw shall have.
-        wanted_e_f_ev: random latents are conditioned on its decile, eV/atom; on all deciles in turn where None.
-        scale: standard deviation round a base's latent mean.
-        allowed: atomic numbers that may occur.
-    """
-
-    kind: str
-    count: int
-    seed: int
-    bases: tuple[Base, ...]
-    wanted_e_f_ev: float | None
-    scale: float
-    allowed: tuple[int, ...]
-    wanted: tuple[tuple[str, float, float], ...] = ()
+    return VAEGenerator.load(folder, voxels)
 
 
-class Generator:
-    """Decodes latents into crystals. Holds the VAE and the UNet of the model version it was last asked for.
+class GeneratorActor:
+    """Generates with the networks of the model version that it was last asked for.
 
     Every call names the version's folder, so an actor that Ray started anew after a death loads what it lacks.
     """
 
-    def __init__(self, voxels: VoxelConfig) -> None:
+    def __init__(self, voxels: VoxelConfig, open_generator: OpenGenerator = vae_generator) -> None:
         import_module(KERAS)
-        self._voxels = voxels
+        self._voxels, self._open = voxels, open_generator
         self._folder = ""
 
-    def generate(self, folder: str, request: Request) -> Proposals:
-        """The crystals of one request, and its failures counted by reason."""
-        from crystalloop.models.generate.density_vae import GenerateConfig, propose
-
-        self._load(folder)
-        draws = _draw(self._vae, request, replace(self._critic, allowed=request.allowed))
-        return propose(self._vae, self._unet, draws, GenerateConfig(voxels=self._voxels), request.allowed)
-
-    def _load(self, folder: str) -> None:
-        from crystalloop.models.draw.lookahead import Critic
-        from crystalloop.models.nets.cgcnn import CGCNN, predicted_by
-        from crystalloop.models.nets.checkpoint import load
-        from crystalloop.models.nets.unet import UNet
-        from crystalloop.models.nets.vae import DensityVAE
-
+    def generate(self, folder: str, request: DrawRequest) -> Proposals:
+        """What came of each draw of one request."""
         if folder != self._folder:
-            self._vae = load(Path(folder) / "vae", DensityVAE, n=self._voxels.n)
-            self._unet = load(Path(folder) / "unet", UNet, n=self._voxels.n)
-            self._critic = Critic(self._voxels, predicted_by(load(Path(folder) / "cgcnn", CGCNN)))
-            self._folder = folder
+            self._generator, self._folder = self._open(Path(folder), self._voxels), folder
+        return self._generator.generate(request)
 
 
-def _draw(vae: DensityVAE, request: Request, critic: Critic) -> Draws:
-    """The latents of a request; the same seed gives the same ones."""
-    import numpy as np
-
-    from crystalloop.models.draw.latents import draw_around, draw_between, draw_random
-    from crystalloop.models.draw.target import Range
-
-    rng, voxels = np.random.default_rng(request.seed), critic.voxels
-    wanted = [Range(*one) for one in request.wanted]
-    if request.kind == "around":
-        return draw_around(vae, rng, request.count, request.bases, voxels, request.scale, wanted, critic)
-    if request.kind == "between":
-        return draw_between(vae, rng, request.count, request.bases, voxels, request.scale / 2, wanted, critic)
-    deciles = None
-    if request.wanted_e_f_ev is not None and vae.config.decile_edges_ev:
-        deciles = [int(vae.condition(np.array([request.wanted_e_f_ev]))[0].argmax())]
-    return draw_random(vae, rng, request.count, deciles, wanted, critic)
-
-
-class Screener:
+class ScreenActor:
     """Predicts properties. Holds the CGCNN of the model version it was last asked for."""
 
     def __init__(self) -> None:
         import_module(KERAS)
         self._folder = ""
 
-    def predict(self, folder: str, crystals: Sequence[Crystal]) -> tuple[list[dict[str, float | None]], list[float]]:
-        """Property -> value for each crystal (None where there is none), and sigma of the formation energy in eV/atom."""
-        import numpy as np
-
-        from crystalloop.models.nets.cgcnn import CGCNN, predict_properties
-        from crystalloop.models.nets.checkpoint import load
+    def predict(self, folder: str, crystals: Sequence[Crystal]) -> Rows:
+        """Property -> value of each crystal, and sigma of its formation energy in eV/atom; None where unknown."""
+        from crystalloop.models.generate.predictions import predict_rows  # Keras: see KERAS
+        from crystalloop.models.nets.cgcnn import CGCNN  # Keras
+        from crystalloop.models.nets.checkpoint import load  # Keras
 
         if folder != self._folder:
             self._cgcnn, self._folder = load(Path(folder) / "cgcnn", CGCNN), folder
-        values, sigma = predict_properties(self._cgcnn, crystals)
-        rows = [
-            {name: (float(column[i]) if np.isfinite(column[i]) else None) for name, column in values.items()}
-            for i in range(len(crystals))
-        ]
-        return rows, [float(s) if np.isfinite(s) else 0.0 for s in sigma]
+        return predict_rows(self._cgcnn, crystals)
 
 
 class ActorGroup:
@@ -166,10 +105,12 @@ class ActorGroup:
 class ModelActors:
     """The generators and screeners of a campaign."""
 
-    def __init__(self, voxels: VoxelConfig, generators: int, screeners: int, gpus: float = 0.0) -> None:
+    def __init__(
+        self, voxels: VoxelConfig, open_generator: OpenGenerator, generators: int, screeners: int, gpus: float = 0.0
+    ) -> None:
         share: Mapping[str, float] = {"num_cpus": 0.25}
-        self.generators = ActorGroup(Generator, (voxels,), generators, **share, num_gpus=gpus)
-        self.screeners = ActorGroup(Screener, (), screeners, **share)
+        self.generators = ActorGroup(GeneratorActor, (voxels, open_generator), generators, **share, num_gpus=gpus)
+        self.screeners = ActorGroup(ScreenActor, (), screeners, **share)
 
     def close(self) -> None:
         """End all of them."""
@@ -177,15 +118,11 @@ class ModelActors:
         self.screeners.close()
 
 
-KERAS = "crystalloop.models.nets.keras_import"
-"""Imported by name where it is needed: it takes seconds, and pw.x shall be at work before."""
-
-
 class RayRuntime:
     """One Ray session of a campaign, with its generators and screeners."""
 
-    def __init__(self, campaign: Campaign) -> None:
-        self._campaign = campaign
+    def __init__(self, campaign: Campaign, open_generator: OpenGenerator = vae_generator) -> None:
+        self._campaign, self._open = campaign, open_generator
         self._actors: ModelActors | None = None
 
     def start(self) -> None:
@@ -200,6 +137,7 @@ class RayRuntime:
             resources = self._campaign.ray
             self._actors = ModelActors(
                 VoxelConfig(n=self._campaign.voxels.n, width_scale=self._campaign.voxels.width_scale),
+                self._open,
                 resources.generator_actors,
                 resources.screen_actors,
                 resources.gpus_per_generator,

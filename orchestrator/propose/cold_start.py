@@ -27,7 +27,7 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 BALANCED = 0.03
 IONIC = 0.01
 """Preference for charge-balanced decorations, and per unit of electronegativity difference, against the unit of
-diversity in `acquisition.spread`. Small: a model that has seen stable salts only thinks everything is one."""
+diversity in `greedy.spread`. Small: a model that has seen stable salts only thinks everything is one."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _key(prototype: Prototype, elements: tuple[str, ...]) -> tuple[Prototype, tu
             return prototype, tuple(sorted(elements))
 
 
-def distinct() -> Filter:
+def distinct() -> Filter[Proposal]:
     """`funnel.unique` for decorations, which need no comparison of structures, nor the import of what compares them."""
 
     def keep(drafts: Sequence[Proposal]) -> list[Proposal]:
@@ -77,12 +77,12 @@ def distinct() -> Filter:
     return Filter("unique", keep)
 
 
-def preference(draft: Proposal) -> float:
+def preference(proposal: Proposal) -> float:
     """How gladly a decoration is computed first: charge balance and ionicity, minus a little per atom of the formula."""
-    composition = draft.structure.composition
-    balanced = is_balanced(composition.reduced_formula, str(draft.prototype))
+    composition = proposal.structure.composition
+    balanced = is_balanced(composition.reduced_formula, str(proposal.prototype))
     values = [Element(str(element)).X for element in composition]
-    atoms = sum(multiplicities(Prototype(str(draft.prototype))))
+    atoms = sum(multiplicities(Prototype(str(proposal.prototype))))
     return BALANCED * balanced + IONIC * (max(values) - min(values)) - 0.01 * atoms
 
 
@@ -102,7 +102,7 @@ def _fits(order: list[str], amounts: dict[str, float], kind: Prototype) -> bool:
 
 def anonymous_formulas(pool: Sequence[Proposal]) -> frozenset[str]:
     """The kinds of formula that the campaign is about, such as AB and ABC3."""
-    return frozenset(str(draft.structure.composition.anonymized_formula) for draft in pool)
+    return frozenset(str(proposal.structure.composition.anonymized_formula) for proposal in pool)
 
 
 def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownCrystals, count: int) -> Choice:
@@ -114,5 +114,5 @@ def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownC
         distinct(),
     )
     funnel = run_funnel(pool, filters)
-    chosen = spread(funnel.survivors, [preference(draft) for draft in funnel.survivors], count)
+    chosen = spread(funnel.survivors, [preference(proposal) for proposal in funnel.survivors], count)
     return Choice(funnel.counts, tuple(chosen))

@@ -9,8 +9,9 @@ from typing import Protocol
 from crystalloop.db.ledger.records import Candidate, ModelVersion
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
+from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.orchestrator.learn.training_set import Sources, TrainingSet
+from crystalloop.orchestrator.learn.training_set import Sources
 from crystalloop.orchestrator.loop.contracts import Proposed
 from crystalloop.orchestrator.propose.cold_start import Choice
 
@@ -19,7 +20,7 @@ class Chooser(Protocol):
     """Generates, screens and chooses, on crystals."""
 
     def propose(
-        self, round_: int, version: ModelVersion | None, training: TrainingSet, known: KnownCrystals, count: int
+        self, round_: int, version: ModelVersion | None, training: Corpus, known: KnownCrystals, count: int
     ) -> Choice:
         """At most `count` crystals that are not in `known`; without a version, decorated prototypes."""
 
@@ -56,7 +57,8 @@ class LedgerProposer:
         for crystal in self._sources.files:
             if E_F in crystal.labels:
                 known.add(crystal.structure)
-        choice = self._chooser.propose(round_, version, self._sources.training_set(earlier), known, count)
+        training, _ = self._sources.training_set(earlier)
+        choice = self._chooser.propose(round_, version, training, known, count)
         passed, now = tuple(stage for stage, _ in choice.counts), self._now()
         made = [
             self._registry.candidate(proposal, self._campaign, round_, passed, now).model_copy(update={"score": score})

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.judge.evaluate import Evaluation
-from crystalloop.models.judge.inputs import E_F, any_element
+from crystalloop.models.judge.inputs import any_element
 from crystalloop.models.judge.interpolation import make_strips
 from crystalloop.models.judge.rows import Row
 from crystalloop.orchestrator.show import evaluation_figures as figures
@@ -60,7 +61,7 @@ def draw(found: Evaluation) -> dict[str, Picture]:
         places = tsne(np.array([found.judged[i].latent for i in chosen]))
         groups = [held.groups[i] for i in chosen]
         makers["latent"] = (
-            lambda theme: figures.latent_figure(places, groups, held.labels[chosen, E_F], theme),
+            lambda theme: figures.latent_figure(places, groups, held.labels[chosen, PROPERTIES.index(E_F)], theme),
             f"t-SNE map of the latent vectors of {len(chosen)} held-out crystals, by class and by formation energy.",
         )
         makers["slices"] = (

@@ -124,8 +124,8 @@ def show_generated(console: Console, generated: Generated) -> None:
         console.print("no crystal came through; widen --target, raise --scale, or draw around other compounds")
         return
     rows = []
-    for place, made in enumerate(generated.made, start=1):
-        row, predicted = made.row, made.row["predicted"]
+    for place, row in enumerate(generated.rows, start=1):
+        predicted = row["predicted"]
         e_f, sigma = predicted[E_F], row["e_f_sigma"]
         shown = {
             "": place,

@@ -15,24 +15,25 @@ from rich.console import Console
 from tiny_networks import SAVES_WEIGHTS, VOXELS, e_f_labels, salts, scrambled, tiny_cgcnn, tiny_unet, tiny_vae
 from typer.testing import CliRunner
 
-from crystalloop.models.crystals.crystal import canonical_origin
+from crystalloop.models.crystals.crystal import Crystal, canonical_origin
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.crystals.prototypes import Prototype, decorate, match_prototype
 from crystalloop.models.data.corpus import read_corpus
 from crystalloop.models.data.corpus_file import NAME, save_corpus
 from crystalloop.models.data.files import read_crystals
+from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import Range
 from crystalloop.models.generate import request as generate_command
 from crystalloop.models.generate.bases import CompoundError, TrainingCrystals, read_base
+from crystalloop.models.generate.density_vae import deciles_between
 from crystalloop.models.generate.request import (
-    E_F,
-    STAGES,
     GenerateRequest,
-    draw,
+    draw_request,
     generate,
-    load_networks,
-    wanted_deciles,
+    load_generator,
+    wanted_energies,
 )
-from crystalloop.models.generate.results import Generated, Made, as_json, write_crystals
+from crystalloop.models.generate.results import Generated, as_json, write_crystals
 from crystalloop.models.maps.channels import draw_maps
 from crystalloop.models.nets.checkpoint import save
 from crystalloop.orchestrator.campaign.target_text import parse_target
@@ -79,7 +80,7 @@ def salt():
     """What `generate` would hand back, with a crystal that is known: NaCl."""
     structure = decorate(Prototype.ROCKSALT, ("Na", "Cl"), 5.64)
     row = {"formula": "NaCl", "prototype": None, "space_group": "P6_3/mmc", "e_f_sigma": None, "predicted": {}}
-    return Generated((Made(structure, row),), {"generated": 1}, {})
+    return Generated((Proposal(Crystal.from_structure(structure), Kind.RANDOM),), (row,), {"generated": 1}, {})
 
 
 def test_the_same_seed_gives_the_same_crystals(nets, drawn):
@@ -92,23 +93,23 @@ def test_the_same_seed_gives_the_same_crystals(nets, drawn):
 
 def test_the_funnel_counts_down_and_rows_say_what_was_predicted(drawn):
     counts = list(drawn.funnel.values())
-    assert list(drawn.funnel) == list(STAGES[:-1])
+    assert list(drawn.funnel) == ["generated", "read", "valid", "new", "unique"]
     assert counts == sorted(counts, reverse=True)
     assert drawn.funnel["generated"] == drawn.funnel["read"] + sum(drawn.failures.values())
-    for made in drawn.made:
-        assert np.isfinite(made.row["predicted"][E_F])
-        assert made.row["e_f_sigma"] > 0
-        assert made.row["contact"] is None or made.row["contact"] >= 0.7
-        assert made.row["novelty"] in ("new formula", "new structure")
+    for row in drawn.rows:
+        assert np.isfinite(row["predicted"][E_F])
+        assert row["e_f_sigma"] > 0
+        assert row["contact"] >= 0.7
+        assert row["novelty"] in ("new formula", "new structure")
     json.dumps(as_json(drawn), allow_nan=False)
 
 
 def test_a_target_keeps_what_is_predicted_within_it(nets, drawn):
-    bar = float(np.median([made.row["predicted"][E_F] for made in drawn.made]))
+    bar = float(np.median([row["predicted"][E_F] for row in drawn.rows]))
     wanted = (Range(E_F, high=bar),)
     kept = generate(GenerateRequest(nets, "random", wanted=wanted, count=2, seed=1), quiet)
     assert kept.made
-    assert all(made.row["predicted"][E_F] <= bar for made in kept.made)
+    assert all(row["predicted"][E_F] <= bar for row in kept.rows)
     assert 0 < kept.funnel["meets target"] < kept.funnel["unique"]
 
 
@@ -117,23 +118,24 @@ def test_a_target_keeps_what_is_predicted_within_it(nets, drawn):
     [("e_f in -2.4..-2.3", [3]), ("e_f < -2.8", [0, 1]), ("e_f > -1.3", [7, 8, 9]), ("gap > 1", None)],
 )  # fmt: skip
 def test_a_range_of_formation_energies_asks_for_its_deciles(text, deciles):
-    assert wanted_deciles(tiny_vae(decile_edges_ev=EDGES), parse_target(text)) == deciles
-    assert wanted_deciles(tiny_vae(), parse_target(text)) is None
+    energies = wanted_energies(parse_target(text))
+    assert deciles_between(tiny_vae(decile_edges_ev=EDGES), energies) == deciles
+    assert deciles_between(tiny_vae(), energies) is None
 
 
 def test_draws_name_their_compounds_and_a_target_replaces_their_condition(nets, corpus):
     known = TrainingCrystals(corpus)
     around = GenerateRequest(nets, "around", ("NaCl",))
-    networks = load_networks(around)
+    generator = load_generator(around)
     bases = [read_base(text, known, cubic=True) for text in ("NaCl", "KBr")]
-    draws = draw(around, networks, bases[:1], np.random.default_rng(0), 4)
+    draws = generator.draw(draw_request(around, bases[:1], 0, 4))
     assert (str(draws.kind), set(draws.bases)) == ("around", {("NaCl",)})
-    own = networks.vae.condition(np.array([bases[0].e_f_ev]))[0]
+    own = generator.vae.condition(np.array([bases[0].e_f_ev]))[0]
     np.testing.assert_array_equal(draws.condition, [own] * 4)
     wanted = parse_target("e_f in -2.4..-2.3")
-    aimed = draw(replace(around, wanted=wanted), networks, bases[:1], np.random.default_rng(0), 4)
+    aimed = generator.draw(draw_request(replace(around, wanted=wanted), bases[:1], 0, 4))
     assert set(aimed.condition.argmax(axis=1)) == {3}
-    between = draw(replace(around, mode="between"), networks, bases, np.random.default_rng(0), 4)
+    between = generator.draw(draw_request(replace(around, mode="between"), bases, 0, 4))
     assert {frozenset(pair) for pair in between.bases} == {frozenset({"NaCl", "KBr"})}
 
 
@@ -193,13 +195,13 @@ def test_cif_files_read_back_as_what_was_made(tmp_path, salt):
 
 
 def test_without_a_cgcnn_nothing_is_predicted_and_no_target_can_be_met(nets, tmp_path, monkeypatch):
-    monkeypatch.setattr(generate_command, "BATCH", 8)
+    monkeypatch.setattr(generate_command, "LATENTS_AT_ONCE", 8)
     bare = tmp_path / "bare"
     for network in ("vae", "unet"):
         shutil.copytree(nets / network, bare / network)
     made = generate(GenerateRequest(bare, "random", count=1, seed=1), quiet)
-    assert made.made[0].row["predicted"][E_F] is None
-    assert made.made[0].row["novelty"] == "unknown"
+    assert made.rows[0]["predicted"][E_F] is None
+    assert made.rows[0]["novelty"] == "unknown"
     assert "novelty stays unknown" in made.notes[0]
     done = CliRunner().invoke(app, ["generate", "random", "--models", str(bare), "--target", "e_f < -1"])
     assert done.exit_code == 2
@@ -234,7 +236,7 @@ def test_networks_of_two_grids_are_refused(nets, tmp_path, monkeypatch):
 
 
 def test_the_command_writes_files_and_prints_json_alone(nets, tmp_path, monkeypatch):
-    monkeypatch.setattr(generate_command, "BATCH", 8)
+    monkeypatch.setattr(generate_command, "LATENTS_AT_ONCE", 8)
     call = [
         "generate",
         "random",
@@ -260,6 +262,6 @@ def test_the_table_has_the_funnel_and_every_crystal(drawn):
     show_generated(console, drawn)
     text = console.export_text()
     assert "64 generated > " in text
-    assert all(made.row["formula"] in text for made in drawn.made)
-    show_generated(console, Generated((), drawn.funnel, {}, ("a note",)))
+    assert all(row["formula"] in text for row in drawn.rows)
+    show_generated(console, Generated((), (), drawn.funnel, {}, ("a note",)))
     assert "no crystal came through" in console.export_text()

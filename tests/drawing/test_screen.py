@@ -20,7 +20,7 @@ from crystalloop.models.generate.funnel import (
     valid_distances,
     wanted_formula,
 )
-from crystalloop.orchestrator.acquire.greedy import choose, spread
+from crystalloop.orchestrator.acquire.greedy import Greedy, spread
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import build_training_set
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool, is_balanced
@@ -90,9 +90,9 @@ def test_predictions_far_from_the_target_are_dropped_unless_uncertain():
 
 def test_the_choice_prefers_merit_then_difference():
     twins = [draft(Prototype.ROCKSALT, ("Li", "F"), 4.0 + i / 100, e_f=-3.0 + i / 1000) for i in range(3)]
-    chosen = choose([*twins, MGO], Target(direction="minimise"), 2, np.random.default_rng(0))
+    chosen = Greedy().choose([*twins, MGO], Target(direction="minimise"), 2, np.random.default_rng(0))
     assert [d.formula for d, _ in chosen] == ["LiF", "MgO"]
-    assert choose([], Target(direction="minimise"), 2, np.random.default_rng(0)) == []
+    assert Greedy().choose([], Target(direction="minimise"), 2, np.random.default_rng(0)) == []
 
 
 def test_a_spread_takes_different_compositions_first():
@@ -121,8 +121,9 @@ def test_charge_balance_is_seen(formula, prototype, balanced):
 
 def test_a_file_crystal_replaces_its_decoration_and_the_digest_sees_labels():
     known = KnownCrystal("a", "f line 1", LIF.structure, {"formation_energy_per_atom": -3.0})
-    training = build_training_set([], [known], [LIF, MGO])
-    assert [e.source for e in training.examples] == ["file:f line 1", "decorated"]
-    assert (len(training.labelled), len(training.unlabelled)) == (1, 1)
+    training, trained_on = build_training_set([], [known], [LIF, MGO])
+    assert (training.ids, trained_on) == (("file:f line 1", "decorated"), ())
+    assert training.values("formation_energy_per_atom") == [-3.0]
+    assert np.isnan(training.labels[1]).all()
     other = dataclasses.replace(known, labels={"formation_energy_per_atom": -2.9})
-    assert build_training_set([], [other], [LIF, MGO]).digest() != training.digest()
+    assert build_training_set([], [other], [LIF, MGO])[0].digest != training.digest

@@ -74,7 +74,7 @@ def test_labels_stand_in_the_order_of_the_properties(tmp_path):
 
 def test_the_digest_is_that_of_the_training_set(tmp_path):
     job, _, trained = train(tmp_path)
-    assert job.data_digest == trained.data_digest == SOURCES.training_set(()).digest()
+    assert job.data_digest == trained.data_digest == SOURCES.training_set(())[0].digest
 
 
 def test_sizes_steps_and_workers_are_the_campaigns(tmp_path):

@@ -19,6 +19,7 @@ from crystalloop.db.ledger.records import (
 )
 from crystalloop.dft.work.relax_queue import Repairs
 from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.crystals.prototypes import Prototype, decorate
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -122,9 +123,9 @@ class FakeProposer:
 
 class FakeTrainer:
     def train(self, version_id, round_, relaxed, parent):
-        training = SOURCES.training_set(relaxed)
-        counts = len(training.labelled), len(training.unlabelled)
-        return Trained({"cgcnn": NETWORK}, 1.0, training.trained_on, *counts, training.digest())
+        training, trained_on = SOURCES.training_set(relaxed)
+        labelled = len(training.values(E_F))
+        return Trained({"cgcnn": NETWORK}, 1.0, trained_on, labelled, len(training) - labelled, training.digest)
 
 
 class FakeQueue:

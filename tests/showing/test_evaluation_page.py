@@ -16,7 +16,7 @@ from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.judge.evaluate import Evaluation
-from crystalloop.models.judge.inputs import Networks, Settings, any_element
+from crystalloop.models.judge.inputs import LoadedNetworks, Settings, any_element
 from crystalloop.models.judge.interpolation import Strip, pairs
 from crystalloop.models.judge.properties import Predicted
 from crystalloop.models.judge.rows import NAN, Row
@@ -56,7 +56,7 @@ def page(tmp_path_factory):
         notes=("no VAE & no <UNet>",),
         failures={"nothing found": 1},
         counts={"property_crystals": 20},
-        networks=Networks(),
+        networks=LoadedNetworks(),
         predicted=predicted,
         labels=labels,
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pw_fakes import fake_table
-from relax_fakes import FakeRelax, fake_run, launches
+from relax_fakes import context_of, launches
 from tiny_networks import VOXELS, N, e_f_labels, salts
 from typer.testing import CliRunner
 
@@ -24,7 +24,6 @@ from crystalloop.db.ledger.records import CandidateState
 from crystalloop.db.serving.server import ensure_server
 from crystalloop.dft.energies.references import calculation_key
 from crystalloop.dft.recipe.settings import PwSettings
-from crystalloop.dft.work.candidate_work import WorkContext
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.dft.work.worker import work
 from crystalloop.models.crystals.crystal import canonical_origin
@@ -126,7 +125,6 @@ def test_a_campaign_of_then_is_taken_up_and_not_taken_for_another(store, tmp_pat
 
 def test_work_queued_then_is_done_now(store, launchpad, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # FireWorks writes FW.json here
-    (tmp_path / "gate").touch()
     firework = launchpad.fireworks.find_one({"_id": WAITING["id"]})
     assert (firework["fw_id"], firework["state"]) == (WAITING["fw_id"], "READY")
     assert firework["spec"] == WAITING["spec"]
@@ -137,7 +135,7 @@ def test_work_queued_then_is_done_now(store, launchpad, tmp_path, monkeypatch):
     queue = RelaxQueue(store, launchpad)
     assert queue.submit([store.candidate(WAITING["id"])]) == ()  # known already
     assert not queue.reconcile(datetime.now(UTC))  # and nothing to repair
-    context = WorkContext(store, None, tmp_path, "worker-1", ttl_s=600.0, relax=FakeRelax(), run=fake_run)
+    context = context_of(store, tmp_path)(now=lambda: datetime.now(UTC))
     ended = work(context, launchpad, [CAMPAIGN], idle_exit_s=0.1)
 
     assert (ended.why, ended.launched) == ("idle", 1)

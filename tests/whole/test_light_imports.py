@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIGHT = {"numpy", "scipy", "skimage", "keras"}
-LATE = {"gpu_reproduce", "gpu_evaluate", "jax_engine", "device_batches", "arrays", "measure"}
+LATE = {"gpu", "measure"}
 """Bench files whose functions are all called on the accelerator, so that imports inside them count too."""
 
 
@@ -70,7 +70,7 @@ def test_a_module_of_models_imports_without_pymatgen_spglib_and_tensorflow(modul
 
 
 def test_the_gpu_script_imports_jax_and_the_light_packages_alone():
-    assert foreign("gpu_reproduce") == LIGHT | {"jax"}
+    assert foreign("gpu") == LIGHT | {"jax"}
 
 
 def test_a_heavy_import_is_found_at_the_top_and_not_in_a_function():

@@ -1,0 +1,32 @@
+"""The eight properties of crystals as rows, from a CGCNN or from none. Nothing is chosen or judged here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.properties import PROPERTIES
+from crystalloop.models.generate.base import Rows
+from crystalloop.models.nets.cgcnn import CGCNN, predict_properties
+
+
+def predict_rows(cgcnn: CGCNN | None, crystals: Sequence[Crystal], decimals: int | None = None) -> Rows:
+    """What a network says of crystals; nothing without one.
+
+    Args:
+        cgcnn: the network.
+        crystals: conventional cells.
+        decimals: to round to, for people; None keeps what was computed.
+    """
+    if cgcnn is None or not crystals:
+        return [dict.fromkeys(PROPERTIES) for _ in crystals], [None] * len(crystals)
+
+    def known(value: np.floating) -> float | None:
+        number = float(value) if decimals is None else round(float(value), decimals)
+        return number if np.isfinite(value) else None
+
+    values, sigma = predict_properties(cgcnn, crystals)
+    rows = [{name: known(column[i]) for name, column in values.items()} for i in range(len(crystals))]
+    return rows, [known(one) for one in sigma]
