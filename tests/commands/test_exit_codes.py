@@ -15,8 +15,8 @@ PROMISED = {
     Exit.USAGE: "CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError EvaluateError "
     "GenerateError InputError InvalidDecoration NoReference QueryError RelaxInputError TargetError TrainInputError "
     "UnknownCampaign UnknownCandidate UnknownElement",
-    Exit.ENVIRONMENT: "BackendError CorruptPseudo DiskFull MachineFault MissingPseudo NoScratch PwCommandError PwEnvironmentError "
-    "PwNotFound ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
+    Exit.ENVIRONMENT: "BackendError CorruptPseudo DiskFull MachineFault MissingPseudo NoScratch PwCommandError "
+    "PwEnvironmentError PwNotFound ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
     Exit.FAILED: "ActorsKeepDying CheckpointError TrainError",
     Exit.DATABASE: "DatabaseUnavailable StoreUnavailable UnfitDatabase",
 }
