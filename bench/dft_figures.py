@@ -36,7 +36,8 @@ from crystalloop.dft.recipe.element_rules import for_crystal
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.estimate import estimate_cpu_s
-from crystalloop.dft.relax.relax import Relaxed, relax
+from crystalloop.dft.relax.outcome import Relaxed
+from crystalloop.dft.relax.relax import relax
 
 TABLE = Path(__file__).with_name("dft_compounds.yaml")
 START = 1.02

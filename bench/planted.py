@@ -32,7 +32,8 @@ from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.calculation import MachineFault
-from crystalloop.dft.relax.relax import GaveUp, Relaxed, relax
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
+from crystalloop.dft.relax.relax import relax
 
 EDGE_ANG = {"Li": 3.44, "LiF": 4.06}
 TOLERANCE = 0.025

@@ -32,7 +32,8 @@ from crystalloop.db.ledger.store import Store
 from crystalloop.db.serving.server import ensure_server
 from crystalloop.dft.oracles.base import Job
 from crystalloop.dft.recipe.settings import PwSettings
-from crystalloop.dft.relax.relax import AttemptReport, Relaxed
+from crystalloop.dft.relax.attempt import AttemptReport
+from crystalloop.dft.relax.outcome import Relaxed
 from crystalloop.dft.work.candidate_work import WorkContext
 from crystalloop.dft.work.firetask import RelaxTask, working
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad

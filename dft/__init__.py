@@ -1,1 +1,1 @@
-"""pw.x: input, running, output, failures and their corrections. No networks, no Ray."""
+"""pw.x, or whatever stands in for it: recipe, running, output, failures and their cures, the worker. No networks, no Ray."""

@@ -11,7 +11,8 @@ from crystalloop.dft.heal.failures import PwFailure
 from crystalloop.dft.oracles.pwx import PwxOracle
 from crystalloop.dft.pw.launch import LaunchOptions, PwRun
 from crystalloop.dft.recipe.pseudos import PseudoTable
-from crystalloop.dft.relax.relax import AttemptReport, GaveUp, Relaxed
+from crystalloop.dft.relax.attempt import AttemptReport
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
 from crystalloop.dft.work.candidate_work import WorkContext
 
 NO_PSEUDOS = PseudoTable(Path(), {})

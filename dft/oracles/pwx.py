@@ -18,7 +18,9 @@ from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.pw.scratch import Scratch
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
-from crystalloop.dft.relax.relax import AttemptReport, GaveUp, Relaxed, relax, resume_point
+from crystalloop.dft.relax.attempt import AttemptReport
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
+from crystalloop.dft.relax.relax import relax, resume_point
 
 logger = logging.getLogger(__name__)
 

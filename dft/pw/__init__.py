@@ -1,1 +1,1 @@
-"""pw.x itself: input text, the subprocess, its output; around it scratch, replay, stops and restarts, watching."""
+"""pw.x itself: input text, output, the subprocess; Launcher, and the layers of it: scratch, replay, limit, watch, command."""

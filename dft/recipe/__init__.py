@@ -1,1 +1,1 @@
-"""What is computed and how accurately: settings and presets, pseudopotentials, cells, rules of single elements."""
+"""What is computed and how accurately: settings, pseudopotentials, cells, rules of elements; units and whole files."""

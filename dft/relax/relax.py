@@ -25,22 +25,10 @@ from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.attempt import AttemptReport, make_attempt
 from crystalloop.dft.relax.calculation import Bench
-from crystalloop.dft.relax.outcome import GaveUp, Relaxed, SpinState, lowest, relaxed
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed, lowest, relaxed
 from crystalloop.dft.relax.preflight import preflight, unfit_elements
 from crystalloop.dft.relax.pressure_search import scaled_by_radii
-from crystalloop.dft.relax.rungs import ACCURATE, CHEAP, Comparison, Rung, cheap_settings, compare, rejection
-
-__all__ = [
-    "AttemptReport",
-    "Comparison",
-    "GaveUp",
-    "Relaxed",
-    "SpinState",
-    "compare",
-    "lowest",
-    "relax",
-    "resume_point",
-]
+from crystalloop.dft.relax.rungs import ACCURATE, CHEAP, Rung, cheap_settings, compare, rejection
 
 log = logging.getLogger(__name__)
 OnAttempt = Callable[[AttemptReport], None]

@@ -22,7 +22,7 @@ from crystalloop.dft.pw.limit import Clock
 from crystalloop.dft.pw.stop_and_restart import Interrupted
 from crystalloop.dft.recipe.pseudos import PwEnvironmentError
 from crystalloop.dft.recipe.settings import PwSettings
-from crystalloop.dft.relax.relax import AttemptReport
+from crystalloop.dft.relax.attempt import AttemptReport
 from crystalloop.dft.work.stored_result import StoredResult, attempt_of
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from typing import Any, Self
 from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, Record, Relaxation
 from crystalloop.dft.recipe.settings import CODE_VERSION
 from crystalloop.dft.recipe.whole_file import whole
+from crystalloop.dft.relax.attempt import AttemptReport
 from crystalloop.dft.relax.equation_of_state import EquationOfState
-from crystalloop.dft.relax.relax import AttemptReport, GaveUp, Relaxed
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
 
 RESULT = "result.json"
 

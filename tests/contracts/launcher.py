@@ -59,7 +59,7 @@ class LauncherPromises:
     def options(self, tmp_path):
         script = tmp_path / "a pw.py"
         script.write_text(PW)
-        return LaunchOptions(f"{sys.executable} -S '{script}'", timeout_s=60.0, grace_s=10.0)
+        return LaunchOptions(f"{sys.executable} -S '{script}'", timeout_s=20.0, grace_s=10.0)
 
     def test_the_same_input_gives_the_same_answer(self, launcher, place, options):
         runs = [launcher("&CONTROL", place / f"attempt-{number}", options) for number in (1, 2)]

@@ -10,7 +10,7 @@ from crystalloop.dft.oracles.base import Job
 from crystalloop.dft.pw.limit import Clock
 from crystalloop.dft.pw.stop_and_restart import Interrupted
 from crystalloop.dft.recipe.settings import preset
-from crystalloop.dft.relax.relax import GaveUp, Relaxed
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
 
 SETTINGS = preset("test")
 

@@ -9,7 +9,7 @@ from pw_fakes import Murnaghan, fake_table, rock_salt
 from crystalloop.dft.oracles.base import Job
 from crystalloop.dft.oracles.pwx import PwxOracle
 from crystalloop.dft.oracles.table import TableOracle
-from crystalloop.dft.relax.relax import Relaxed
+from crystalloop.dft.relax.outcome import Relaxed
 
 
 class Written(Murnaghan):

@@ -15,7 +15,8 @@ from crystalloop.dft.pw.output import parse_pw_output
 from crystalloop.dft.recipe.element_rules import for_crystal, starts
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings, preset
-from crystalloop.dft.relax.relax import GaveUp, Relaxed, relax
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
+from crystalloop.dft.relax.relax import relax
 
 TEST = preset("test")
 NIAL = cubic("Pm-3m", 2.9, ["Ni", "Al"], [[0, 0, 0], [0.5] * 3])

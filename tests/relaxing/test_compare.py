@@ -3,8 +3,7 @@ from pw_fakes import cubic, rock_salt
 
 from crystalloop.dft.energies.ground_states import ground_state
 from crystalloop.dft.recipe.cells import primitive_cell
-from crystalloop.dft.relax.relax import compare
-from crystalloop.dft.relax.rungs import bond_lengths
+from crystalloop.dft.relax.rungs import bond_lengths, compare
 
 
 def test_a_uniform_expansion_changes_bonds_and_edges_alike():

@@ -9,7 +9,8 @@ from pymatgen.core.structure import Structure
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.recipe.units import GPA_PER_EV_ANG3, KBAR_PER_EV_ANG3, RYDBERG_EV
 from crystalloop.dft.relax.equation_of_state import Point, PoorFit, fit, in_window, next_volume
-from crystalloop.dft.relax.relax import Relaxed, relax
+from crystalloop.dft.relax.outcome import Relaxed
+from crystalloop.dft.relax.relax import relax
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 EOS = preset("test").model_copy(update={"method": "eos"})

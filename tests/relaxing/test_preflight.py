@@ -21,9 +21,10 @@ from crystalloop.dft.recipe.pseudos import CorruptPseudo, MissingPseudo, PseudoT
 from crystalloop.dft.recipe.settings import preset
 from crystalloop.dft.relax.calculation import MachineFault
 from crystalloop.dft.relax.estimate import available_mb, estimate_memory_mb, too_large
+from crystalloop.dft.relax.outcome import GaveUp
 from crystalloop.dft.relax.preflight import preflight
 from crystalloop.dft.relax.pressure_search import scaled_by_radii
-from crystalloop.dft.relax.relax import GaveUp, relax
+from crystalloop.dft.relax.relax import relax
 
 TEST = preset("test")
 

@@ -13,7 +13,8 @@ from crystalloop.dft.recipe.pseudos import CorruptPseudo, PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.recipe.units import RYDBERG_EV
 from crystalloop.dft.relax.calculation import MachineFault
-from crystalloop.dft.relax.relax import GaveUp, Relaxed, relax, resume_point
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
+from crystalloop.dft.relax.relax import relax, resume_point
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TEST = preset("test")

@@ -8,8 +8,9 @@ from crystalloop.dft.heal.failures import PwFailure
 from crystalloop.dft.recipe.cells import primitive_cell
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.estimate import estimate_cpu_s
+from crystalloop.dft.relax.outcome import GaveUp, Relaxed
 from crystalloop.dft.relax.pressure_search import scaled_by_radii
-from crystalloop.dft.relax.relax import GaveUp, Relaxed, relax
+from crystalloop.dft.relax.relax import relax
 from crystalloop.dft.relax.rungs import CHEAP, Comparison, Rung, cheap_settings, rejection
 from crystalloop.dft.work.stored_result import StoredResult
 
