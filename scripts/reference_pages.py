@@ -36,13 +36,21 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "crystalloop.models.crystals.prototypes": ("Prototype", "decorate", "match_prototype"),
     "crystalloop.models.data.files": ("read_crystals",),
     "crystalloop.models.data.corpus": ("Corpus", "read_corpus"),
+    "crystalloop.models.draw.target": ("Range", "Target"),
+    "crystalloop.models.draw.proposal": ("Proposal",),
+    "crystalloop.models.generate.base": ("DrawRequest", "Generator"),
+    "crystalloop.models.learn.engine": ("Engine",),
     "crystalloop.models.maps.voxels": ("VoxelConfig", "voxelize_batch", "lattice_from_coordinates"),
     "crystalloop.dft.recipe.settings": ("PwSettings", "preset"),
     "crystalloop.dft.recipe.pseudos": ("PseudoTable",),
+    "crystalloop.dft.pw.launch": ("Launcher",),
     "crystalloop.dft.relax.relax": ("relax",),
+    "crystalloop.dft.oracles.base": ("Job", "Oracle"),
     "crystalloop.db.ledger.store": ("Store",),
     "crystalloop.db.ledger.records": ("Candidate", "Relaxation", "ModelVersion"),
     "crystalloop.orchestrator.campaign.spec": ("Campaign",),
+    "crystalloop.orchestrator.campaign.read": ("read_campaign",),
+    "crystalloop.orchestrator.acquire.base": ("Acquirer",),
 }
 """What stays under its name and place from one minor version to the next. None of it imports Keras or Ray."""
 
