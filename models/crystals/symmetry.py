@@ -96,7 +96,7 @@ def _of_pattern(pattern: Pattern) -> _Found | None:
 def _found_by_spglib(
     lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], kinds: NDArray[np.int64], symprec: float
 ) -> _Found | None:
-    import spglib  # only where a pattern is new; arrays work without it  # late: arrays on an accelerator are moved without it, see tests/whole/test_light_imports.py
+    import spglib  # only where a pattern is new; arrays work without it
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)  # spglib 2.8, every call
