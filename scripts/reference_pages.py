@@ -33,7 +33,8 @@ MEASURED = {"mean", "scale", "labels", "error", "factor", "decile_edges_ev", "pr
 
 PUBLIC: dict[str, tuple[str, ...]] = {
     "crystalloop.models.crystals.crystal": ("Crystal",),
-    "crystalloop.models.crystals.prototypes": ("Prototype", "decorate", "match_prototype"),
+    "crystalloop.models.crystals.prototypes": ("Prototype",),
+    "crystalloop.models.crystals.structures": ("decorate", "match_prototype"),
     "crystalloop.models.data.files": ("read_crystals",),
     "crystalloop.models.data.corpus": ("Corpus", "read_corpus"),
     "crystalloop.models.draw.target": ("Range", "Target"),
