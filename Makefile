@@ -20,10 +20,10 @@ else
 	@.venv/bin/python -m pytest tests/$(ROOM) $(PYTEST)
 endif
 
-# What can be known in a minute or two: no pw.x, no Ray, no training. It needs no set-up but .venv.
+# What can be known in a minute or two, on two cores: no pw.x, no Ray, no training. It needs no set-up but .venv.
 check:
 	@$(LINT)
-	@.venv/bin/python -m pytest -q -m "not pw and not slow" $(PYTEST)
+	@.venv/bin/python -m pytest -q -n 2 --dist worksteal -m "not pw and not slow" $(PYTEST)
 
 # The site, in site/: strictly (never with --quiet, which counts no warnings). Its tools have an environment of their own.
 docs: .venv-docs/.crystalloop-lock

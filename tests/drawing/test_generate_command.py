@@ -78,6 +78,7 @@ def salt():
     return Generated((Proposal(Crystal.from_structure(structure), Kind.RANDOM),), (row,), {"generated": 1}, {})
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_crystals(nets, drawn):
     assert len(drawn.made) == 3
     again = generate(GenerateRequest(nets, "random", count=3, seed=1), quiet)
@@ -99,6 +100,7 @@ def test_the_funnel_counts_down_and_rows_say_what_was_predicted(drawn):
     json.dumps(as_json(drawn), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_target_keeps_what_is_predicted_within_it(nets, drawn):
     bar = float(np.median([row["predicted"][E_F] for row in drawn.rows]))
     wanted = (Range(E_F, high=bar),)

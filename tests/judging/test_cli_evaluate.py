@@ -14,7 +14,7 @@ from crystalloop.models.judge.rows import definitions
 from crystalloop.models.nets.checkpoint import save
 from crystalloop.orchestrator.cli.app import app
 
-pytestmark = SAVES_WEIGHTS
+pytestmark = [SAVES_WEIGHTS, pytest.mark.slow]
 EDGES = tuple(np.linspace(-3.0, -0.5, 9))
 
 

@@ -21,7 +21,7 @@ from crystalloop.models.nets.unet import UNet, segment
 from crystalloop.models.nets.vae import DensityVAE
 from crystalloop.orchestrator.learn.ray_fit import fit_networks
 
-pytestmark = SAVES_WEIGHTS
+pytestmark = [SAVES_WEIGHTS, pytest.mark.slow]
 HERE = TrainResources(num_workers=0)
 SHORT = {"steps": {"unet": 3, "vae": 3, "cgcnn": 3}}
 

@@ -58,6 +58,7 @@ def test_atoms_drawn_with_one_width_for_all_elements_survive_the_round_trip(conf
         assert largest_error_ang(found.crystal, crystal) < 0.05, crystal
 
 
+@pytest.mark.slow
 def test_two_hundred_shared_crystals_survive_the_round_trip(shared_data):
     for index, record in enumerate(shared_records(shared_data, 200)):
         crystal, config = crystal_of(record), (VOTE, BOTH)[index % 2]
