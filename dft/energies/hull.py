@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pymatgen.core.composition import Composition
@@ -124,9 +125,17 @@ def _competing(entry: HullEntry, system: Sequence[HullEntry]) -> list[HullEntry]
 
 
 def _diagram(system: Sequence[HullEntry]) -> PhaseDiagram:
-    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram  # half a second, only where a hull is drawn
+    phases = _phase_diagram()
+    diagram: PhaseDiagram = phases.PhaseDiagram(
+        [phases.PDEntry(entry.composition, _energy_ev(entry), name=entry.name) for entry in system]
+    )
+    return diagram
 
-    return PhaseDiagram([PDEntry(entry.composition, _energy_ev(entry), name=entry.name) for entry in system])
+
+def _phase_diagram() -> ModuleType:
+    from pymatgen.analysis import phase_diagram  # half a second, only where a hull is drawn
+
+    return phase_diagram
 
 
 def _energy_ev(entry: HullEntry) -> float:
@@ -134,10 +143,8 @@ def _energy_ev(entry: HullEntry) -> float:
 
 
 def _above(entry: HullEntry, diagram: PhaseDiagram, competing: int) -> AboveHull:
-    from pymatgen.analysis.phase_diagram import PDEntry  # as above
-
     phases, above = diagram.get_decomp_and_e_above_hull(
-        PDEntry(entry.composition, _energy_ev(entry)), allow_negative=True
+        _phase_diagram().PDEntry(entry.composition, _energy_ev(entry)), allow_negative=True
     )
     parts = [
         (float(share), phase.composition.reduced_formula, str(getattr(phase, "name", "")))

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.prototypes import Prototype, multiplicities, roles
-from crystalloop.models.crystals.structures import decorate
 
 if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
+    pass
 
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)(\d*)")
@@ -24,10 +23,6 @@ class Compound:
     name: str
     prototype: Prototype
     elements: tuple[str, ...]
-
-    def structure(self) -> Structure:
-        """Conventional cell with an edge estimated from radii."""
-        return decorate(self.prototype, self.elements)
 
 
 def parse_compound(text: str) -> Compound:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from crystalloop.models.crystals.chemistry import balanced_oxidation, ionic_radii_of, mean_radius_ang
 from crystalloop.models.crystals.prototypes import (
@@ -154,5 +153,7 @@ def conventional(structure: Structure, symprec: float = 0.01) -> Structure:
         structure: any cell of an ordered crystal.
         symprec: distance tolerance of the symmetry search, angstrom.
     """
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer  # half a second, of scipy.cluster
+
     cell: Structure = SpacegroupAnalyzer(structure, symprec=symprec).get_conventional_standard_structure()
     return cell

@@ -14,7 +14,7 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.crystals.prototypes import Prototype, multiplicities
-from crystalloop.models.crystals.structures import conventional, match_prototype
+from crystalloop.models.crystals.structures import conventional, decorate, match_prototype
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.data.files import read_crystals
 from crystalloop.models.draw.proposal import Base
@@ -84,7 +84,7 @@ def _from_prototype(text: str, known: TrainingCrystals) -> tuple[Crystal, float 
         compound = parse_compound(text)
     except ValueError as error:
         raise CompoundError(str(error)) from error
-    wanted = compound.structure()
+    wanted = decorate(compound.prototype, compound.elements)
     for crystal, e_f in known.of_formula(wanted.composition.reduced_formula):
         structure = crystal.to_structure()
         if match_prototype(structure) == compound.prototype and _same_sites(structure, wanted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,12 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import PROPERTIES
 from crystalloop.models.generate.base import Rows
 from crystalloop.models.nets.cgcnn import CGCNN, predict_properties
+from crystalloop.models.nets.checkpoint import load
+
+
+def load_cgcnn(models: Path) -> CGCNN:
+    """The CGCNN of a folder of networks; raises as `models.nets.checkpoint.load`."""
+    return load(models / "cgcnn", CGCNN)
 
 
 def predict_rows(cgcnn: CGCNN | None, crystals: Sequence[Crystal], decimals: int | None = None) -> Rows:

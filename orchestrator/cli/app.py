@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Judge trained networks on held-out crystals, in two columns: the paper's definitions and strict ones.",
     ),
     "hull": (
-        "results",
+        "hull",
         "Convex hulls of a campaign's chemical systems, from the database's own energies and imported ones of its scheme.",
     ),
     "train": (

@@ -1,18 +1,17 @@
-"""The commands `crystalloop results|trace|hull`: they parse, call and print. No logic lives here."""
+"""The commands `crystalloop results|trace`: they parse, call and print. No logic lives here."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from crystalloop.db.query.to_mongo import mongo_filter
 from crystalloop.orchestrator.account.results import result_rows, trace_chain
 from crystalloop.orchestrator.campaign.read import read_campaign
-from crystalloop.orchestrator.cli.options import AsJson, File, err, escape, out, print_json
+from crystalloop.orchestrator.cli.options import AsJson, File, out, print_json
 from crystalloop.orchestrator.run.session import open_store
-from crystalloop.orchestrator.settle.hulls import hull_lines, look
 from crystalloop.orchestrator.show.tables import show_results
 from crystalloop.orchestrator.show.trace import trace_lines
 
@@ -53,36 +52,3 @@ def trace(
     else:
         for line in trace_lines(chain):
             out.print(line, markup=False, highlight=False)
-
-
-@app.command()
-def hull(
-    file: File,
-    reference_set: Annotated[
-        Path | None,
-        typer.Option(
-            "--import", help="take up this reference set: .jsonl or .csv with formula, energy_per_atom, scheme"
-        ),
-    ] = None,
-    bad_rows: Annotated[
-        Literal["stop", "skip"], typer.Option(help="rows that cannot be used: stop, or leave out and say so")
-    ] = "stop",
-    export: Annotated[
-        Path | None, typer.Option(help="write the database's own energies of this scheme here, for another database")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Convex hulls of a campaign's chemical systems, from the database's own energies and imported ones of its scheme.
-
-    Example: crystalloop hull campaigns/first.yaml --import references.jsonl
-    """
-    campaign = read_campaign(file)
-    with open_store(campaign) as store:
-        found = look(store, campaign, reference_set, export, skip_bad=bad_rows == "skip")
-    for note in found["notes"]:
-        err.print(f"[dim]{escape(note)}[/]", highlight=False, soft_wrap=True)
-    if as_json:
-        print_json(found)
-        return
-    for line in hull_lines(found):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)

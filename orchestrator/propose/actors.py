@@ -64,13 +64,11 @@ class ScreenActor:
 
     def predict(self, folder: str, crystals: Sequence[Crystal]) -> Rows:
         """Property -> value of each crystal, and sigma of its formation energy in eV/atom; None where unknown."""
-        from crystalloop.models.generate.predictions import predict_rows  # imports Keras; see KERAS
-        from crystalloop.models.nets.cgcnn import CGCNN  # the same
-        from crystalloop.models.nets.checkpoint import load  # the same
+        from crystalloop.models.generate import predictions  # imports Keras; see KERAS
 
         if folder != self._folder:
-            self._cgcnn, self._folder = load(Path(folder) / "cgcnn", CGCNN), folder
-        return predict_rows(self._cgcnn, crystals)
+            self._cgcnn, self._folder = predictions.load_cgcnn(Path(folder)), folder
+        return predictions.predict_rows(self._cgcnn, crystals)
 
 
 class ActorGroup:

@@ -234,10 +234,14 @@ def test_a_csv_is_read_as_well(store, campaign, table, tmp_path):
 
 
 def test_looking_at_results_imports_no_hull_before_there_is_one_to_compute():
-    heavy = ("scipy", "pymatgen.analysis.phase_diagram", "pymatgen.analysis.structure_matcher", "keras")
-    code = (
-        f"import sys, crystalloop.orchestrator.settle.hulls; print([name for name in {heavy} if name in sys.modules])"
+    heavy = (
+        "scipy",
+        "crystalloop.orchestrator.settle.hulls",
+        "pymatgen.analysis.phase_diagram",
+        "pymatgen.analysis.structure_matcher",
+        "keras",
     )
+    code = f"import sys, crystalloop.orchestrator.cli.results; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
