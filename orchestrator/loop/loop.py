@@ -63,7 +63,7 @@ class Loop:
         self._started = parts.now()
         self._waiting_since: datetime | None = None
         self._repaired: list[tuple[str, CandidateState]] | None = None
-        self._repair_at = self._started
+        self._repaired_at = self._started
         self._looker = Looker(parts.store, campaign.name, cache(self._reference_ids), labelled)
         self._earlier_minutes = self._spent_minutes()
 
@@ -176,12 +176,13 @@ class Loop:
     def _repair(self, look: Look) -> None:
         """Repair the queue at once where a candidate moved or a lease ended, else every REPAIR_S: it takes a dozen reads."""
         now, states = self._parts.now(), [(one.id, one.state) for one in look.standings]
-        if states == self._repaired and now < self._repair_at and not look.lease_has_ended(now):
+        lately = timedelta() <= now - self._repaired_at < REPAIR  # not where the clock was set back since
+        if states == self._repaired and lately and not look.lease_has_ended(now):
             return
         lost = self._parts.queue.reconcile(now).expired
         if lost:
             self._parts.tell(LeasesExpired(lost))
-        self._repaired, self._repair_at = states, now + REPAIR
+        self._repaired, self._repaired_at = states, now
 
     def _settle(self, look: Look) -> None:
         parts = self._parts

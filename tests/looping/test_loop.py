@@ -306,6 +306,21 @@ def test_the_queue_is_repaired_when_a_candidate_moves_and_every_five_seconds(sto
     assert queue.repairs - done == 5
 
 
+def test_a_clock_that_is_set_back_does_not_stop_the_repairs(store):
+    register(store)
+    clock, queue = [NOON], FakeQueue()
+    loop = make_loop(store, BusyWorkers(store), queue=queue)
+    loop._parts = dataclasses.replace(loop._parts, now=lambda: clock[0])
+    for _ in range(3):
+        loop.step()
+    done = queue.repairs
+    clock[0] -= timedelta(hours=1)
+    for _ in range(10):
+        loop.step()
+        clock[0] += timedelta(seconds=1)
+    assert queue.repairs - done == 2
+
+
 def test_an_ended_lease_is_told_and_repaired_at_once(store):
     register(store)
     clock, queue, heard = [NOON], FakeQueue(), []
