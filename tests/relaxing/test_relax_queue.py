@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -252,3 +255,23 @@ def test_two_workers_that_look_at_the_same_firework_launch_it_once(store, queue,
         launched = list(pool.map(lambda _: launch(), range(4)))
     assert sorted(launched) == [False, False, False, True]
     assert launches(tmp_path) == ["first-0000"]
+
+
+def test_fireworks_own_tools_can_read_the_queue(queue, store, launchpad, mongodb_uri, database_name, tmp_path):
+    """lpad and qlaunch are processes that have imported nothing of ours; the name in the queue must lead them to the task."""
+    queue.submit(queued(store, 1))
+    (fw_id,) = launchpad.get_fw_ids()
+    pad = {"host": mongodb_uri, "name": f"{database_name}_fireworks", "uri_mode": True, "strm_lvl": "CRITICAL"}
+    (tmp_path / "my_launchpad.yaml").write_text(json.dumps(pad), encoding="utf-8")  # JSON is YAML
+    lpad = "import sys; from fireworks.scripts.lpad_run import lpad; lpad(sys.argv[1:])"
+    exists = "import sys; from fireworks import LaunchPad; sys.exit(not LaunchPad.from_file(sys.argv[2]).run_exists())"
+    for program, command in (  # qlaunch submits a job where `run_exists` says so
+        (exists, ""),
+        (lpad, "get_fws -d all"),
+        (lpad, f"defuse_fws -i {fw_id}"),
+        (lpad, f"reignite_fws -i {fw_id}"),
+    ):
+        arguments = [sys.executable, "-P", "-c", program, "-l", "my_launchpad.yaml", *command.split()]
+        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert list(states(launchpad).values()) == ["READY"]

@@ -90,6 +90,16 @@ def test_nothing_of_ours_is_importable_without_its_name(tmp_path):
         tmp_path,
         sys.executable,
         "-c",
-        "import importlib.util as u; print([n for n in ('models', 'db', 'dft', 'orchestrator') if u.find_spec(n)])",
+        "import importlib.util as u; print([n for n in ('models', 'db', 'dft', 'orchestrator') if getattr(u.find_spec(n), 'origin', 0)])",
     )
     assert told.stdout == "[]\n"
+
+
+def test_the_name_that_fireworks_stores_gives_way_to_any_package_of_that_name(tmp_path):
+    """`dft.firetask` is a file in a folder, no package: a user's own `dft` is found, even last on the path."""
+    (tmp_path / "last" / "dft").mkdir(parents=True)
+    (tmp_path / "last" / "dft" / "__init__.py").write_text("OURS = False\n", encoding="utf-8")
+    alone = "import dft.firetask, sys; print(dft.firetask.RelaxTask.__module__)"
+    beside = f"import sys; sys.path.append({str(tmp_path / 'last')!r}); import dft; print(dft.OURS)"
+    assert call(tmp_path, sys.executable, "-P", "-c", alone).stdout == "crystalloop.dft.work.firetask\n"
+    assert call(tmp_path, sys.executable, "-P", "-c", beside).stdout == "False\n"
