@@ -69,13 +69,18 @@ def load(name: str) -> Any:  # noqa: ANN401  (typer's command types are its own 
 class Table(TyperGroup):
     """Commands listed by COMMANDS and loaded when one is called."""
 
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(**settings)
+        # Names near to a wrong one are looked for among these.
+        self.commands = {name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()}
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401
         """Names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
         """What stands in the list of commands; the command itself comes with resolve_command."""
-        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+        return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
         """The command that is called."""

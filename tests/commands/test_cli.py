@@ -111,3 +111,9 @@ def test_the_plan_names_the_first_batch_and_changes_nothing(call, tmp_path, pseu
     assert [row["formula"] for row in plan["first_batch"]] == ["LiF"]
     assert plan["cpu_hours"] > 0
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_command_with_a_slip_is_guessed(call):
+    done = call("plam")
+    assert done.exit_code == 2
+    assert "Did you mean 'plan'?" in done.output
