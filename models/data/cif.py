@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _TYPE_SYMBOL = re.compile(r"([A-Za-z]{1,2})(?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*)")
 _SPACE_GROUP = re.compile("_(symmetry_)?(space_group|Int_Tables)_(name|IT|number)", re.IGNORECASE)
 _CELL = ("a", "b", "c", "alpha", "beta", "gamma")
+_CAPITALS = {"h-m": "H-M", "_hall": "_Hall", "_it_number": "_IT_number", "_int_tables_": "_Int_Tables_"}
 
 
 class CifError(ValueError):
@@ -35,7 +36,7 @@ def structure_of_cif(text: str) -> Structure:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pymatgen's remarks on rounding and oxidation states
-            return _structure(text)
+            return _structure(_as_pymatgen_spells(text))
     except CifError:
         raise
     except Exception as error:  # whatever a parser meets in a text of any content
@@ -46,6 +47,18 @@ def first_line(error: Exception) -> str:
     """What a parser says is wrong, short."""
     line = (str(error).strip().splitlines() or [""])[0][:200]
     return f"{type(error).__name__}: {line}" if isinstance(error, KeyError) or not line else line
+
+
+def _as_pymatgen_spells(text: str) -> str:
+    """Names and keywords of cell, symmetry and atoms: CIF takes capitals for small letters, pymatgen does not."""
+
+    def spelt(found: re.Match[str]) -> str:
+        name = found[0].lower()
+        for small, capital in _CAPITALS.items():
+            name = name.replace(small, capital)
+        return name
+
+    return re.sub(r"(?im)^[ \t]*(data_|loop_|_(cell|atom_site|symmetry|space_group)_\S+)", spelt, text)
 
 
 def _structure(text: str) -> Structure:
@@ -65,6 +78,8 @@ def _structure(text: str) -> Structure:
     _refuse_cell(block.data)
     _refuse_symbols(block.data)
     _refuse_gaps(block.data)
+    if "_atom_site_label" not in block.data:  # pymatgen wants one of each site
+        text = text.replace("_atom_site_type_symbol", "_atom_site_label")
     # 1.001 for rounding: beyond it atoms coincide, which pymatgen would scale to one.
     parser = CifParser.from_str(text, occupancy_tolerance=1.001)
     try:
@@ -103,13 +118,16 @@ def _refuse_cell(block: Mapping[str, Any]) -> None:
 
 
 def _refuse_gaps(block: Mapping[str, Any]) -> None:
-    """Every site needs a position, and a number where occupancies are given: pymatgen reads a gap as 0."""
+    """Every site needs a position, and a number where occupancies are given: pymatgen reads a gap as 0, and drops empty sites."""
     for tag in ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z", "_atom_site_occupancy"):
         for index, given in enumerate(block.get(tag, [])):
-            if str(given).strip() in {".", "?"}:
+            empty = tag == "_atom_site_occupancy" and re.fullmatch(r"0*\.?0*(\(\d*\))?", str(given).strip())
+            if str(given).strip() in {".", "?"} or empty:
                 labels = block.get("_atom_site_label", [])
                 site = labels[index] if index < len(labels) else f"number {index + 1}"
-                raise CifError(f"{tag} of site {site} is {given!r}, wanted is a number; mend the file")
+                raise CifError(
+                    f"{tag} of site {site} is {given!r}, wanted is a number{' above 0' if empty else ''}; mend the file"
+                )
 
 
 def _refuse_unknown_group(parser: CifParser, block: CifBlock) -> None:
@@ -130,8 +148,20 @@ def _refuse_symbols(block: Mapping[str, Any]) -> None:
     from pymatgen.core.periodic_table import Element  # late: as above
 
     types = block.get("_atom_site_type_symbol")
+    formula = re.findall("[A-Z][a-z]?", str(block.get("_chemical_formula_sum", "")))
     for given in types if types is not None else block.get("_atom_site_label", []):
         found = _TYPE_SYMBOL.fullmatch(given) if types is not None else re.match(r"([A-Za-z]+)", given)
         if found is None or not Element.is_valid_symbol(found[1].capitalize()):
             tag = "_atom_site_label" if types is None else "_atom_site_type_symbol"
             raise CifError(f"{tag} {given[:40]!r} names no element; write its symbol in _atom_site_type_symbol")
+        first, both = found[1][0], found[1].capitalize()
+        if (
+            types is None
+            and len(both) == 2
+            and found[1].isupper()
+            and Element.is_valid_symbol(first)
+            and (both not in formula or first in formula)
+        ):
+            raise CifError(
+                f"_atom_site_label {given[:40]!r} may be {first} or {both}; write its symbol in _atom_site_type_symbol"
+            )

@@ -29,6 +29,7 @@ def text_of(rows=LIF, **changes):
         ("Li1 Li$(id) 0 0 0 1\nF1 F/&SYSTEM 0.5 0.5 0.5 1", "names no element"),
         ("Li1 Li 0 0 zero 1", "cannot be read as CIF"),
         ("Li1 Li 0 0 0 1\nF1 F 0.5 0.5 0.5 .", "_atom_site_occupancy of site F1 is '.'"),
+        ("Li1 Li 0 0 0 1\nF1 F 0.5 0.5 0.5 1\nO1 O 0.5 0 0 0.0", "_atom_site_occupancy of site O1 is '0.0'.*above 0"),
         ("Li1 Li 0 0 0 1\nF1 F ? ? ? 1", "_atom_site_fract_x of site F1 is '?'"),
     ],
 )
@@ -90,6 +91,21 @@ def test_what_is_no_file_is_refused(tmp_path):
         },
         {"a": ("_atom_site_type_symbol\n", ""), "b": (" Li ", "A "), "c": (" F ", "' "), "d": ("Li0A", "LI0")},
         {"a": ("\n", "\r\n")},
+        {
+            "a": ("data_salt", "DATA_salt"),
+            "b": ("loop_", "LOOP_"),
+            "c": ("_cell_", "_CELL_"),
+            "d": ("_fract_", "_FRACT_"),
+        },
+        {
+            "a": (LIF, "Li1 Li 0 0 0 1\nF1 F 0.5 0.5 0.5 1"),
+            "b": ("_symmetry_space_group_name_H-M 'P 1'", "_SYMMETRY_SPACE_GROUP_NAME_H-M 'F m -3 m'"),
+            "c": ("_symmetry_Int_Tables_number 1", "_symmetry_int_tables_number 225"),
+        },
+        {
+            "a": ("_atom_site_label\n", ""),
+            **{f"{s}{i}": (f"{s}{i} {s} ", f"{s} ") for s in ("Li", "F") for i in range(4)},
+        },
         {"a": ("data_salt", "\ufeff# Universit\u00e9\ndata_salt")},
         {"a": ("_length_a 4.2", "_length_a 4.2000(12)")},
     ],
@@ -97,6 +113,15 @@ def test_what_is_no_file_is_refused(tmp_path):
 def test_cif_files_as_journals_and_programs_write_them_are_read(tmp_path, change):
     (tmp_path / "salt.cif").write_text(text_of(**change), newline="")
     assert read_crystal(tmp_path / "salt.cif").composition.formula == "Li4 F4"
+
+
+def test_a_label_that_may_be_two_elements_needs_a_type_or_the_formula(tmp_path):
+    labels = text_of(a=("_atom_site_type_symbol\n", ""), b=(" Li ", " "), c=(" F ", " "), d=("Li", "CO"))
+    (tmp_path / "salt.cif").write_text(labels)
+    with pytest.raises(CrystalFileError, match="'CO0' may be C or Co; write its symbol in _atom_site_type_symbol"):
+        read_crystal(tmp_path / "salt.cif")
+    (tmp_path / "salt.cif").write_text(labels.replace("_cell_length_a", "_chemical_formula_sum 'Co F'\n_cell_length_a"))
+    assert read_crystal(tmp_path / "salt.cif").composition.formula == "Co4 F4"
 
 
 def test_names_of_authors_in_latin_1_do_no_harm(tmp_path):
