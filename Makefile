@@ -3,6 +3,7 @@
 CAMPAIGN ?= campaigns/first.yaml
 ROOM ?=
 export PYTHON ?= python3
+TWO = -n 2 --dist loadfile --no-loadscope-reorder
 LINT = .venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
 setup:
@@ -11,11 +12,11 @@ setup:
 campaign: setup
 	@.venv/bin/crystalloop run $(CAMPAIGN)
 
-# All of it; with ROOM=pwx one folder of tests/ alone.
+# All of it, two files of tests at a time, those with a campaign or a training first; with ROOM=pwx one folder of tests/ alone.
 test: setup
 ifeq ($(ROOM),)
 	@$(LINT)
-	@.venv/bin/python -m pytest $(PYTEST)
+	@.venv/bin/python -m pytest $(TWO) $(PYTEST)
 else
 	@.venv/bin/python -m pytest tests/$(ROOM) $(PYTEST)
 endif
@@ -23,7 +24,7 @@ endif
 # What can be known in a minute or two, on two cores: no pw.x, no Ray, no training. It needs no set-up but .venv.
 check:
 	@$(LINT)
-	@.venv/bin/python -m pytest -q -n 2 --dist worksteal -m "not pw and not slow" $(PYTEST)
+	@.venv/bin/python -m pytest -q $(TWO) -m "not pw and not slow" $(PYTEST)
 
 # The site, in site/: strictly (never with --quiet, which counts no warnings). Its tools have an environment of their own.
 docs: .venv-docs/.crystalloop-lock

@@ -86,12 +86,9 @@ def test_imports_are_ours_and_theirs_by_name_in_a_script_and_in_a_spawned_proces
 
 
 def test_nothing_of_ours_is_importable_without_its_name(tmp_path):
-    told = call(
-        tmp_path,
-        sys.executable,
-        "-c",
-        "import importlib.util as u; print([n for n in ('models', 'db', 'dft', 'orchestrator') if getattr(u.find_spec(n), 'origin', 0)])",
-    )
+    names = ("models", "db", "dft", "orchestrator")
+    seek = f"import importlib.util as u; print([n for n in {names} if getattr(u.find_spec(n), 'origin', None)])"
+    told = call(tmp_path, sys.executable, "-c", seek)
     assert told.stdout == "[]\n"
 
 
