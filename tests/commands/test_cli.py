@@ -86,6 +86,7 @@ def test_a_missing_pw_is_a_sentence_with_exit_code_3(call, tmp_path):
     assert "no-such-pw.x" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_unreachable_database_is_a_sentence_with_exit_code_4(call, tmp_path):
     done = call(
         "results",

@@ -11,6 +11,8 @@ from tiny_networks import VOXELS, e_f_labels, scrambled, tiny_cgcnn, tiny_unet, 
 
 from crystalloop.models.generate.density_vae import GenerateConfig, VAEGenerator
 
+pytestmark = pytest.mark.slow
+
 
 @cache
 def networks():

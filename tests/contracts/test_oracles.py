@@ -11,6 +11,8 @@ from crystalloop.dft.oracles.pwx import PwxOracle
 from crystalloop.dft.oracles.table import TableOracle
 from crystalloop.dft.relax.outcome import Relaxed
 
+pytestmark = pytest.mark.slow
+
 
 class Written(Murnaghan):
     """Leaves the files of a launch, as run_pw does."""

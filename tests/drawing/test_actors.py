@@ -15,7 +15,7 @@ from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.models.nets.checkpoint import CheckpointError, save
 from crystalloop.orchestrator.propose.actors import GeneratorActor, ScreenActor
 
-pytestmark = SAVES_WEIGHTS
+pytestmark = [SAVES_WEIGHTS, pytest.mark.slow]
 BASES = tuple(Base(f"salt {i}", crystal, -2.0) for i, crystal in enumerate(salts()[:3]))
 
 

@@ -23,6 +23,8 @@ from crystalloop.models.maps.channels import CLASSES, draw_maps
 from crystalloop.models.maps.voxels import VoxelConfig, lattices_of, voxelize_batch
 from crystalloop.models.nets.vae import Decoded
 
+pytestmark = pytest.mark.slow
+
 EDGES = tuple(np.linspace(-3.0, -1.0, 9))
 BASES = [Base(f"salt {i}", crystal, -2.0 if i else None) for i, crystal in enumerate(salts()[:4])]
 FINE = VoxelConfig(n=16, width_scale=0.5)

@@ -35,7 +35,7 @@ from crystalloop.orchestrator.campaign.target_text import parse_target
 from crystalloop.orchestrator.cli.app import app
 from crystalloop.orchestrator.show.tables import show_generated
 
-pytestmark = SAVES_WEIGHTS
+pytestmark = [SAVES_WEIGHTS, pytest.mark.slow]
 EDGES = tuple(np.linspace(-3, -1, 9))
 
 

@@ -18,6 +18,8 @@ from crystalloop.dft.recipe.cells import primitive_cell
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.preflight import closest_pair, preflight
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("element", sorted(supported_elements()))
 def test_every_reference_state_is_a_crystal_of_its_element_that_pw_would_get(element):

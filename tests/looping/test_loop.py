@@ -240,6 +240,7 @@ def test_a_stop_ends_at_the_next_step_and_a_later_run_goes_on(store):
     assert make_loop(store, workers).run().completed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
 def test_a_crash_at_any_call_of_the_store_changes_nothing_in_the_end(store, after):
     register(store)

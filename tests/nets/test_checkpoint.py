@@ -15,7 +15,7 @@ from crystalloop.models.nets.configs import DECILES
 from crystalloop.models.nets.unet import UNet, segment
 from crystalloop.models.nets.vae import DensityVAE
 
-pytestmark = SAVES_WEIGHTS
+pytestmark = [SAVES_WEIGHTS, pytest.mark.slow]
 NETWORKS = {"unet": (tiny_unet, UNet), "vae": (tiny_vae, DensityVAE), "cgcnn": (tiny_cgcnn, CGCNN)}
 
 

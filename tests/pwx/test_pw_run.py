@@ -19,6 +19,8 @@ from crystalloop.dft.recipe.cells import primitive_cell
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import preset
 
+pytestmark = pytest.mark.slow
+
 ANSWER = """
 import pathlib, sys
 assert sys.argv[1:] == ["-inp", "pw.in"]

@@ -17,6 +17,8 @@ from relax_fakes import launches, until
 from crystalloop.db.ledger.records import CandidateState
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 
+pytestmark = pytest.mark.slow
+
 START_AND_WAIT = """
 import os, subprocess, sys
 worker = subprocess.Popen([*sys.argv[1:], "--parent-pid", str(os.getpid())], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

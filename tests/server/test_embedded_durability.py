@@ -22,6 +22,8 @@ from pymongo.errors import AutoReconnect, CursorNotFound, DuplicateKeyError, Ope
 from crystalloop.db.embedded.folder import read_state
 from crystalloop.db.ledger.connection import connect
 
+pytestmark = pytest.mark.slow
+
 
 def wait_until(true, seconds=20.0):
     end = time.monotonic() + seconds

@@ -20,6 +20,8 @@ from crystalloop.db.serving import probe as probing
 from crystalloop.db.serving.probe import UnfitDatabase, probe
 from crystalloop.db.serving.server import DatabaseUnavailable, Server, ensure_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place():

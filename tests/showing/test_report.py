@@ -21,6 +21,8 @@ from crystalloop.orchestrator.show.number_text import NONE, decimals, duration
 from crystalloop.orchestrator.show.page import DARK, LIGHT, formula_html, png, spacegroup
 from crystalloop.orchestrator.show.report_page import draw, gather, write_report
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "img", "source", "br"}
 ATTACK = '<script>alert("x")</script>'
 

@@ -40,6 +40,8 @@ from crystalloop.orchestrator.account.status import campaign_status
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 BEFORE = Path(__file__).parents[1] / "fixtures" / "before_0_2"
 EXPECTED = json.loads((BEFORE / "expected.json").read_text(encoding="utf-8"))
 SAID = EXPECTED["database"]
