@@ -12,11 +12,13 @@ setup:
 campaign: setup
 	@.venv/bin/crystalloop run $(CAMPAIGN)
 
-# All of it, two files of tests at a time, those with a campaign or a training first; with ROOM=pwx one folder of tests/ alone.
+# All of it, two files of tests at a time, those with a campaign or a training first, then the tests that need the machine for
+# themselves; with ROOM=pwx one folder of tests/.
 test: setup
 ifeq ($(ROOM),)
 	@$(LINT)
-	@.venv/bin/python -m pytest $(TWO) $(PYTEST)
+	@.venv/bin/python -m pytest $(TWO) -m "not alone" $(PYTEST)
+	@.venv/bin/python -m pytest -m alone $(PYTEST)
 else
 	@.venv/bin/python -m pytest tests/$(ROOM) $(PYTEST)
 endif

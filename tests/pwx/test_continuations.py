@@ -161,6 +161,7 @@ def test_what_a_later_worker_continued_and_lost_goes_on_from_its_last_cell(tmp_p
 
 
 @pytest.mark.pw
+@pytest.mark.alone
 def test_a_vc_relax_that_was_stopped_repeats_no_step(tmp_path, pw_command, pseudo_folder):
     cell = primitive_cell(ground_state("Li"))
     cell.scale_lattice(1.05 * cell.volume)

@@ -93,6 +93,7 @@ def test_a_stop_in_the_fresh_cell_is_no_attempt_of_the_candidate(store, context,
 
 
 @pytest.mark.pw
+@pytest.mark.alone
 def test_a_stopped_worker_leaves_what_the_next_one_goes_on_from(store, context, tmp_path, pw_command, pseudo_folder):
     """The real pw.x, stopped in its second SCF cycle on scratch; a worker without scratch goes on with that cycle."""
     cell = primitive_cell(ground_state("Li"))
