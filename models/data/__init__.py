@@ -1,1 +1,1 @@
-"""Files of crystals: CIF text (cif), one crystal (one_crystal), rows (files, rows), and the training set (corpus)."""
+"""Tables of crystals: rows (files, rows) and the training set (corpus, corpus_file). One crystal as text: formats."""

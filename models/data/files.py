@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.properties import E_F, TABLE, Property
-from crystalloop.models.data.cif import structure_of_cif
+from crystalloop.models.formats.cif import read_cif
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -205,7 +205,7 @@ def _raiser(error: Exception) -> Callable[[], NoReturn]:
 
 def _from_cif(path: Path, labels: Mapping[str, str]) -> KnownCrystal:
     return KnownCrystal(
-        path.stem, path.name, _checked(structure_of_cif(path.read_text(encoding="utf-8"))), labels_of(labels)
+        path.stem, path.name, _checked(read_cif(path.read_text(encoding="utf-8")).structure), labels_of(labels)
     )
 
 
@@ -216,7 +216,7 @@ def crystal_of_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
 
     name = str(row.get("id") or row.get("material_id") or place)
     if row.get("cif"):
-        return KnownCrystal(name, place, _checked(structure_of_cif(str(row["cif"]))), labels_of(row))
+        return KnownCrystal(name, place, _checked(read_cif(str(row["cif"])).structure), labels_of(row))
     species, coords = plain(row["species"]), plain(row["frac_coords"])
     if row.get("lattice"):
         cell = plain(row["lattice"])

@@ -13,7 +13,7 @@ from crystalloop.dft.alone.plan import Plan
 from crystalloop.dft.pw.command import pw_version
 from crystalloop.dft.pw.watch import Step
 from crystalloop.dft.relax.outcome import Relaxed
-from crystalloop.models.data.one_crystal import read_crystal
+from crystalloop.models.formats.one_crystal import read_crystal
 from crystalloop.orchestrator.cli.exit_codes import Exit
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json, pseudo_folder
 from crystalloop.orchestrator.show.number_text import number

@@ -6,7 +6,7 @@ import pytest
 from pw_fakes import rock_salt
 from salt_cif import CIF, LIF, cif_file
 
-from crystalloop.models.data.one_crystal import CrystalFileError, read_crystal
+from crystalloop.models.formats.one_crystal import CrystalFileError, read_crystal
 
 
 def text_of(rows=LIF, **changes):

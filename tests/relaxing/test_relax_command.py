@@ -13,7 +13,7 @@ from crystalloop.dft.alone.folder import RelaxInputError
 from crystalloop.dft.alone.result import as_json, require_target, write_cif
 from crystalloop.dft.heal.failures import PwFailure
 from crystalloop.dft.relax.outcome import GaveUp, Relaxed
-from crystalloop.models.data.one_crystal import read_crystal
+from crystalloop.models.formats.one_crystal import read_crystal
 from crystalloop.orchestrator.cli.app import Exit, app
 
 V0 = 4.06**3 / 4

@@ -24,7 +24,8 @@ MOST_FILES, MOST_LINES = 12, 300
 MAY_IMPORT: dict[str, str] = {
     "models/crystals": "",
     "models/maps": "crystals",
-    "models/data": "crystals",
+    "models/formats": "crystals",
+    "models/data": "crystals formats",
     "models/nets": "crystals maps",
     "models/draw": "crystals maps nets",
     "models/learn": "crystals maps nets",

@@ -15,7 +15,7 @@ from pathlib import Path
 from pymatgen.core.periodic_table import DummySpecies
 from pymatgen.core.structure import Structure
 
-from crystalloop.models.data.cif import CifError, first_line, structure_of_cif
+from crystalloop.models.formats.cif import CifError, first_line, read_cif
 
 _FORMATS = "CIF, POSCAR (or .vasp), .json of pymatgen, .xyz with a Lattice, input of pw.x (.in, .pwi)"
 _MAX_MB = 20
@@ -85,7 +85,7 @@ def _reader(file: Path) -> tuple[str, Callable[[str], Structure]]:
         return "XYZ", lambda text: _of_ase(text, "extxyz")
     if ending in (".in", ".pwi"):
         return "input of pw.x", lambda text: _of_ase(text, "espresso-in")
-    return "CIF", structure_of_cif
+    return "CIF", lambda text: read_cif(text).structure
 
 
 def _of_poscar(text: str) -> Structure:

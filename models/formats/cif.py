@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from crystalloop.models.formats.crystal_read import CrystalRead
+
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
     from pymatgen.io.cif import CifBlock, CifParser
@@ -26,8 +28,12 @@ class CifError(ValueError):
     """The text does not hold the one crystal that was asked for; the message says why, and not in which file."""
 
 
-def structure_of_cif(text: str) -> Structure:
+def read_cif(text: str, block: str | None = None) -> CrystalRead:
     """The one crystal of a CIF file's text, cell and setting as written; sites may still be shared or partly empty.
+
+    Args:
+        text: of the whole file.
+        block: the name of the data block to read, where several hold a crystal.
 
     Raises:
         CifError: none or several crystals, an impossible cell, coinciding atoms, symbols that name no element.
@@ -36,7 +42,7 @@ def structure_of_cif(text: str) -> Structure:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pymatgen's remarks on rounding and oxidation states
-            return _structure(_as_pymatgen_spells(text))
+            return CrystalRead(_structure(_as_pymatgen_spells(text)))
     except CifError:
         raise
     except Exception as error:  # whatever a parser meets in a text of any content
