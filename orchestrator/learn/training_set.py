@@ -45,9 +45,8 @@ def build_training_set(
     an energy) have NaN for labels: they train the UNet, which needs none, and the VAE's reconstruction with the condition
     left out (all zeros); the CGCNN never sees them.
 
-    Formation energies of files and of pw.x come from different schemes (docs/science/dft.md, section 3): within one
-    training set the CGCNN learns both as they are. Total energies are taken from pw.x alone where any file brings its
-    own, because totals of two codes have no common zero.
+    Formation energies of files are on the scale of plain PBE already (models.data.energy_schemes), as those of pw.x are.
+    Total energies are taken from pw.x alone where any file brings its own, because totals of two codes have no common zero.
 
     Returns:
         The crystals, all of them to train on, and the ids of the candidates whose energies are labels.
