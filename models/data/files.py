@@ -50,7 +50,7 @@ class KnownCrystal:
     Attributes:
         where: file name and line (or CIF name), for messages.
         labels: property name -> value, in the units of models.crystals.properties.
-        scheme: of its formation energy, as the file says it (MP2020, OQMD, ...); "" where it says nothing.
+        scheme: of the formation energy, as the row's `formation_energy_scheme` says it; "" where it does not.
     """
 
     id: str
@@ -232,6 +232,11 @@ def crystal_of_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
     return KnownCrystal(name, place, _checked(Structure(lattice, species, coords)), labels_of(row), scheme_of(row))
 
 
+def scheme_of(row: Mapping[str, Any]) -> str:
+    """The scheme of the row's formation energy (MP2020, OQMD, ...), "" where the row has none."""
+    return str(row.get("formation_energy_scheme") or "").strip()
+
+
 def plain(value: Any) -> Any:  # noqa: ANN401
     """A list; from a CSV cell, the JSON text of one."""
     return json.loads(value) if isinstance(value, str) else value
@@ -254,11 +259,6 @@ def _checked(structure: Structure) -> Structure:
     if not structure.is_valid(tol=0.5):
         raise ValueError(f"{structure.composition.reduced_formula}: two atoms are closer than 0.5 A")
     return structure
-
-
-def scheme_of(row: Mapping[str, Any]) -> str:
-    """The scheme of the row's formation energy, as it says it; "" where it says nothing."""
-    return str(row.get("formation_energy_scheme") or "").strip()
 
 
 def labels_of(row: Mapping[str, Any]) -> dict[str, float]:
