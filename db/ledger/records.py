@@ -293,6 +293,7 @@ class CampaignRecord(Record):
     folder: str
     state: CampaignState
     outcome: str = ""  # why it finished
+    data_notes: tuple[str, ...] = ()  # what was read of its data files, and what was done to their energies
     spans: tuple[Span, ...] = ()
     created_at: datetime
     updated_at: datetime

@@ -32,6 +32,24 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+NEW: dict[str, Any] = {"since": "0.3.0"}
+"""Marks a key that came after campaigns had been started without it (`json_schema_extra`)."""
+
+
+def drop_new_defaults(part: BaseModel, plain: dict[str, Any]) -> None:
+    """Take keys marked NEW that have their default out of a section's plain data, and out of the sections in it."""
+    for name, info in type(part).model_fields.items():
+        value = getattr(part, name)
+        if info.json_schema_extra == NEW and value == info.get_default(call_default_factory=True):
+            del plain[name]
+        elif isinstance(value, Part):
+            drop_new_defaults(value, plain[name])
+        elif isinstance(value, tuple):
+            for one, its in zip(value, plain[name], strict=True):
+                if isinstance(one, Part):
+                    drop_new_defaults(one, its)
+
+
 class TargetSection(Part):
     """What the campaign looks for; checked here key by key, and handed on as a `Target`."""
 
@@ -91,6 +109,12 @@ class DataFile(Part):
     )
     limit: int | None = Field(None, ge=1, description="use at most this many crystals, drawn with the campaign's seed")
     bad_rows: Literal["stop", "skip"] = Field("stop", description="stop at an unreadable row, or skip and count it")
+    scheme: Literal["PBE", "MP2020", "MP-legacy", "OQMD", "as_given"] | None = Field(
+        None,
+        description="of the file's formation energies, where its rows do not say it in formation_energy_scheme: they are put "
+        "on the scale of plain PBE, which is pw.x's; as_given takes them as they are, whatever the rows say",
+        json_schema_extra=NEW,
+    )
     where: WhereValue = Field(
         default_factory=dict,
         description="keep rows whose field has this value, e.g. class: binary_AB; or a condition as in "

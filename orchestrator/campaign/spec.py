@@ -26,6 +26,7 @@ from crystalloop.orchestrator.campaign.sections import (
     RayResources,
     TargetValue,
     Voxels,
+    drop_new_defaults,
 )
 
 
@@ -109,8 +110,12 @@ class Campaign(Part):
         return spec
 
     def spec_digest(self) -> str:
-        """Digest of what decides which candidates come out; budgets, rounds, slots and machines may change on resume."""
+        """Digest of what decides which candidates come out; budgets, rounds, slots and machines may change on resume.
+
+        A key that came later than 0.2.0 counts where it is not at its default: files of before have the digest of before.
+        """
         spec = self.spec()
+        drop_new_defaults(self, spec)
         for free in ("budget", "rounds", "ray", "database", "folder"):
             spec.pop(free)
         for free in ("slots", "pw_command", "scratch", "pseudos", "lease_s"):

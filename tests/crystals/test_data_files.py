@@ -40,6 +40,11 @@ def test_jsonl_rows_become_crystals_with_labels_in_the_networks_units(tmp_path):
     assert crystal.labels == {"formation_energy_per_atom": -2.1, "log10_bulk_modulus": 2.0}
 
 
+def test_a_label_keeps_the_scheme_that_its_row_names(tmp_path):
+    path = jsonl(tmp_path, NACL | {"formation_energy_per_atom": -2.1, "formation_energy_scheme": "MP2020"}, NACL)
+    assert [crystal.scheme for crystal in read_crystals(path).crystals] == ["MP2020", ""]
+
+
 def test_csv_and_cif_give_the_same_crystal(tmp_path):
     (tmp_path / "CsCl.cif").write_text(CIF)
     (tmp_path / "labels.csv").write_text("id,formation_energy_per_atom\nCsCl,-2.2\n")
