@@ -14,6 +14,7 @@ from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.draw.target import COMPUTED
+from crystalloop.orchestrator.campaign.part import Part
 from crystalloop.orchestrator.campaign.places import default_pseudos
 from crystalloop.orchestrator.campaign.sections import (
     Budget,
@@ -22,7 +23,6 @@ from crystalloop.orchestrator.campaign.sections import (
     Dft,
     Generation,
     Networks,
-    Part,
     RayResources,
     TargetValue,
     Voxels,

@@ -36,7 +36,8 @@ from crystalloop.orchestrator.propose.actors import RayRuntime
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
-from crystalloop.orchestrator.run.plan import check_dft, check_networks, known_crystals
+from crystalloop.orchestrator.run.network_keys import check_networks
+from crystalloop.orchestrator.run.plan import check_dft, known_crystals
 from crystalloop.orchestrator.run.session import database, only_runner, open_store
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies

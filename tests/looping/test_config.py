@@ -55,7 +55,7 @@ def test_every_ready_campaign_file_is_accepted(path):
         ({"generate": {"random": 0, "around": 0, "between": 0}}, "nothing would be generated"),
         ({"name": "../up"}, "name: String should match pattern"),
         ({"voxels": {"n": 31}}, "voxels.n"),
-        ({"data": [{"path": "x.csv", "where": {"class": 3}}]}, "data.0.where.class: Input should be a valid string"),
+        ({"data": [{"path": "x.csv", "where": {"class": {"a": 3}}}]}, "data.0.where: class: write a text, a number"),
         ({"data": [{"path": "x.csv", "where": "class ~ 3"}]}, "data.0.where: expected one of"),
     ],
 )
