@@ -75,6 +75,14 @@ def kinds_of(annotation: Any) -> frozenset[type]:  # noqa: ANN401  (an annotatio
     return frozenset({annotation})
 
 
+def part_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
+    """The section that a key holds: itself, or each of a list; None for plain values."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = [found for found in map(part_of, getattr(annotation, "__args__", ())) if found is not None]
+    return inner[0] if inner else None
+
+
 def expected(field: FieldInfo) -> str:
     """What a key takes, with its bounds, as the end of a sentence: `a whole number, >= 1, <= 10000`; empty for others."""
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from crystalloop.orchestrator.campaign.part import expected, kinds_of
+from crystalloop.orchestrator.campaign.part import expected, kinds_of, part_of
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
 from crystalloop.orchestrator.campaign.yaml_text import Place, TextError, Written, parse_yaml, text_of
 
@@ -65,7 +65,7 @@ def _as_texts(
 
 
 def _as_text(value: Any, field: FieldInfo, place: Place, written: Written, path: Path) -> Any:  # noqa: ANN401
-    part = _part_of(field.annotation)
+    part = part_of(field.annotation)
     kinds = kinds_of(field.annotation) - {type(None)}
     if part is not None:
         if isinstance(value, Mapping):
@@ -134,7 +134,7 @@ def _field_at(location: Place) -> FieldInfo | None:
     field = None
     for name in names:
         field = None if model is None else model.model_fields.get(name)
-        model = None if field is None else _part_of(field.annotation)
+        model = None if field is None else part_of(field.annotation)
     return field
 
 
@@ -143,15 +143,8 @@ def _nearest(location: Place) -> str:
     model: type[BaseModel] | None = Campaign
     for part in location[:-1]:
         if isinstance(part, str) and model is not None and part in model.model_fields:
-            model = _part_of(model.model_fields[part].annotation)
+            model = part_of(model.model_fields[part].annotation)
     known = list(model.model_fields) if model is not None else []
     last = str(location[-1])[:MOST_SHOWN]
     near = get_close_matches(last, known, 1, cutoff=0.5) or get_close_matches(last.casefold(), known, 1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else f"; known keys here: {', '.join(known)}"
-
-
-def _part_of(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inner = [found for found in map(_part_of, getattr(annotation, "__args__", ())) if found is not None]
-    return inner[0] if inner else None

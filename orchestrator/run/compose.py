@@ -165,10 +165,12 @@ def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None], mach
 def _start(store: MongoStore, campaign: Campaign, folder: Path) -> None:
     """Register the campaign, or take it up again."""
     moment = now()
+    stored = store.campaign(campaign.name)
+    same = stored is not None and campaign.goes_on_with(stored.spec)
     record = CampaignRecord(
         id=campaign.name,
         spec=campaign.spec(),
-        spec_digest=campaign.spec_digest(),
+        spec_digest=stored.spec_digest if stored is not None and same else campaign.spec_digest(),
         folder=str(folder),
         state=CampaignState.ACTIVE,
         created_at=moment,
