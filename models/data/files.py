@@ -94,9 +94,15 @@ def read_crystals(path: Path, *, skip_bad: bool = False, where: Where | None = N
         crystals.append(crystal)
     if not crystals:
         raise DataError(
-            f"{path}: no usable crystal ({len(left_out)} rows left out); check its path, format and `where`"
+            f"{path}: no usable crystal ({len(left_out)} rows left out); check its path, format and `where`{_refused(where)}"
         )
     return Read(tuple(crystals), tuple(left_out))
+
+
+def _refused(where: Where | None) -> str:
+    """What the rows had in the fields that a test looks at, where the test can say it, as the end of a sentence."""
+    said = getattr(where, "refused", str)()
+    return f": {said}" if said else ""
 
 
 ROW_ERRORS = (ValueError, KeyError, TypeError, IndexError, AssertionError, RuntimeError, OSError)

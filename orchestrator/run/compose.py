@@ -36,7 +36,8 @@ from crystalloop.orchestrator.propose.actors import RayRuntime
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
-from crystalloop.orchestrator.run.plan import check_dft, check_networks, known_crystals
+from crystalloop.orchestrator.run.network_keys import check_networks
+from crystalloop.orchestrator.run.plan import check_dft, known_crystals
 from crystalloop.orchestrator.run.session import database, only_runner, open_store
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
@@ -164,10 +165,12 @@ def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None], mach
 def _start(store: MongoStore, campaign: Campaign, folder: Path, notes: Sequence[str]) -> None:
     """Register the campaign, or take it up again."""
     moment = now()
+    stored = store.campaign(campaign.name)
+    same = stored is not None and campaign.goes_on_with(stored.spec)
     record = CampaignRecord(
         id=campaign.name,
         spec=campaign.spec(),
-        spec_digest=campaign.spec_digest(),
+        spec_digest=stored.spec_digest if stored is not None and same else campaign.spec_digest(),
         folder=str(folder),
         state=CampaignState.ACTIVE,
         data_notes=tuple(notes),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,10 @@ from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
-from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
+from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
-
-CONFIGS: dict[str, type[Any]] = {"unet": UNetConfig, "vae": VAEConfig, "cgcnn": CGCNNConfig}
+from crystalloop.orchestrator.run.network_keys import check_networks
 
 
 def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:
@@ -40,22 +38,6 @@ def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:
     for element in campaign.elements:
         reference_structure(element)
     return settings, table
-
-
-def check_networks(campaign: Campaign) -> None:
-    """Refuse overrides that no network configuration has.
-
-    Raises:
-        ConfigError: names the field and those there are.
-    """
-    networks = campaign.networks
-    for name, given in (("unet", networks.unet), ("vae", networks.vae), ("cgcnn", networks.cgcnn)):
-        if not given:
-            continue
-        known = [field.name for field in fields(CONFIGS[name])]
-        for key in given:
-            if key not in known:
-                raise ConfigError(f"networks.{name}.{key}: unknown field; there are {', '.join(known)}")
 
 
 def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[str]]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROMISED = {
     Exit.USAGE: "CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError EvaluateError "
     "GenerateError InputError InvalidDecoration NoReference QueryError RelaxInputError TargetError TrainInputError "
-    "UnknownCampaign UnknownCandidate UnknownElement",
+    "BadPlace PathError UnknownCampaign UnknownCandidate UnknownElement",
     Exit.ENVIRONMENT: "BackendError CorruptPseudo DiskFull MachineFault MissingPseudo NoScratch PwCommandError "
     "PwEnvironmentError PwNotFound ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
     Exit.FAILED: "ActorsKeepDying CheckpointError TrainError",
@@ -22,7 +22,7 @@ PROMISED = {
 }
 CAUGHT = (
     "CommandError FolderInUse FolderNotPrivate Interrupted InvalidCrystal NotUpf PoorFit ProtocolError "
-    "CifError UnknownField ReconstructionError StopKindly StorageError UncodedElement"
+    "CifError TextError UnknownField ReconstructionError StopKindly StorageError UncodedElement"
 )
 """Errors that another room of ours answers; one that reaches the command line is a bug, and shown as one."""
 
