@@ -17,7 +17,7 @@ PROMISED = {
     "BadPlace PathError UnknownCampaign UnknownCandidate UnknownElement",
     Exit.ENVIRONMENT: "BackendError CorruptPseudo DiskFull MachineFault MissingPseudo NoScratch PwCommandError "
     "PwEnvironmentError PwNotFound ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
-    Exit.FAILED: "ActorsKeepDying CheckpointError TrainError",
+    Exit.FAILED: "ActorsKeepDying RayDeadline CheckpointError TrainError",
     Exit.DATABASE: "DatabaseUnavailable StoreUnavailable UnfitDatabase",
 }
 CAUGHT = (
