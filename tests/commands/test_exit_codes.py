@@ -15,10 +15,10 @@ PROMISED = {
     Exit.USAGE: "CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError EvaluateError "
     "GenerateError InputError InvalidDecoration NoReference QueryError RelaxInputError TargetError TrainInputError "
     "UnknownCampaign UnknownCandidate UnknownElement",
-    Exit.ENVIRONMENT: "BackendError CorruptPseudo DiskFull MachineFault MissingPseudo NoScratch PwCommandError "
+    Exit.ENVIRONMENT: "BackendError CorruptPseudo DiskFull FolderOutside MachineFault MissingPseudo NoScratch PwCommandError "
     "PwEnvironmentError PwNotFound ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
     Exit.FAILED: "ActorsKeepDying CheckpointError TrainError",
-    Exit.DATABASE: "DatabaseUnavailable StoreUnavailable UnfitDatabase",
+    Exit.DATABASE: "DatabaseUnavailable StoreRefused StoreUnavailable UnfitDatabase UnusableUri",
 }
 CAUGHT = (
     "CommandError FolderInUse FolderNotPrivate Interrupted InvalidCrystal NotUpf PoorFit ProtocolError "
