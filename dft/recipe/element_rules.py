@@ -108,18 +108,33 @@ ANIONS = frozenset(["H", "C", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "
 """Elements whose compounds mostly have a gap, or have few states at the Fermi level."""
 
 
+SEMICONDUCTORS = frozenset(["B", "Si", "Ge"])
+"""Elements that are no metals, beside the anions. Compounds of theirs with metals are metals more often than not."""
+KSPACING_SEMICONDUCTORS_INV_ANG = 0.30
+"""As their elemental references have. Si with pw.x 6.7: 0.70 is 300 meV/atom above it, 0.45 27, and it 4 above 0.20."""
+
+
+def may_be_metal(structure: Structure) -> bool:
+    """Whether its elements let it be a metal: not with anions, and not of semiconductors alone. What it is pw.x finds."""
+    elements = {site.specie.symbol for site in structure}
+    return not elements & ANIONS and not elements <= SEMICONDUCTORS
+
+
 def with_metallic_k_points(structure: Structure, settings: PwSettings) -> PwSettings:
-    """The settings with k points no further apart than `kspacing_metals_inv_ang` for a crystal without any anion.
+    """The settings with k points no further apart than `kspacing_metals_inv_ang` for a crystal that may be a metal.
 
     With a Fermi surface the energy converges slowly and back and forth: at 0.45/angstrom B2 CaMg is 43 meV/atom above
     0.16, LiMg moves by 50 between 4 and 6 points per edge, and AlNi's pressure by 2.5 kbar from 5 to 11. LiH is within 0.1
-    meV/atom. Elemental references have k points of their own (`dft.energies.references`). Applied twice, the same comes out.
+    meV/atom. Boron, silicon and germanium are no metals, and have the k points of their references. Elemental references
+    have k points of their own (`dft.energies.references`). Applied twice, the same comes out.
 
     Args:
         structure: ordered.
         settings: of the campaign; returned as they are where they ask for no denser k points.
     """
     elements, limit = {site.specie.symbol for site in structure}, settings.kspacing_metals_inv_ang
+    if limit is not None and elements <= SEMICONDUCTORS:
+        limit = max(limit, KSPACING_SEMICONDUCTORS_INV_ANG)
     if limit is None or limit >= settings.kspacing_inv_ang or elements & ANIONS:
         return settings
     return settings.model_copy(update={"kspacing_inv_ang": limit})

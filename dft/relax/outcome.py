@@ -8,7 +8,7 @@ from typing import Self
 
 from pymatgen.core.structure import Structure
 
-from crystalloop.dft.heal.failures import PwFailure
+from crystalloop.dft.heal.failures import NO_MOMENT_BOHR, PwFailure
 from crystalloop.dft.recipe.cells import conventional_cell, spacegroup_number
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.attempt import AttemptReport, Tried
@@ -57,6 +57,11 @@ class Relaxed:
     spin_states: tuple[SpinState, ...] = ()  # with moment_sets, those that were reached, this one among them
     moments_bohr: tuple[float, ...] = ()  # of the atoms of `structure`, in spheres that pw.x chooses
     gap: BandGap | None = None  # None where no states were written
+
+    @property
+    def is_magnetic(self) -> bool:
+        """Whether its atoms have moments, parallel or not."""
+        return (self.absolute_magnetization_bohr or 0.0) >= NO_MOMENT_BOHR
 
     @property
     def band_gap(self) -> float | None:
