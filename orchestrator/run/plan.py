@@ -77,6 +77,7 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
         notes.append(f"{file.path.name}: {len(kept)} crystals used, {labelled} with a formation energy")
         if read.left_out:
             notes.append(f"{file.path.name}: {len(read.left_out)} rows left out, the first: {read.left_out[0]}")
+        notes += read.notes
     if any(E_F in crystal.labels for crystal in crystals):
         notes.append(
             "formation energies of data files come from another scheme than pw.x's here; the CGCNN learns both as given"
