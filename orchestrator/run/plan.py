@@ -59,6 +59,7 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
         notes.append(f"{file.path.name}: {len(kept)} crystals used, {labelled} with a formation energy")
         if read.left_out:
             notes.append(f"{file.path.name}: {len(read.left_out)} rows left out, the first: {read.left_out[0]}")
+        notes += read.notes
     if any(E_F in crystal.labels for crystal in crystals):
         from crystalloop.models.data.energy_schemes import on_plain_scale  # late: 2 CPU s, for labelled files alone
 

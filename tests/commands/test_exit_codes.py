@@ -22,8 +22,8 @@ PROMISED = {
     Exit.DATABASE: "DatabaseUnavailable StoreRefused StoreUnavailable UnfitDatabase UnusableUri",
 }
 CAUGHT = (
-    "CifError CommandError FolderInUse FolderNotPrivate FormatError Interrupted InvalidCrystal NotUpf "
-    "PoorFit ProtocolError ReconstructionError StopKindly StorageError TextError UncodedElement "
+    "CifError CommandError FolderInUse FolderNotPrivate FormatError Interrupted InvalidCrystal LineError "
+    "NotUpf PoorFit ProtocolError ReconstructionError StopKindly StorageError TextError UncodedElement "
     "UnknownField"
 )
 """Errors that another room of ours answers; one that reaches the command line is a bug, and shown as one."""
