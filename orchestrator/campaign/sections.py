@@ -61,6 +61,11 @@ class DataFile(Part):
         None, ge=1, le=1_000_000_000, description="use at most this many crystals, drawn with the campaign's seed"
     )
     bad_rows: Literal["stop", "skip"] = Field("stop", description="stop at an unreadable row, or skip and count it")
+    scheme: Literal["PBE", "MP2020", "MP-legacy", "OQMD", "as_given"] | None = Field(
+        None,
+        description="of the file's formation energies, where its rows do not say it in formation_energy_scheme: they are put "
+        "on the scale of plain PBE, which is pw.x's; as_given takes them as they are, whatever the rows say",
+    )
     where: WhereValue = Field(
         default_factory=dict,
         description="keep rows whose field has this value, or one of several, e.g. {class: [binary_AB, perovskite], "

@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -60,11 +60,11 @@ def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
     with ExitStack() as stack:
         stack.enter_context(only_runner(folder))
         tell(Preparing("reading data and checking pw.x and pseudopotentials"))
-        table, known = preflight(campaign, tell)
+        table, known, notes = preflight(campaign, tell)
         server, _ = database(campaign)
         tell(Note(server.description))
         store = stack.enter_context(open_store(campaign))
-        _start(store, campaign, folder)
+        _start(store, campaign, folder, notes)
         stack.enter_context(_stop_on_signals())
         runtime = RayRuntime(campaign)
         stack.callback(runtime.shutdown)
@@ -77,7 +77,7 @@ def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
         return _summary(store, campaign, finish, report)
 
 
-def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tuple[KnownCrystal, ...]]:
+def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tuple[KnownCrystal, ...], list[str]]:
     """What must be right before anything is started: pw.x, pseudopotentials, data files.
 
     Raises:
@@ -91,7 +91,7 @@ def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tup
     known, notes = known_crystals(campaign)
     for note in notes:
         tell(Note(note))
-    return table, known
+    return table, known, notes
 
 
 def build(
@@ -162,7 +162,7 @@ def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None], mach
             workers.stop()
 
 
-def _start(store: MongoStore, campaign: Campaign, folder: Path) -> None:
+def _start(store: MongoStore, campaign: Campaign, folder: Path, notes: Sequence[str]) -> None:
     """Register the campaign, or take it up again."""
     moment = now()
     stored = store.campaign(campaign.name)
@@ -173,6 +173,7 @@ def _start(store: MongoStore, campaign: Campaign, folder: Path) -> None:
         spec_digest=stored.spec_digest if stored is not None and same else campaign.spec_digest(),
         folder=str(folder),
         state=CampaignState.ACTIVE,
+        data_notes=tuple(notes),
         created_at=moment,
         updated_at=moment,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
-from crystalloop.models.data.files import KnownCrystal, read_crystals
+from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -54,16 +55,33 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
         if file.limit is not None and len(kept) > file.limit:
             rng = np.random.default_rng([campaign.seed, 31, number])
             kept = [kept[i] for i in sorted(rng.choice(len(kept), file.limit, replace=False))]
-        crystals += kept
+        crystals += [_with_scheme(crystal, file.scheme) for crystal in kept]
         labelled = sum(E_F in crystal.labels for crystal in kept)
         notes.append(f"{file.path.name}: {len(kept)} crystals used, {labelled} with a formation energy")
         if read.left_out:
             notes.append(f"{file.path.name}: {len(read.left_out)} rows left out, the first: {read.left_out[0]}")
     if any(E_F in crystal.labels for crystal in crystals):
-        notes.append(
-            "formation energies of data files come from another scheme than pw.x's here; the CGCNN learns both as given"
-        )
+        from crystalloop.models.data.energy_schemes import on_plain_scale  # late: 2 CPU s, for labelled files alone
+
+        scaled = on_plain_scale(crystals)
+        return scaled.crystals, [*notes, *scaled.notes]
     return tuple(crystals), notes
+
+
+def _with_scheme(crystal: KnownCrystal, scheme: str | None) -> KnownCrystal:
+    """The crystal with the scheme that the campaign says; a row of its own may say another only if all are as given.
+
+    Raises:
+        DataError: row and campaign name two schemes.
+    """
+    if scheme is None or crystal.scheme.lower() == scheme.lower():
+        return crystal
+    if crystal.scheme and scheme != "as_given":
+        raise DataError(
+            f"{crystal.where}: formation_energy_scheme is {crystal.scheme!r}, and the campaign says `scheme: {scheme}`; "
+            "remove one of them, or say `scheme: as_given`"
+        )
+    return replace(crystal, scheme=scheme)
 
 
 def first_batch(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> list[Proposal]:

@@ -65,6 +65,8 @@ def summary(findings: Findings) -> list[str]:
         )
     if findings.record is not None and findings.record.outcome:
         lines.append(f"The campaign is {findings.record.state}: {findings.record.outcome}.")
+    if findings.record is not None and findings.record.data_notes:
+        lines.append(f"Its data: {'; '.join(findings.record.data_notes)}.")
     return lines
 
 
