@@ -12,6 +12,7 @@ from pymatgen.core.composition import Composition
 from crystalloop.models.crystals.contacts import is_valid_strict
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import Range, Target
 
@@ -96,12 +97,15 @@ def near_target(target: Target, labelled: Sequence[float]) -> Filter[Proposal]:
 
     With a range: predicted within it, or within one standard deviation of it. With a direction: predicted at least as
     good as the median of what is known, again within one standard deviation. Without a prediction a crystal is kept:
-    there is no reason to drop it.
+    there is no reason to drop it. Of the target's other properties each must be predicted within its range, or within one
+    standard deviation where that is of this property (the formation energy).
     """
     bar = float(np.median([target.merit(value) for value in labelled])) if len(labelled) else -np.inf
 
     def promising(proposal: Proposal) -> bool:
         value, sigma = proposal.value(target.property), proposal.sigma or 0.0
+        if not all(_may_hold(one, proposal) for one in target.also):
+            return False
         if value is None:
             return True
         if target.has_range():
@@ -109,6 +113,12 @@ def near_target(target: Target, labelled: Sequence[float]) -> Filter[Proposal]:
         return max(target.merit(value + sigma), target.merit(value - sigma)) >= bar
 
     return keeping("predicted near target", promising)
+
+
+def _may_hold(wanted: Range, proposal: Proposal) -> bool:
+    value = proposal.value(wanted.property)
+    slack = (proposal.sigma or 0.0) if wanted.property == E_F else 0.0
+    return value is None or float(wanted.distance(np.asarray(value, dtype=np.float64))) <= slack
 
 
 def unique() -> Filter[Proposal]:

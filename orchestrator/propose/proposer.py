@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalloop.db.ledger.records import ModelVersion
 from crystalloop.models.crystals.crystal import Crystal
@@ -17,7 +18,7 @@ from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Base, Kind, Proposal, Proposals
-from crystalloop.models.draw.target import Range
+from crystalloop.models.draw.target import Range, Target
 from crystalloop.models.generate.base import DrawRequest, Rows
 from crystalloop.models.generate.funnel import (
     Filter,
@@ -107,11 +108,14 @@ class CandidateProposer:
         known_values = training.labels[:, PROPERTIES.index(target.property)]
         mine = [i for i, crystal in enumerate(training.crystals) if set(crystal.composition) <= elements]
         computed = [i for i in mine if not np.isnan(known_values[i])]
-        computed.sort(key=lambda i: -target.merit(float(known_values[i])))
+        computed.sort(key=lambda i: -target.merit(float(known_values[i])) + 10.0 * _off(training.labels[i], target))
         open_ = [i for i in mine if np.isnan(known_values[i]) and not known.knows(training.crystals[i])]
         rows, _ = self._predict([training.crystals[i] for i in open_], folder)
         values = [row.get(target.property) for row in rows]
-        order = np.argsort([-target.merit(v) if v is not None else 0.0 for v in values], kind="stable")
+        off = [10.0 * target.others_distance(row.get) for row in rows]
+        order = np.argsort(
+            [-target.merit(v) + o if v is not None else 0.0 for v, o in zip(values, off, strict=True)], kind="stable"
+        )
         best_open = [open_[i] for i in order]
         half = BASES_PER_ROUND // 2
         picked = (
@@ -159,17 +163,17 @@ class CandidateProposer:
         return requests
 
     def _ranges(self) -> tuple[Range, ...]:
-        """The target's range, where it has one."""
-        target = self._campaign.target
-        return (target.as_range(),) if target.has_range() else ()
+        """The target's ranges of what the networks predict."""
+        return tuple(one for one in self._campaign.target.ranges() if one.property in PROPERTIES)
 
     def _wanted_energies(self, training: Corpus) -> tuple[float, float] | None:
         """The one formation energy to condition on: the middle of the target's range, or the best that is known."""
         target = self._campaign.target
         values = training.values(E_F)
-        if target.property != E_F or not values:
+        wanted = next((one for one in (target.as_range(), *target.also) if one.property == E_F), None)
+        if wanted is None or not values:
             return None
-        ends = [end for end in (target.minimum, target.maximum) if end is not None]
+        ends = [end for end in (wanted.low, wanted.high) if np.isfinite(end)]
         energy = float(np.mean(ends)) if ends else max(values, key=target.merit)
         return energy, energy
 
@@ -194,6 +198,12 @@ class CandidateProposer:
 def _prototype(structure: Structure) -> str | None:
     found = match_prototype(structure)
     return str(found) if found else None
+
+
+def _off(labels: NDArray[np.float64], target: Target) -> float:
+    """How far labels [8] are outside the ranges of the target's other properties."""
+    known = {name: float(value) for name, value in zip(PROPERTIES, labels, strict=True) if not np.isnan(value)}
+    return target.others_distance(known.get)
 
 
 def _base(training: Corpus, row: int) -> Base:

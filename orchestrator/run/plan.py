@@ -19,6 +19,7 @@ from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.campaign.target_words import plan_notes, target_sentence
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
 from crystalloop.orchestrator.run.network_keys import check_networks
 
@@ -106,6 +107,7 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     check_networks(campaign)
     settings, table = check_dft(campaign)
     known, notes = known_crystals(campaign)
+    notes += plan_notes(campaign.target, campaign.dft)
     if note := lanthanide_note(campaign.elements, settings.d2):
         notes.append(note)
     batch = first_batch(campaign, known)
@@ -124,7 +126,7 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
         "name": campaign.name,
         "start": f"warm start from {len(known)} crystals" if warm else "cold start from decorated prototypes",
         "elements": list(campaign.elements),
-        "target": _describe_target(campaign),
+        "target": target_sentence(campaign.target),
         "rounds": campaign.rounds,
         "per_round": count,
         "slots": campaign.dft.slots,
@@ -145,11 +147,3 @@ def _batch_row(draft: Proposal, cost_s: float) -> dict[str, Any]:
         "atoms": len(draft.structure),
         "cpu_s": round(cost_s, 1),
     }
-
-
-def _describe_target(campaign: Campaign) -> str:
-    target = campaign.target
-    ends = [f"{end:g}" if end is not None else "..." for end in (target.minimum, target.maximum)]
-    words = [f"from {ends[0]} to {ends[1]}"] if target.has_range() else []
-    words += [str(target.direction)] if target.direction else []
-    return f"{target.property} {', '.join(words)}"
