@@ -67,6 +67,11 @@ class Loop:
         self._looker = Looker(parts.store, campaign.name, cache(self._reference_ids), labelled)
         self._earlier_minutes = self._spent_minutes()
 
+    @property
+    def parts(self) -> Parts:
+        """What it is made of."""
+        return self._parts
+
     def run(self) -> Finish:
         """Step until the campaign ends; the workers are stopped whatever happens."""
         try:

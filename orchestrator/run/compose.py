@@ -36,8 +36,12 @@ from crystalloop.orchestrator.propose.actors import RayRuntime
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
+<<<<<<< HEAD
 from crystalloop.orchestrator.run.network_keys import check_networks
 from crystalloop.orchestrator.run.plan import check_dft, known_crystals
+=======
+from crystalloop.orchestrator.run.retry import retry_given_up
+>>>>>>> critical
 from crystalloop.orchestrator.run.session import database, only_runner, open_store
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
@@ -48,8 +52,8 @@ log = logging.getLogger(__name__)
 HERE = Machine()
 
 
-def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
-    """Run or resume a campaign to its end, and write its report.
+def run_campaign(campaign: Campaign, listener: EventListener, *, again: bool = False) -> dict[str, Any]:
+    """Run or resume a campaign to its end, and write its report; `again`: try what was given up once more, first.
 
     Raises:
         Every error that `orchestrator.cli.exit_codes` knows; whatever was computed before stays.
@@ -69,6 +73,7 @@ def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
         runtime = RayRuntime(campaign)
         stack.callback(runtime.shutdown)
         loop = build(campaign, store, server, table, known, runtime, tell)
+        retry_given_up(campaign, loop.parts, everything=again)
         finish = loop.run()
         tell(Preparing("writing the report"))
         started = now()
