@@ -262,6 +262,7 @@ class Round(Record):
     model_version: str | None
     funnel: tuple[tuple[str, int], ...]  # stage name and how many were left after it
     chosen: tuple[str, ...]  # candidate ids sent to DFT
+    note: str = ""  # why there are fewer than the batch, though everything was tried
     started_at: datetime
     finished_at: datetime | None = None
 
@@ -269,7 +270,7 @@ class Round(Record):
 class Span(Record):
     """A stretch of a campaign's wall time, for the account of where it went."""
 
-    what: Literal["generate", "dft", "train", "ray", "report"]
+    what: Literal["prepare", "generate", "dft", "train", "ray", "settle", "report"]
     round: int
     started_at: datetime
     finished_at: datetime
@@ -282,6 +283,7 @@ class CampaignState(StrEnum):
     ACTIVE = "active"
     STOPPING = "stopping"  # `crystalloop stop` was called; the loop ends at the next step
     FINISHED = "finished"
+    FAILED = "failed"  # ended without what it was asked for; `outcome` says what to change
 
 
 class CampaignRecord(Record):
@@ -292,7 +294,7 @@ class CampaignRecord(Record):
     spec_digest: str
     folder: str
     state: CampaignState
-    outcome: str = ""  # why it finished
+    outcome: str = ""  # why its last run ended
     spans: tuple[Span, ...] = ()
     created_at: datetime
     updated_at: datetime

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import isinf
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from pymatgen.core.composition import Composition
 
+from crystalloop.models.crystals.chemistry import charges_balance
 from crystalloop.models.crystals.contacts import is_valid_strict
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
@@ -86,22 +88,29 @@ def wanted_formula(elements: Iterable[str], anonymous: Iterable[str], max_atoms:
     return keeping("wanted formula", fits)
 
 
+def charge_balanced() -> Filter[Proposal]:
+    """Keep crystals whose charges can balance, where their elements make them ionic."""
+    return keeping("charge balanced", lambda proposal: charges_balance(proposal.crystal))
+
+
 def is_new(known: KnownCrystals) -> Filter[Proposal]:
     """Keep crystals without a known energy: neither labelled in the data nor a candidate of this campaign."""
     return keeping("new", lambda proposal: not known.knows(proposal.crystal))
 
 
-def near_target(target: Target, labelled: Sequence[float]) -> Filter[Proposal]:
+def near_target(target: Target, labelled: Sequence[float], sigmas: float = 1.0) -> Filter[Proposal]:
     """Keep crystals that may meet the target, given their prediction and its uncertainty.
 
-    With a range: predicted within it, or within one standard deviation of it. With a direction: predicted at least as
-    good as the median of what is known, again within one standard deviation. Without a prediction a crystal is kept:
-    there is no reason to drop it.
+    With a range: predicted within it, or within so many standard deviations of it. With a direction: predicted at least
+    as good as the median of what is known, again within so many. Without a prediction a crystal is kept: there is no
+    reason to drop it. Infinitely many keep all.
     """
+    if isinf(sigmas):
+        return keeping("predicted near target", lambda proposal: True)
     bar = float(np.median([target.merit(value) for value in labelled])) if len(labelled) else -np.inf
 
     def promising(proposal: Proposal) -> bool:
-        value, sigma = proposal.value(target.property), proposal.sigma or 0.0
+        value, sigma = proposal.value(target.property), sigmas * (proposal.sigma or 0.0)
         if value is None:
             return True
         if target.has_range():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
@@ -90,6 +91,8 @@ def show_status(console: Console, status: Mapping[str, Any]) -> None:
     )
     if status["rounds"]:
         show_rows(console, status["rounds"])
+    for line in status.get("lines", ()):
+        console.print(escape(line), highlight=False)
 
 
 def watch_status(console: Console, look: Callable[[], Mapping[str, Any]]) -> None:
@@ -149,6 +152,29 @@ def show_generated(console: Console, generated: Generated) -> None:
         "[dim]e_f: predicted formation energy, eV/atom; gap: predicted, eV; a: angstrom; contact: shortest distance over "
         "the sum of covalent radii, at least 0.7; novelty: against the training crystals[/]"
     )
+
+
+def show_record(console: Console, record: Mapping[str, Any], folder: Path) -> None:
+    """The closing table, and what to do next."""
+    rows = [
+        {
+            "network": name,
+            "crystals": row["crystals"],
+            "steps": row["steps"],
+            "wall s": round(row["wall_s"]),
+            "CPU s": round(row["cpu_s"]),
+            "peak MB": row["peak_memory_mb"],
+            "loss": row["metrics"].get("loss", row["metrics"].get("loss_energies")),
+        }
+        for name, row in record["networks"].items()
+    ]
+    show_rows(console, rows, title=str(folder))
+    for name, row in record["networks"].items():
+        if row["validation"]:
+            errors = ", ".join(f"{key} {value:.3g}" for key, value in row["validation"].items())
+            console.print(f"{name} on a sample of val: {errors}", highlight=False, soft_wrap=True)
+    console.print("[dim]CPU s and peak MB: the first worker's, in training steps[/]")
+    console.print(f"next: crystalloop generate random --models {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_relaxation(console: Console, found: Mapping[str, Any]) -> None:
