@@ -21,7 +21,7 @@ from crystalloop.dft.recipe.element_rules import lanthanide_note
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.models.data.files import KnownCrystal
-from crystalloop.orchestrator.account.status import campaign_status, summary_lines
+from crystalloop.orchestrator.account.status import campaign_status
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -228,7 +228,7 @@ def _start(store: MongoStore, campaign: Campaign, folder: Path) -> None:
 
 def _summary(store: MongoStore, campaign: Campaign, finish: Finish, report: Path) -> dict[str, Any]:
     status = campaign_status(store, campaign.name)
-    lines = [*summary_lines(store, campaign.name), f"report: {report}"]
+    lines = [*status["lines"], f"report: {report}"]
     if not finish.completed:
         lines.append("the same command goes on from here")
     return {**status, "completed": finish.completed, "outcome": finish.reason, "report": str(report), "lines": lines}
