@@ -75,13 +75,29 @@ def show_plan(console: Console, plan: Mapping[str, Any]) -> None:
     console.print(f"  rounds: {plan['rounds']} of {plan['per_round']} relaxations, {plan['slots']} at a time")
     console.print(f"  elemental references: {', '.join(plan['references'])} (computed once per database and settings)")
     console.print(
-        f"  estimate, to a factor of two: {plan['cpu_hours']:.2f} CPU-hours, "
+        f"  estimate, to a factor of two: {plan['cpu_hours']:.2f} CPU-hours of pw.x, "
         f"of these {plan['cpu_hours_first_round']:.2f} in the first round with the references"
     )
+    phases = ", ".join(f"{phase} {_minutes(minutes)}" for phase, minutes in plan["minutes_of"].items() if minutes > 0)
+    console.print(
+        f"  and {_minutes(plan['minutes'])} by the clock, with {plan['trainings']} trainings: {phases}", soft_wrap=True
+    )
+    for sentence in plan["short_budgets"]:
+        console.print(f"[yellow]budget:[/] {escape(sentence)}", soft_wrap=True)
     if plan["first_batch"]:
         show_rows(console, plan["first_batch"], title="first batch")
+    if plan["first_batch_error"] is not None:
+        console.print(
+            f"[dim]ranked by a linear fit to the labels of the data (error {plan['first_batch_error']:.2f} in the "
+            "target's unit), which stands in for the networks: `run` trains them, draws, and ranks anew[/]",
+            soft_wrap=True,
+        )
     for note in plan["notes"]:
         console.print(f"[yellow]note:[/] {escape(note)}")
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
 
 
 def show_status(console: Console, status: Mapping[str, Any]) -> None:
