@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from crystalloop.models.learn.job import BATCH, crystals_in_step, steps_from_scratch
 
-START_S = 18.0
+TRAIN_START_S = 18.0
 """Ray Train's workers with TensorFlow in them, before the first step, on two idle cores of a 2.5 GHz Xeon."""
 BUILD_S: Mapping[str, float] = {"unet": 15.0, "vae": 7.0, "cgcnn": 4.0}
 """Building, tracing and saving of each network on that machine."""
@@ -48,7 +48,7 @@ class Training:
 
     def seconds(self, *, warm: bool) -> float:
         """By the clock, with the start of the workers; `warm` continues from a parent."""
-        return START_S + sum(BUILD_S.values()) + sum(self._steps_s(network, warm) for network in BUILD_S) / self.workers
+        return TRAIN_START_S + sum(BUILD_S.values()) + sum(self._steps_s(network, warm) for network in BUILD_S) / self.workers
 
     def _steps_s(self, network: str, warm: bool) -> float:
         seen = self.labelled if network == "cgcnn" else self.crystals
