@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from crystalloop.db.ledger.names import Id, PathId
+
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
@@ -33,11 +35,7 @@ class Record(BaseModel):
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Inverse of `to_document`.
-
-        Raises:
-            pydantic.ValidationError: the document has another shape, for example of a newer schema_version.
-        """
+        """Inverse of `to_document`; raises pydantic.ValidationError for another shape, as of a newer schema_version."""
         return cls.model_validate({"id" if name == "_id" else name: value for name, value in document.items()})
 
 
@@ -119,7 +117,7 @@ class Attempt(Record):
 
     number: int
     started_at: datetime
-    outcome: str  # "converged", "interrupted" or the name of a failure of dft.heal.failures
+    outcome: str  # "converged", a name of db.ledger.leases, or that of a failure of dft.heal.failures
     detail: str = ""  # what was seen, in a sentence
     correction: str = ""  # what the next attempt changes
     cpu_s: float = 0.0
@@ -175,11 +173,11 @@ class Relaxation(Record):
 class Candidate(Record):
     """One crystal of one campaign, from proposal to result; the source of truth about it."""
 
-    id: str
-    campaign: str
+    id: Id
+    campaign: Id
     kind: Literal["crystal", "reference"] = "crystal"
     round: int
-    key: str  # digest of cell, species and DFT settings: equal keys are the same calculation
+    key: Id  # digest of cell, species and DFT settings: equal keys are the same calculation
     formula: str
     prototype: str | None
     crystal: CrystalDoc  # as proposed
@@ -240,8 +238,8 @@ class NetworkRecord(Record):
 class ModelVersion(Record):
     """The three networks as trained after one round, and what they were trained on."""
 
-    id: str
-    campaign: str
+    id: PathId
+    campaign: Id
     number: int
     round: int  # the last round whose results are in the training set
     parent: str | None
@@ -256,8 +254,8 @@ class ModelVersion(Record):
 class Round(Record):
     """One turn of the loop."""
 
-    id: str  # "<campaign>/<number>"
-    campaign: str
+    id: PathId  # "<campaign>/<number>"
+    campaign: Id
     number: int
     model_version: str | None
     funnel: tuple[tuple[str, int], ...]  # stage name and how many were left after it
@@ -289,12 +287,13 @@ class CampaignState(StrEnum):
 class CampaignRecord(Record):
     """A campaign as first run; a later run with another specification is refused."""
 
-    id: str  # the campaign's name
+    id: Id  # the campaign's name
     spec: dict[str, Any]
     spec_digest: str
     folder: str
     state: CampaignState
     outcome: str = ""  # why its last run ended
+    data_notes: tuple[str, ...] = ()  # what was read of its data files, and what was done to their energies
     spans: tuple[Span, ...] = ()
     created_at: datetime
     updated_at: datetime

@@ -50,12 +50,14 @@ class KnownCrystal:
     Attributes:
         where: file name and line (or CIF name), for messages.
         labels: property name -> value, in the units of models.crystals.properties.
+        scheme: of the formation energy, as the row's `formation_energy_scheme` says it; "" where it does not.
     """
 
     id: str
     where: str
     structure: Structure
     labels: Mapping[str, float]
+    scheme: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,15 @@ def read_crystals(path: Path, *, skip_bad: bool = False, where: Where | None = N
         crystals.append(crystal)
     if not crystals:
         raise DataError(
-            f"{path}: no usable crystal ({len(left_out)} rows left out); check its path, format and `where`"
+            f"{path}: no usable crystal ({len(left_out)} rows left out); check its path, format and `where`{_refused(where)}"
         )
     return Read(tuple(crystals), tuple(left_out))
+
+
+def _refused(where: Where | None) -> str:
+    """What the rows had in the fields that a test looks at, where the test can say it, as the end of a sentence."""
+    said = getattr(where, "refused", str)()
+    return f": {said}" if said else ""
 
 
 ROW_ERRORS = (ValueError, KeyError, TypeError, IndexError, AssertionError, RuntimeError, OSError)
@@ -205,7 +213,11 @@ def _raiser(error: Exception) -> Callable[[], NoReturn]:
 
 def _from_cif(path: Path, labels: Mapping[str, str]) -> KnownCrystal:
     return KnownCrystal(
-        path.stem, path.name, _checked(read_cif(path.read_text(encoding="utf-8")).structure), labels_of(labels)
+        path.stem,
+        path.name,
+        _checked(read_cif(path.read_text(encoding="utf-8")).structure),
+        labels_of(labels),
+        scheme_of(labels),
     )
 
 
@@ -216,14 +228,19 @@ def crystal_of_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
 
     name = str(row.get("id") or row.get("material_id") or place)
     if row.get("cif"):
-        return KnownCrystal(name, place, _checked(read_cif(str(row["cif"])).structure), labels_of(row))
+        return KnownCrystal(name, place, _checked(read_cif(str(row["cif"])).structure), labels_of(row), scheme_of(row))
     species, coords = plain(row["species"]), plain(row["frac_coords"])
     if row.get("lattice"):
         cell = plain(row["lattice"])
         lattice = Lattice.from_parameters(*cell) if len(cell) == 6 else Lattice(cell)
     else:
         lattice = Lattice.cubic(float(row["a"]))
-    return KnownCrystal(name, place, _checked(Structure(lattice, species, coords)), labels_of(row))
+    return KnownCrystal(name, place, _checked(Structure(lattice, species, coords)), labels_of(row), scheme_of(row))
+
+
+def scheme_of(row: Mapping[str, Any]) -> str:
+    """The scheme of the row's formation energy (MP2020, OQMD, ...), "" where the row has none."""
+    return str(row.get("formation_energy_scheme") or "").strip()
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers, symbols
-from crystalloop.models.data.files import COLUMNS, KnownCrystal, crystal_of_row, labels_of, plain
+from crystalloop.models.data.files import COLUMNS, KnownCrystal, crystal_of_row, labels_of, plain, scheme_of
 
 CONTACT_ANG = 0.5
 """Atoms closer than this overlap: the paper's validity bound."""
@@ -36,6 +36,7 @@ class CorpusRow:
         group: the row's `class`, else its `prototype`, else "".
         duplicate: the row says that it is not the `primary` one of its compound.
         not_numbers: fields whose label is NaN; they are not among the labels.
+        scheme: of the formation energy, as the row's `formation_energy_scheme` says it; "" where it does not.
     """
 
     id: str
@@ -47,6 +48,7 @@ class CorpusRow:
     group: str = ""
     duplicate: bool = False
     not_numbers: tuple[str, ...] = ()
+    scheme: str = ""
 
 
 def row_of(row: Mapping[str, Any], place: str) -> CorpusRow:
@@ -71,6 +73,7 @@ def row_of(row: Mapping[str, Any], place: str) -> CorpusRow:
         group=str(row.get("class") or row.get("prototype") or ""),
         duplicate=str(row.get("primary", True)).lower() == "false",
         not_numbers=not_numbers,
+        scheme=scheme_of(row),
     )
 
 
@@ -82,7 +85,7 @@ def _is_nan(value: object) -> bool:
 def row_of_known(known: KnownCrystal) -> CorpusRow:
     """The row of a crystal that came from a CIF file."""
     crystal = Crystal.from_structure(known.structure)
-    return CorpusRow(known.id, known.where, crystal, formula_of(crystal.numbers), known.labels)
+    return CorpusRow(known.id, known.where, crystal, formula_of(crystal.numbers), known.labels, scheme=known.scheme)
 
 
 def lattice_of(a: float, b: float, c: float, alpha: float, beta: float, gamma: float) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from pymatgen.core.periodic_table import DummySpecies
 from pymatgen.core.structure import Structure
 
 from crystalloop.models.formats.cif import CifError, first_line, read_cif
+from crystalloop.models.formats.crystal_read import CrystalRead
 
 _FORMATS = "CIF, POSCAR (or .vasp), .json of pymatgen, .xyz with a Lattice, input of pw.x (.in, .pwi)"
 _MAX_MB = 20
@@ -27,8 +28,12 @@ class CrystalFileError(ValueError):
     exit_kind = "usage"
 
 
-def read_crystal(file: Path) -> Structure:
+def read_crystal(file: Path, block: str | None = None) -> CrystalRead:
     """The one ordered crystal of a file; the format goes by its name, CIF where that says nothing.
+
+    Args:
+        file: to read.
+        block: the data block of a CIF to read, where several hold a crystal.
 
     Raises:
         CrystalFileError: no such file, another format, none or several crystals, shared or partly empty sites, coinciding
@@ -37,21 +42,21 @@ def read_crystal(file: Path) -> Structure:
     if file.is_dir() or not file.exists():
         what = "is a folder" if file.is_dir() else "does not exist"
         raise CrystalFileError(f"{file} {what}; give one crystal: {_FORMATS}")
-    text, (name, parse) = _text(file), _reader(file)
+    text, (name, parse) = _text(file), _reader(file, block)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pymatgen's remarks on rounding and oxidation states
-            structure = parse(text)
+            read = parse(text)
     except (CrystalFileError, CifError) as error:
         raise CrystalFileError(f"{file}: {error}") from error
     except Exception as error:  # whatever a parser meets in a file of any content
         raise CrystalFileError(
             f"{file} cannot be read as {name} ({first_line(error)}); mend it, or convert it to one of: {_FORMATS}"
         ) from error
-    _refuse_unknown(file, structure)
-    _refuse_disorder(file, structure)
-    structure.remove_oxidation_states()
-    return structure
+    _refuse_unknown(file, read.structure)
+    _refuse_disorder(file, read.structure)
+    read.structure.remove_oxidation_states()
+    return read
 
 
 def _text(file: Path) -> str:
@@ -75,7 +80,7 @@ def _text(file: Path) -> str:
         return content.decode("latin-1")
 
 
-def _reader(file: Path) -> tuple[str, Callable[[str], Structure]]:
+def _reader(file: Path, block: str | None) -> tuple[str, Callable[[str], CrystalRead]]:
     stem, ending = file.name.lower(), file.suffix.lower()
     if ending in (".vasp", ".poscar", ".contcar") or (ending != ".cif" and stem.startswith(("poscar", "contcar"))):
         return "POSCAR", _of_poscar
@@ -85,10 +90,10 @@ def _reader(file: Path) -> tuple[str, Callable[[str], Structure]]:
         return "XYZ", lambda text: _of_ase(text, "extxyz")
     if ending in (".in", ".pwi"):
         return "input of pw.x", lambda text: _of_ase(text, "espresso-in")
-    return "CIF", lambda text: read_cif(text).structure
+    return "CIF", lambda text: read_cif(text, block)
 
 
-def _of_poscar(text: str) -> Structure:
+def _of_poscar(text: str) -> CrystalRead:
     from pymatgen.io.vasp.inputs import Poscar  # late: every `--help` goes without its second
 
     read = Poscar.from_str(text)
@@ -96,10 +101,10 @@ def _of_poscar(text: str) -> Structure:
         raise CrystalFileError(
             "no element symbols (the form of VASP 4); write them in the line above the numbers of atoms"
         )
-    return read.structure
+    return CrystalRead(read.structure)
 
 
-def _of_json(text: str) -> Structure:
+def _of_json(text: str) -> CrystalRead:
     """Lattice and sites alone: pymatgen's own reader imports whatever module a property names."""
     document = json.loads(text)
     if isinstance(document, list):
@@ -107,10 +112,11 @@ def _of_json(text: str) -> Structure:
     species = [
         {str(kind["element"]): float(kind["occu"]) for kind in site["species"]} for site in document["sites"]
     ]  # fmt: skip
-    return Structure(document["lattice"]["matrix"], species, [site["abc"] for site in document["sites"]])
+    coords = [site["abc"] for site in document["sites"]]
+    return CrystalRead(Structure(document["lattice"]["matrix"], species, coords))
 
 
-def _of_ase(text: str, form: str) -> Structure:
+def _of_ase(text: str, form: str) -> CrystalRead:
     from ase.io import read  # late: as above
 
     crystals = read(io.StringIO(text), index=":", format=form)
@@ -121,7 +127,8 @@ def _of_ase(text: str, form: str) -> Structure:
         raise CrystalFileError(
             "has no cell (three lattice vectors): pw.x computes crystals; add one, or put it into a box"
         )
-    return Structure(atoms.cell[:], atoms.get_chemical_symbols(), atoms.get_scaled_positions(wrap=False))
+    coords = atoms.get_scaled_positions(wrap=False)
+    return CrystalRead(Structure(atoms.cell[:], atoms.get_chemical_symbols(), coords))
 
 
 def _refuse_disorder(file: Path, structure: Structure) -> None:

@@ -48,7 +48,11 @@ class Training:
 
     def seconds(self, *, warm: bool) -> float:
         """By the clock, with the start of the workers; `warm` continues from a parent."""
-        return TRAIN_START_S + sum(BUILD_S.values()) + sum(self._steps_s(network, warm) for network in BUILD_S) / self.workers
+        return (
+            TRAIN_START_S
+            + sum(BUILD_S.values())
+            + sum(self._steps_s(network, warm) for network in BUILD_S) / self.workers
+        )
 
     def _steps_s(self, network: str, warm: bool) -> float:
         seen = self.labelled if network == "cgcnn" else self.crystals

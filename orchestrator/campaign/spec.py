@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.draw.target import COMPUTED
+from crystalloop.orchestrator.campaign.digest import digest_of, says_the_same
+from crystalloop.orchestrator.campaign.part import Part
 from crystalloop.orchestrator.campaign.places import default_pseudos
 from crystalloop.orchestrator.campaign.sections import (
     Budget,
@@ -23,7 +24,6 @@ from crystalloop.orchestrator.campaign.sections import (
     Filters,
     Generation,
     Networks,
-    Part,
     RayResources,
     TargetValue,
     Voxels,
@@ -112,11 +112,8 @@ class Campaign(Part):
 
     def spec_digest(self) -> str:
         """Digest of what decides which candidates come out; budgets, rounds, slots and machines may change on resume."""
-        spec = self.spec()
-        for free in ("budget", "rounds", "ray", "database", "folder"):
-            spec.pop(free)
-        if self.filters == Filters():
-            spec.pop("filters")  # campaigns that began before there were any go on
-        for free in ("slots", "pw_command", "scratch", "pseudos", "lease_s"):
-            spec["dft"].pop(free)
-        return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.spec(), Campaign)
+
+    def goes_on_with(self, spec: Mapping[str, Any]) -> bool:
+        """Whether a stored specification decides the same candidates, were its numbers kept as texts or not."""
+        return says_the_same(spec, self.spec(), Campaign)

@@ -14,7 +14,7 @@ from typer.main import get_group
 
 from crystalloop import __version__
 from crystalloop.orchestrator.cli.exit_codes import Exit, code_and_sentence
-from crystalloop.orchestrator.cli.options import err, escape, out
+from crystalloop.orchestrator.cli.options import err, escape, out, paths_as_meant
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Check a campaign file and show what it would do; changes nothing."),
@@ -59,6 +59,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def load(name: str) -> Any:  # noqa: ANN401  (typer's command types are its own vendored click's)
     """The command of a name, its module imported now."""
     module = import_module(f"crystalloop.orchestrator.cli.{COMMANDS[name][0]}")
+    for registered in module.app.registered_commands:
+        registered.callback = paths_as_meant(registered.callback)
     group = get_group(module.app)
     if name not in group.commands:  # a room of subcommands
         group.name = name

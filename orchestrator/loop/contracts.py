@@ -56,8 +56,6 @@ class Trained:
 class TimeIsUp(Exception):
     """Raised where work is cut off because `wall_minutes` are over; the loop turns it into its end."""
 
-    exit_kind = "failed"
-
 
 def unlimited(seconds: float | None) -> AbstractContextManager[None]:
     """No alarm."""

@@ -10,7 +10,7 @@ from types import FrameType
 
 from crystalloop.orchestrator.loop.contracts import TimeIsUp
 
-LOOK_S = 5.0
+ASKED_S = 5.0
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def within(seconds: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def asked_often(check: Callable[[], None], every_s: float = LOOK_S) -> Iterator[None]:
+def asked_often(check: Callable[[], None], every_s: float = ASKED_S) -> Iterator[None]:
     """Call this every few seconds from a thread of its own, until the block ends."""
     end = threading.Event()
 

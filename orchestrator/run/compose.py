@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -39,7 +39,8 @@ from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
 from crystalloop.orchestrator.run.clock import asked_often, within
-from crystalloop.orchestrator.run.plan import check_dft, check_networks, known_crystals
+from crystalloop.orchestrator.run.network_keys import check_networks
+from crystalloop.orchestrator.run.plan import check_dft, known_crystals
 from crystalloop.orchestrator.run.session import database, only_runner, open_store, outcome_of_errors
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
@@ -69,7 +70,7 @@ def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
         server, _ = database(campaign)
         tell(Note(server.description))
         store = stack.enter_context(open_store(campaign))
-        _start(store, campaign, folder)
+        _start(store, campaign, folder, ready[2] if ready else ())
         stack.enter_context(_stop_on_signals())
         runtime = RayRuntime(campaign)
         stack.callback(runtime.shutdown)
@@ -77,7 +78,7 @@ def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
             if ready is None:
                 finish = _ended_before(store, campaign, tell)
             else:
-                loop = build(campaign, store, server, *ready, runtime, tell, started)
+                loop = build(campaign, store, server, *ready[:2], runtime, tell, started)
                 store.add_span(campaign.name, Span(what="prepare", round=0, started_at=started, finished_at=now()))
                 finish = loop.run()
             tell(Preparing("writing the report"))
@@ -87,7 +88,7 @@ def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
         return _summary(store, campaign, finish, report)
 
 
-def _ready(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tuple[KnownCrystal, ...]] | None:
+def _ready(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tuple[KnownCrystal, ...], list[str]] | None:
     """What preflight gives; None where the campaign's time was over before it was done."""
     limit_minutes = campaign.budget.wall_minutes
     try:
@@ -106,7 +107,7 @@ def _ended_before(store: MongoStore, campaign: Campaign, tell: EventListener) ->
     return finish
 
 
-def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tuple[KnownCrystal, ...]]:
+def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tuple[KnownCrystal, ...], list[str]]:
     """What must be right before anything is started: pw.x, pseudopotentials, data files.
 
     Raises:
@@ -120,7 +121,7 @@ def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tup
     known, notes = known_crystals(campaign)
     for note in notes:
         tell(Note(note))
-    return table, known
+    return table, known, notes
 
 
 def build(
@@ -210,15 +211,18 @@ def run_workers(campaign: Campaign, slots: int, say: Callable[[str], None], mach
             workers.stop()
 
 
-def _start(store: MongoStore, campaign: Campaign, folder: Path) -> None:
+def _start(store: MongoStore, campaign: Campaign, folder: Path, notes: Sequence[str]) -> None:
     """Register the campaign, or take it up again."""
     moment = now()
+    stored = store.campaign(campaign.name)
+    same = stored is not None and campaign.goes_on_with(stored.spec)
     record = CampaignRecord(
         id=campaign.name,
         spec=campaign.spec(),
-        spec_digest=campaign.spec_digest(),
+        spec_digest=stored.spec_digest if stored is not None and same else campaign.spec_digest(),
         folder=str(folder),
         state=CampaignState.ACTIVE,
+        data_notes=tuple(notes),
         created_at=moment,
         updated_at=moment,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,17 @@ from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
 from crystalloop.models.crystals.properties import E_F
-from crystalloop.models.data.files import KnownCrystal, read_crystals
+from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
-from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
+from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.run.cost import campaign_cost, short_budgets
+from crystalloop.orchestrator.run.network_keys import check_networks
 from crystalloop.orchestrator.run.preview import first_batch
 
 SAMPLED = 50
 """Decorations whose cost is estimated where there is no first batch."""
-CONFIGS: dict[str, type[Any]] = {"unet": UNetConfig, "vae": VAEConfig, "cgcnn": CGCNNConfig}
 
 
 def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:
@@ -45,22 +44,6 @@ def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:
     return settings, table
 
 
-def check_networks(campaign: Campaign) -> None:
-    """Refuse overrides that no network configuration has.
-
-    Raises:
-        ConfigError: names the field and those there are.
-    """
-    networks = campaign.networks
-    for name, given in (("unet", networks.unet), ("vae", networks.vae), ("cgcnn", networks.cgcnn)):
-        if not given:
-            continue
-        known = [field.name for field in fields(CONFIGS[name])]
-        for key in given:
-            if key not in known:
-                raise ConfigError(f"networks.{name}.{key}: unknown field; there are {', '.join(known)}")
-
-
 def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[str]]:
     """The crystals of the campaign's data files, and notes for the user.
 
@@ -75,16 +58,33 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
         if file.limit is not None and len(kept) > file.limit:
             rng = np.random.default_rng([campaign.seed, 31, number])
             kept = [kept[i] for i in sorted(rng.choice(len(kept), file.limit, replace=False))]
-        crystals += kept
+        crystals += [_with_scheme(crystal, file.scheme) for crystal in kept]
         labelled = sum(E_F in crystal.labels for crystal in kept)
         notes.append(f"{file.path.name}: {len(kept)} crystals used, {labelled} with a formation energy")
         if read.left_out:
             notes.append(f"{file.path.name}: {len(read.left_out)} rows left out, the first: {read.left_out[0]}")
     if any(E_F in crystal.labels for crystal in crystals):
-        notes.append(
-            "formation energies of data files come from another scheme than pw.x's here; the CGCNN learns both as given"
-        )
+        from crystalloop.models.data.energy_schemes import on_plain_scale  # late: 2 CPU s, for labelled files alone
+
+        scaled = on_plain_scale(crystals)
+        return scaled.crystals, [*notes, *scaled.notes]
     return tuple(crystals), notes
+
+
+def _with_scheme(crystal: KnownCrystal, scheme: str | None) -> KnownCrystal:
+    """The crystal with the scheme that the campaign says; a row of its own may say another only if all are as given.
+
+    Raises:
+        DataError: row and campaign name two schemes.
+    """
+    if scheme is None or crystal.scheme.lower() == scheme.lower():
+        return crystal
+    if crystal.scheme and scheme != "as_given":
+        raise DataError(
+            f"{crystal.where}: formation_energy_scheme is {crystal.scheme!r}, and the campaign says `scheme: {scheme}`; "
+            "remove one of them, or say `scheme: as_given`"
+        )
+    return replace(crystal, scheme=scheme)
 
 
 def _is_warm(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> bool:

@@ -22,7 +22,7 @@ from crystalloop.orchestrator.propose.cold_start import balanced, choose_decorat
 
 RIDGE = 0.1
 """Of the linear fit, on features of unit variance."""
-FEWEST = 8
+FEWEST_LABELS = 8
 """Labels from which a linear fit is worth more than the order of a cold start."""
 
 
@@ -62,7 +62,7 @@ def _estimated(
     """With values of a linear fit to the labels of the target's property, and its error; without, where they are few."""
     name = campaign.target.property
     rows = [(Crystal.from_structure(one.structure), one.labels[name]) for one in known if name in one.labels]
-    if len(rows) < FEWEST:
+    if len(rows) < FEWEST_LABELS:
         return list(left), None
     features = np.array([_features(crystal) for crystal, _ in rows])
     values = np.array([value for _, value in rows])

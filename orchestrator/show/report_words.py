@@ -64,6 +64,8 @@ def summary(findings: Findings) -> list[str]:
             f"{value} {property_unit(target)}".rstrip()
             + "."
         )
+    if findings.record is not None and findings.record.data_notes:
+        ended.append(f"Its data: {'; '.join(findings.record.data_notes)}.")
     return lines + ended
 
 

@@ -27,8 +27,7 @@ def text_of(rows=LIF, **changes):
         ("Va1 Va 0 0 0 1\nF1 F 0.5 0.5 0.5 1", "'Va' names no element"),  # pymatgen reads vanadium
         ("Ow1 Wat 0 0 0 1\nF1 F 0.5 0.5 0.5 1", "'Wat' names no element"),
         ("Li1 Li$(id) 0 0 0 1\nF1 F/&SYSTEM 0.5 0.5 0.5 1", "names no element"),
-        ("Li1 Li 0 0 zero 1", "cannot be read as CIF"),
-        ("Li1 Li 0 0 0 1\nF1 F 0.5 0.5 0.5 .", "_atom_site_occupancy of site F1 is '.'"),
+        ("Li1 Li 0 0 zero 1", "_atom_site_fract_z of site Li1 is 'zero'"),
         ("Li1 Li 0 0 0 1\nF1 F 0.5 0.5 0.5 1\nO1 O 0.5 0 0 0.0", "_atom_site_occupancy of site O1 is '0.0'.*above 0"),
         ("Li1 Li 0 0 0 1\nF1 F ? ? ? 1", "_atom_site_fract_x of site F1 is '?'"),
     ],
@@ -112,7 +111,7 @@ def test_what_is_no_file_is_refused(tmp_path):
 )
 def test_cif_files_as_journals_and_programs_write_them_are_read(tmp_path, change):
     (tmp_path / "salt.cif").write_text(text_of(**change), newline="")
-    assert read_crystal(tmp_path / "salt.cif").composition.formula == "Li4 F4"
+    assert read_crystal(tmp_path / "salt.cif").structure.composition.formula == "Li4 F4"
 
 
 def test_a_label_that_may_be_two_elements_needs_a_type_or_the_formula(tmp_path):
@@ -121,16 +120,19 @@ def test_a_label_that_may_be_two_elements_needs_a_type_or_the_formula(tmp_path):
     with pytest.raises(CrystalFileError, match="'CO0' may be C or Co; write its symbol in _atom_site_type_symbol"):
         read_crystal(tmp_path / "salt.cif")
     (tmp_path / "salt.cif").write_text(labels.replace("_cell_length_a", "_chemical_formula_sum 'Co F'\n_cell_length_a"))
-    assert read_crystal(tmp_path / "salt.cif").composition.formula == "Co4 F4"
+    assert read_crystal(tmp_path / "salt.cif").structure.composition.formula == "Co4 F4"
 
 
 def test_names_of_authors_in_latin_1_do_no_harm(tmp_path):
     (tmp_path / "salt.cif").write_bytes(b"# Universit\xe9\n" + text_of().encode())
-    assert len(read_crystal(tmp_path / "salt.cif")) == 8
+    assert len(read_crystal(tmp_path / "salt.cif").structure) == 8
 
 
 def test_deuterium_is_hydrogen(tmp_path):
-    assert read_crystal(cif_file(tmp_path, "Li1 Li 0 0 0 1\nD1 D 0.5 0.5 0.5 1")).composition.reduced_formula == "LiH"
+    assert (
+        read_crystal(cif_file(tmp_path, "Li1 Li 0 0 0 1\nD1 D 0.5 0.5 0.5 1")).structure.composition.reduced_formula
+        == "LiH"
+    )
 
 
 PW_INPUT = """&CONTROL
@@ -164,7 +166,7 @@ def test_other_formats_give_the_same_crystal(tmp_path, name):
     salt = rock_salt().get_primitive_structure()
     texts = {".json": lambda: json.dumps(salt.as_dict()), ".xyz": lambda: XYZ, ".in": lambda: PW_INPUT}
     (tmp_path / name).write_text(texts.get((tmp_path / name).suffix, lambda: salt.to(fmt="poscar"))())
-    found = read_crystal(tmp_path / name)
+    found = read_crystal(tmp_path / name).structure
     assert found.composition.formula == "Li1 F1" and found.volume == pytest.approx(salt.volume)
     assert found.distance_matrix[0, 1] == pytest.approx(2.1)
 
@@ -175,4 +177,4 @@ def test_a_json_file_names_no_code(tmp_path):
         place["properties"] = {"x": {"@module": "antigravity", "@class": "geohash"}}
     document["sites"][0]["species"][0]["element"] = "Li"
     (tmp_path / "salt.json").write_text(json.dumps(document))
-    assert read_crystal(tmp_path / "salt.json").site_properties == {}
+    assert read_crystal(tmp_path / "salt.json").structure.site_properties == {}

@@ -40,6 +40,11 @@ def test_jsonl_rows_become_crystals_with_labels_in_the_networks_units(tmp_path):
     assert crystal.labels == {"formation_energy_per_atom": -2.1, "log10_bulk_modulus": 2.0}
 
 
+def test_a_label_keeps_the_scheme_that_its_row_names(tmp_path):
+    path = jsonl(tmp_path, NACL | {"formation_energy_per_atom": -2.1, "formation_energy_scheme": "MP2020"}, NACL)
+    assert [crystal.scheme for crystal in read_crystals(path).crystals] == ["MP2020", ""]
+
+
 def test_csv_and_cif_give_the_same_crystal(tmp_path):
     (tmp_path / "CsCl.cif").write_text(CIF)
     (tmp_path / "labels.csv").write_text("id,formation_energy_per_atom\nCsCl,-2.2\n")
@@ -99,7 +104,7 @@ def test_a_truncated_cif_is_named(tmp_path):
     [
         ("Cs1 0.0", "Va1 0.0", "'Va1' names no element"),
         ("data_CsCl", CIF + "data_other", "holds 2 crystals"),
-        ("'P 1'", "'F m 3 m'", "space group 'F m 3 m' is not known"),
+        ("'P 1'", "'F m 9 m'", "space group 'F m 9 m' is not known"),
         ("Cl1 0.5 0.5 0.5", "Cl1 0.5 . 0.5", "_atom_site_fract_y of site Cl1 is '.'"),
     ],
 )

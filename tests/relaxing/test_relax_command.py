@@ -21,7 +21,7 @@ SILENT = Listener(lambda _: None, lambda _: None)
 
 
 def relax_file(request, listener=SILENT, run=None):
-    structure = read_crystal(request.file)
+    structure = read_crystal(request.file).structure
     return structure, relax_crystal(structure, request, listener, run=run)
 
 

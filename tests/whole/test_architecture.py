@@ -24,7 +24,10 @@ MOST_FILES, MOST_LINES = 12, 300
 MAY_IMPORT: dict[str, str] = {
     "models/crystals": "",
     "models/maps": "crystals",
-    "models/formats": "crystals",
+    "models/formats": "crystals formats/parts formats/objects formats/cif_reader",
+    "models/formats/parts": "crystals formats",
+    "models/formats/objects": "crystals formats formats/parts",
+    "models/formats/cif_reader": "crystals formats",
     "models/data": "crystals formats",
     "models/nets": "crystals maps",
     "models/draw": "crystals maps nets",
