@@ -25,7 +25,7 @@ PAPER_PER_VOXEL_S: Mapping[str, float] = {"unet": 2.9 / 32**3, "vae": 0.54 / 32*
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSize:
     """What decides how long a training takes.
 
     Attributes:

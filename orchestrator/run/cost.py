@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from crystalloop.models.learn.cost import Training
+from crystalloop.models.learn.cost import TrainingSize
 from crystalloop.orchestrator.campaign.spec import Campaign
 
 PREPARE_S = 2.0
@@ -87,9 +87,9 @@ def campaign_cost(
     )
 
 
-def _training(campaign: Campaign, crystals: int, labelled: int) -> Training:
+def _training(campaign: Campaign, crystals: int, labelled: int) -> TrainingSize:
     networks = campaign.networks
-    return Training(
+    return TrainingSize(
         crystals=crystals,
         labelled=labelled,
         n=campaign.voxels.n,

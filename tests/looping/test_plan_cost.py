@@ -7,7 +7,7 @@ from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.crystals.structures import decorate
 from crystalloop.models.data.files import KnownCrystal
-from crystalloop.models.learn.cost import Training
+from crystalloop.models.learn.cost import TrainingSize
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.run.cost import campaign_cost, short_budgets
 from crystalloop.orchestrator.run.preview import first_batch
@@ -33,24 +33,24 @@ def test_the_first_campaign_takes_what_was_measured_on_two_idle_cores():
     # README: six minutes in all; the first training of 6 labelled and 24 unlabelled crystals took 74 s.
     first = cost(campaign(generate={"per_round": 128}))
     assert 4 < first.minutes < 9
-    assert Training(30, 6, 16).seconds(warm=False) == pytest.approx(74, rel=0.25)
+    assert TrainingSize(30, 6, 16).seconds(warm=False) == pytest.approx(74, rel=0.25)
     assert (first.rounds, first.relaxations, first.trainings) == (3, 18, 2)
     assert (first.cpu_s, first.first_cpu_s, first.candidates_cpu_s) == (280.0, 160.0, 180.0)
     assert sum(first.seconds.values()) == pytest.approx(60 * first.minutes)
 
 
 def test_training_grows_with_data_grid_steps_and_sizes_and_shrinks_with_workers():
-    few = Training(30, 6, 16)
+    few = TrainingSize(30, 6, 16)
     more = [
-        Training(3000, 6, 16),
-        Training(30, 5000, 16),
-        Training(30, 6, 32),
-        Training(30, 6, 16, steps={"vae": 1000}),
-        Training(30, 6, 16, preset="paper"),
+        TrainingSize(3000, 6, 16),
+        TrainingSize(30, 5000, 16),
+        TrainingSize(30, 6, 32),
+        TrainingSize(30, 6, 16, steps={"vae": 1000}),
+        TrainingSize(30, 6, 16, preset="paper"),
     ]
     assert all(one.seconds(warm=False) > few.seconds(warm=False) for one in more)
     assert few.seconds(warm=True) < few.seconds(warm=False)
-    assert Training(3000, 6, 16, workers=4).seconds(warm=False) < more[0].seconds(warm=False)
+    assert TrainingSize(3000, 6, 16, workers=4).seconds(warm=False) < more[0].seconds(warm=False)
 
 
 def test_a_warm_start_trains_once_more_than_a_cold_one():
