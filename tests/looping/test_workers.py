@@ -58,7 +58,7 @@ def test_workers_that_are_killed_again_and_again_are_reported_however_slowly_it_
     clock = [0.0]
     command = [sys.executable, "-c", "raise SystemExit('Killed')"]
     workers = LocalWorkers(command, 1, tmp_path, clock=lambda: clock[0])
-    with pytest.raises(WorkersKeepDying, match="6 workers in a row lived less than 5 minutes .*Killed"):
+    with pytest.raises(WorkersKeepDying, match=r"6 workers in a row lived less than 5 minutes .*Killed"):
         for _ in range(10):
             ended_once_a_minute(workers, clock)
     assert clock[0] == 7 * 60.0
