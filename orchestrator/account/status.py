@@ -39,6 +39,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
         "outcome": record.outcome,
         "models": [version.id for version in store.model_versions(name)],
         "rounds": [_row(result) for result in rounds],
+        "lines": summary_lines(store, name) if candidates else [],
         "time": _time(_account(store, record, candidates)),
     }
 
@@ -99,6 +100,12 @@ def _time(time: Account) -> dict[str, float]:
         "train_s": round(time.train_s, 1),
         "train_steps_s": round(time.train_steps_s, 1),
         "generate_s": round(time.generate_s, 1),
+        "ray_s": round(time.ray_s, 1),
+        "wait_s": round(time.wait_s, 1),
+        "prepare_s": round(time.prepare_s, 1),
+        "settle_s": round(time.settle_s, 1),
+        "report_s": round(time.report_s, 1),
+        "other_s": round(time.other_s, 1),
         "overhead_s": round(time.overhead_s, 1),
         "overhead_share": round(time.overhead_share, 4),
         "overhead_strict_share": round(time.overhead_strict_share, 4),
