@@ -5,6 +5,7 @@ import pytest
 from cif_texts import SALT, SPINEL, SPINEL_AT_43M, cell, cif, group, sites
 
 from crystalloop.models.formats.cif import CifError, read_cif
+from crystalloop.models.formats.cif_reader.symbols import claim_of_symbol
 
 
 def nearest(structure):
@@ -50,6 +51,25 @@ def test_the_screw_of_magnesium_is_read_however_it_is_spelt(symbol):
 def test_symbols_of_1992_with_an_e_are_those_before(symbol):
     read = read_cif(cif(group(symbol, 64), cell(5.38, 5.44, 7.64), sites("Ca1 Ca .1 .2 .3")))
     assert len(read.structure) == 16
+
+
+def test_an_e_that_means_either_of_two_glides_goes_by_the_operations_or_is_refused():
+    parts = (cell(5.38, 5.44, 7.64), sites("Ca1 Ca .1 .2 .3", "O1 O .25 .25 0"))
+    assert len(read_cif(cif(group("B m e m", operations=operations("B m a m")), *parts)).structure) == 24
+    told = refusal(cif(group("B m e m"), *parts))
+    assert "B m c m (67)" in told and "B m a m (67)" in told
+
+
+def test_a_number_alone_is_the_standard_setting_with_a_note_where_there_are_others():
+    orthorhombic = cif(group(number=62), cell(5.44, 7.64, 5.38), sites("Ca1 Ca .1 .25 .3"))
+    assert read_cif(orthorhombic).notes == ("gives a number alone: read in the standard setting, P n m a (62)",)
+    assert not read_cif(cif(group(number=225), cell(5.64), SALT)).notes
+
+
+def test_every_setting_of_the_tables_is_known_by_its_symbol():
+    found = {setting.xhm(): claim_of_symbol(setting.xhm(), None) for setting in gemmi.spacegroup_table()}
+    assert {name for name, claim in found.items() if claim is None} == {"P 21212(a)", "C 2 2 21a)"}  # of proteins
+    assert [name for name, claim in found.items() if claim and [one.xhm() for one in claim.settings] != [name]] == []
 
 
 @pytest.mark.parametrize(

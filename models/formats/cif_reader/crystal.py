@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from crystalloop.models.formats.cif_reader.blocks import CifBlock, block_of, number
+from crystalloop.models.formats.cif_reader.blocks import NULLS, CifBlock, block_of, number
 from crystalloop.models.formats.cif_reader.claims import (
     complaint,
     has_amounts,
@@ -83,7 +83,12 @@ def _note_misfit(block: CifBlock, reading: Reading, lattice: NDArray[np.float64]
 
 def _refuse_other_kinds(block: CifBlock) -> None:
     dimension = block.first("_cell_modulation_dimension")
-    if (dimension is not None and number(dimension) != 0) or block.named("_space_group_ssg_"):
+    ssg = any(
+        one not in NULLS
+        for tag in block.named("_space_group_ssg_")
+        for one in block.column(tag.lower().replace(".", "_")) or []
+    )
+    if (dimension is not None and number(dimension) != 0) or ssg:
         raise CifError("is a modulated structure, which has no cell that repeats; give a commensurate approximant")
 
 

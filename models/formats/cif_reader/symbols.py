@@ -15,9 +15,9 @@ _E_GLIDES = {
     "aem2": "abm2", "bme2": "bma2", "b2em": "b2cm", "c2me": "c2mb", "cm2e": "cm2a", "ae2m": "ac2m",
     "aea2": "aba2", "bbe2": "bba2", "b2eb": "b2cb", "c2ce": "c2cb", "cc2e": "cc2a", "ae2a": "ac2a",
     "cmce": "cmca", "ccme": "ccmb", "aema": "abma", "aeam": "acam", "bbem": "bbcm", "bmeb": "bmab",
-    "cmme": "cmma", "aemm": "abmm", "bmem": "bmcm", "ccce": "ccca", "aeaa": "abaa", "bbeb": "bbcb",
+    "cmme": "cmma cmmb", "aemm": "abmm acmm", "bmem": "bmcm bmam", "ccce": "ccca cccb", "aeaa": "abaa acaa", "bbeb": "bbcb bbab",
 }  # fmt: skip
-"""Symbols of 1992 with e for two glides, and those of gemmi's table."""
+"""Symbols of 1992 with e for two glides, and those of gemmi's table, the standard one first."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,12 @@ def spelt(name: str) -> tuple[gemmi.SpaceGroup, ...]:
     """Settings of a symbol without its suffix, however it is spelt."""
     tight = re.sub(r"bar\{?(\d)\}?", r"-\1", re.sub(r"[\\$]", "", name.lower()))
     tight = re.sub(r"</?su[bp]>|sub|[\s_(){}~]", "", tight)
-    tight = _E_GLIDES.get(tight, tight)
     short = re.sub(r"^([pif])[24]\d?/([a-z])-3", r"\1\2-3", tight)
     short = re.sub(r"(?<![46])21?/(?=[a-z])", "", short)
     known = _by_spelling()
-    return known.get(tight) or known.get(short) or known.get(_E_GLIDES.get(short, short)) or ()
+    return known.get(tight) or tuple(
+        setting for one in _E_GLIDES.get(short, short).split() for setting in known.get(one, ())
+    )
 
 
 _ENDINGS = (
@@ -138,9 +139,11 @@ def _with_suffix(settings: tuple[gemmi.SpaceGroup, ...], suffix: str) -> tuple[g
     extension, axes = (found[1], found[2]) if found else ("", wanted)
     if suffix in ("s", "z", "1") and not any(one.ext in ("1", "2") for one in settings):
         return settings
+    if axes and settings and settings[0].hm not in {one.hm for one in settings if one.qualifier.lower() == axes}:
+        settings = (*settings, *settings_by_number()[settings[0].number])  # P n m a:cab is P b n m
     return tuple(
         one
-        for one in settings
+        for one in dict.fromkeys(settings)
         if (not extension or one.ext.lower() == extension)
         and (not axes or one.qualifier.lower() == axes or (axes == "abc" and not one.qualifier))
     )

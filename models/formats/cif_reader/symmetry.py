@@ -220,9 +220,13 @@ def _by_names(block: CifBlock, claims: list[Claim], lattice: NDArray[np.float64]
         _fitting(_reading(common[0]), lattice, [_reading(one) for one in common[1:]])
     first = [one for one in fitting if one.hm == fitting[0].hm]
     by_number = sharp is claims and fitting[0].hm != common[0].hm
-    left = fitting if by_number else first
+    standard = settings_by_number()[common[0].number][0].hm
+    two_glides = common[0].crystal_system() == gemmi.CrystalSystem.Orthorhombic and fitting[0].hm != standard
+    left = fitting if by_number or two_glides else first  # B m e m is B m c m or B m a m
     if fitting[0].hm != common[0].hm:
         block.note(f"the cell decides for {_shown(left)}: it does not fit {common[0].xhm()}")
+    if sharp is claims and len({one.hm for one in fitting}) > 1 and not by_number:
+        block.note(f"gives a number alone: read in the standard setting, {_shown(first)}")
     return Readings(tuple(_reading(one) for one in left))
 
 
