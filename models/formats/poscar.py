@@ -138,7 +138,10 @@ def _rows(lines: Sequence[str], head: _Head) -> tuple[list[str], tuple[str, ...]
         return [row for block in blocks for row in block], ()  # blank lines between the species
     extra = first[expected:]
     if len(first) < expected or (extra and (is_real(extra[0].split()[0]) or extra[0][0] not in "lL")):
-        told = ", ".join(f"{count} {symbol}" for count, symbol in zip(head.counts, head.symbols, strict=False))
+        told = ", ".join(
+            f"{_big(count)} {symbol}" for count, symbol in list(zip(head.counts, head.symbols, strict=False))[:8]
+        )
+        told += ", ..." if len(head.symbols) > 8 else ""
         positions = f"there {'is 1 position' if len(first) == 1 else f'are {len(first)} positions'}"
         more = ", then a blank line" if len(blocks) > 1 and len(first) < expected else ""
         raise FormatError(

@@ -64,7 +64,7 @@ def test_caesium_chloride_is_read_from_every_form(changes):
         ({"positions": TWO + "\n0.1 0.1 0.1\n"}, "after the positions and a blank line there are 1 more lines"),
         ({"positions": "0 0 0\n"}, "there is 1 position "),
         ({"positions": ""}, "there are 0 positions"),
-        ({"counts": "1 100000000000000000000"}, r"the counts say 1e\+20 .*there are 2 positions"),
+        ({"counts": "1 100000000000000000000"}, r"the counts say 1e\+20 .1 Cs, 1e.20 Cl.*there are 2 positions"),
         ({"counts": "2 0"}, "the counts of atoms .line 7. are 2 0, expected whole numbers above 0"),
         ({"counts": "3 -1"}, "are 3 -1, expected"),
         ({"counts": "1.0 1.0"}, "a count of atoms in line 7 is '1.0', expected a whole number"),
