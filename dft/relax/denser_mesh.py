@@ -42,7 +42,8 @@ def on_denser_mesh(bench: Bench, name: str, found: Relaxed, settings: PwSettings
     second = bench.run(text, folder / "gap-nscf", options)
     drop_scratch(first.folder)
     bands = parse_bands(second.xml) if second.returncode == 0 and "JOB DONE" in second.stdout else None
-    gap = None if bands is None else band_gap(bands, "nscf")
+    # An nscf has no moment of its own: that of its density counts.
+    gap = None if bands is None else band_gap(replace(bands, magnetization=found.magnetization_bohr or 0.0), "nscf")
     if gap is None:
         log.warning(
             "%s: no states on the denser mesh (%s); the gap is that of the relaxation", bench.folder, second.folder
