@@ -13,6 +13,7 @@ from crystalloop.dft.alone.start import begin
 from crystalloop.dft.energies.ground_states import ground_state, supported_elements
 from crystalloop.dft.energies.references import calculation_key
 from crystalloop.dft.pw.input import pw_input_text
+from crystalloop.dft.recipe.cells import primitive_cell
 from crystalloop.dft.recipe.element_rules import for_crystal, may_be_metal
 from crystalloop.dft.recipe.molecules import directions_filled, open_shell, unpaired
 from crystalloop.dft.recipe.settings import preset
@@ -31,7 +32,7 @@ def boxed(*atoms, box=(5.5, 5.6, 6.2), at=(2.75, 2.8, 3.1)):
 O2 = boxed(("O", (0, 0, -0.61)), ("O", (0, 0, 0.61)))
 NO = boxed(("N", (0, 0, -0.58)), ("O", (0, 0, 0.58)))
 OH = boxed(("O", (0, 0, 0)), ("H", (0, 0, 0.98)))
-NO2 = boxed(("N", (0, 0, 0)), ("O", (1.1, 0.47, 0)), ("O", (-1.1, 0.47, 0)), box=(7.0, 6.0, 5.5))
+NO2 = boxed(("N", (0, 0, 0)), ("O", (1.1, 0.47, 0)), ("O", (-1.1, 0.47, 0)), box=(6.0, 6.1, 6.2))
 CLO2 = boxed(("Cl", (0, 0, 0)), ("O", (1.25, 0.75, 0)), ("O", (-1.25, 0.75, 0)), box=(8.0, 7.0, 6.0))
 WATER = boxed(("O", (0, 0, 0)), ("H", (0.76, 0.59, 0)), ("H", (-0.76, 0.59, 0)), box=(12, 12, 12))
 METHANE = boxed(
@@ -66,6 +67,9 @@ def test_no_crystal_is_a_molecule():
     ]
     crystals += [Structure(Lattice.from_parameters(28.6, 28.6, 28.6, 60, 60, 60), ["Al"], [[0, 0, 0]])]  # of nanometres
     crystals += [cubic("Pa-3", 5.65, ["N"], [[0.055] * 3])]  # alpha nitrogen
+    crystals += [rock_salt(edge, pair) for edge, pair in ((7.07, ["K", "I"]), (7.0, ("Ba", "Te")), (7.34, ("Rb", "I")))]
+    crystals += [cubic("Im-3m", 5.9, ["S", "F"], [[0] * 3, [0.264, 0, 0]])]  # sulfur hexafluoride, one molecule a cell
+    crystals += [primitive_cell(crystal) for crystal in crystals]
     assert {directions_filled(crystal) for crystal in crystals} <= {2, 3, None}
 
 
