@@ -181,9 +181,18 @@ class Dft(Part):
         le=10,
         description="eV/atom; crystals above it with coarse k points are not computed on; turns cheap_first on",
     )
+    band_gap: Literal["scf", "nscf"] | None = Field(
+        None,
+        description="compute the gap too: scf (or true) from the states on the mesh, an upper bound; nscf on one twice as dense",
+    )
     lease_s: float = Field(
         30.0, ge=2, le=1_000_000, description="seconds; a worker silent for this long has lost its candidate"
     )
+
+    @field_validator("band_gap", mode="before")
+    @classmethod
+    def _yes_is_scf(cls, value: object) -> object:
+        return {True: "scf", False: None}[value] if isinstance(value, bool) else value
 
     @field_validator("pw_command")
     @classmethod
