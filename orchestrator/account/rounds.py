@@ -116,8 +116,7 @@ def computed_value(candidate: Candidate, target: Target) -> float | None:
     """The target's property of a relaxed candidate; None for any other, and where there is no finite value."""
     if candidate.state is not CandidateState.RELAXED:
         return None
-    value = candidate.value(target.property)
-    return value if value is not None and np.isfinite(value) else None
+    return value_of(candidate, target.property)
 
 
 def best_candidate(candidates: Sequence[Candidate], target: Target) -> Candidate | None:
@@ -160,7 +159,22 @@ def _is_hit(candidate: Candidate, target: Target, best: float | None) -> bool:
 
 
 def _others_hold(candidate: Candidate, target: Target) -> bool:
-    return target.others_hold(candidate.value)
+    return target.others_hold(lambda name: value_of(candidate, name))
+
+
+def value_of(candidate: Candidate, name: str) -> float | None:
+    """A property of a finished candidate, finite or None: as computed where it was, else as predicted."""
+    value = candidate.e_above_hull if name == ABOVE_HULL else candidate.value(name)
+    return value if value is not None and np.isfinite(value) else None
+
+
+def predicted_in(candidate: Candidate, target: Target) -> tuple[str, ...]:
+    """The target's properties whose value, of this candidate, is the networks' and not pw.x's."""
+    return tuple(
+        name
+        for name in target.properties()
+        if name not in (*COMPUTED, ABOVE_HULL) and value_of(candidate, name) == candidate.predicted.get(name)
+    )
 
 
 def _result(round_: Round, mine: Sequence[Candidate], hits: tuple[str, ...], before: RoundResult | None) -> RoundResult:

@@ -36,12 +36,9 @@ from crystalloop.orchestrator.propose.actors import RayRuntime
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
-<<<<<<< HEAD
 from crystalloop.orchestrator.run.network_keys import check_networks
 from crystalloop.orchestrator.run.plan import check_dft, known_crystals
-=======
 from crystalloop.orchestrator.run.retry import retry_given_up
->>>>>>> critical
 from crystalloop.orchestrator.run.session import database, only_runner, open_store
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
