@@ -34,11 +34,7 @@ class Record(BaseModel):
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Inverse of `to_document`.
-
-        Raises:
-            pydantic.ValidationError: the document has another shape, for example of a newer schema_version.
-        """
+        """Inverse of `to_document`; raises pydantic.ValidationError for another shape, as of a newer schema_version."""
         return cls.model_validate({"id" if name == "_id" else name: value for name, value in document.items()})
 
 
@@ -266,6 +262,7 @@ class Round(Record):
     model_version: str | None
     funnel: tuple[tuple[str, int], ...]  # stage name and how many were left after it
     chosen: tuple[str, ...]  # candidate ids sent to DFT
+    note: str = ""  # why there are fewer than the batch, though everything was tried
     started_at: datetime
     finished_at: datetime | None = None
 
@@ -273,7 +270,7 @@ class Round(Record):
 class Span(Record):
     """A stretch of a campaign's wall time, for the account of where it went."""
 
-    what: Literal["generate", "dft", "train", "ray", "report"]
+    what: Literal["prepare", "generate", "dft", "train", "ray", "settle", "report"]
     round: int
     started_at: datetime
     finished_at: datetime
@@ -286,6 +283,7 @@ class CampaignState(StrEnum):
     ACTIVE = "active"
     STOPPING = "stopping"  # `crystalloop stop` was called; the loop ends at the next step
     FINISHED = "finished"
+    FAILED = "failed"  # ended without what it was asked for; `outcome` says what to change
 
 
 class CampaignRecord(Record):
@@ -296,7 +294,7 @@ class CampaignRecord(Record):
     spec_digest: str
     folder: str
     state: CampaignState
-    outcome: str = ""  # why it finished
+    outcome: str = ""  # why its last run ended
     data_notes: tuple[str, ...] = ()  # what was read of its data files, and what was done to their energies
     spans: tuple[Span, ...] = ()
     created_at: datetime

@@ -112,6 +112,13 @@ def _shown(name: str, value: float) -> float:
     return float(10.0**value) if name.startswith("log10_") else value
 
 
+def value_text(value: float, name: str) -> str:
+    """A value of a property with its name and unit."""
+    if name in COMPUTED:
+        return f"{name} {value:.3f}"
+    return f"{name.removeprefix('log10_')} {_shown(name, value):.4g} {_unit(name)}".rstrip()
+
+
 def computed_value(candidate: Candidate, target: Target) -> float | None:
     """The target's property of a relaxed candidate; None for any other, and where there is no finite value."""
     if candidate.state is not CandidateState.RELAXED:

@@ -12,7 +12,9 @@ from crystalloop.orchestrator.account.rounds import (
     best_candidate,
     computed_value,
     hit_definition,
+    predicted_in,
     round_results,
+    value_text,
 )
 from crystalloop.orchestrator.account.wall_time import Account, account
 
@@ -39,8 +41,19 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
         "outcome": record.outcome,
         "models": [version.id for version in store.model_versions(name)],
         "rounds": [_row(result) for result in rounds],
+        "lines": summary_lines(store, name) if candidates else [],
         "time": _time(_account(store, record, candidates)),
     }
+
+
+def campaign_hits(store: Store, name: str) -> dict[str, tuple[str, ...]]:
+    """The hits so far, each with the target's properties that were predicted for it and not computed; none before `run`."""
+    record = store.campaign(name)
+    if record is None:
+        return {}
+    target, candidates = Target.from_stored(record.spec["target"]), {c.id: c for c in store.candidates(name)}
+    results = round_results(target, list(candidates.values()), store.rounds(name))
+    return {one: predicted_in(candidates[one], target) for result in results for one in result.hits}
 
 
 def summary_lines(store: Store, name: str) -> list[str]:
@@ -55,7 +68,10 @@ def summary_lines(store: Store, name: str) -> list[str]:
     lines = [f"hits: {hits} of {relaxed} relaxed. {hit_definition(target)}"]
     if best is not None:
         value = computed_value(best, target)
-        lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {target.property} {value:.3f}")
+        said = "" if value is None else value_text(value, target.property)
+        lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {said}")
+        if rest := predicted_in(best, target):
+            lines[-1] += f" ({', '.join(name.removeprefix('log10_') for name in rest)} predicted, not computed)"
     lines.append(
         f"time: {time.wall_s:.0f} s, of these pw.x {time.pw_s:.0f} s, training {time.train_s:.0f} s, "
         f"everything else {time.overhead_s:.0f} s ({100 * time.overhead_share:.0f} %); "
@@ -99,6 +115,12 @@ def _time(time: Account) -> dict[str, float]:
         "train_s": round(time.train_s, 1),
         "train_steps_s": round(time.train_steps_s, 1),
         "generate_s": round(time.generate_s, 1),
+        "ray_s": round(time.ray_s, 1),
+        "wait_s": round(time.wait_s, 1),
+        "prepare_s": round(time.prepare_s, 1),
+        "settle_s": round(time.settle_s, 1),
+        "report_s": round(time.report_s, 1),
+        "other_s": round(time.other_s, 1),
         "overhead_s": round(time.overhead_s, 1),
         "overhead_share": round(time.overhead_share, 4),
         "overhead_strict_share": round(time.overhead_strict_share, 4),

@@ -147,6 +147,14 @@ class Generation(Part):
         return self
 
 
+class Filters(Part):
+    """Filters between drawing and DFT that are chemistry, and may be turned off."""
+
+    charge_balance: bool = Field(
+        True, description="leave out ionic crystals whose charges known oxidation states cannot balance"
+    )
+
+
 class Dft(Part):
     """The DFT side of the campaign."""
 

@@ -20,6 +20,7 @@ from crystalloop.orchestrator.campaign.sections import (
     DatabaseConfig,
     DataFile,
     Dft,
+    Filters,
     Generation,
     Networks,
     RayResources,
@@ -48,6 +49,7 @@ class Campaign(Part):
     networks: Networks = Field(Networks(), description="sizes and training of the networks")
     ray: RayResources = Field(RayResources(), description="what Ray gives to each piece of work")
     generate: Generation = Field(Generation(), description="how candidates are drawn")
+    filters: Filters = Field(Filters(), description="what is left out before DFT")
     dft: Dft = Field(Dft(), description="how and how many candidates are computed")
     budget: Budget = Field(Budget(), description="what the campaign may use")
     rounds: int = Field(3, ge=1, le=10_000, description="rounds of proposing, computing and training")

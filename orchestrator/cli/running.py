@@ -38,8 +38,8 @@ def run(
     with Progress(err if as_json else out, quiet=quiet) as progress:
         summary = run_campaign(campaign, progress, again=retry_given_up)
     print_json(summary) if as_json else show_summary(out, summary)
-    if not summary["completed"]:
-        raise typer.Exit(Exit.FAILED if summary["state"] == "failed" else Exit.OK)
+    if summary["state"] == "failed":
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command()

@@ -13,15 +13,19 @@ from crystalloop.dft.recipe.element_rules import lanthanide_note, require_d2
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
-from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.campaign.target_words import plan_notes, target_sentence
-from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
+from crystalloop.orchestrator.propose.cold_start import decorated_pool
+from crystalloop.orchestrator.run.cost import campaign_cost, short_budgets
 from crystalloop.orchestrator.run.network_keys import check_networks
+from crystalloop.orchestrator.run.preview import first_batch
+
+SAMPLED = 50
+"""Decorations whose cost is estimated where there is no first batch."""
 
 
 def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:
@@ -85,15 +89,6 @@ def _with_scheme(crystal: KnownCrystal, scheme: str | None) -> KnownCrystal:
     return replace(crystal, scheme=scheme)
 
 
-def first_batch(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> list[Proposal]:
-    """What a cold start computes first; empty for a warm start, whose first batch the trained networks propose."""
-    if _is_warm(campaign, known):
-        return []
-    count = min(campaign.dft.per_round, campaign.budget.relaxations or campaign.dft.per_round)
-    proposed = choose_decorated(campaign, decorated_pool(campaign), KnownCrystals(), count)
-    return [draft for draft, _ in proposed.chosen]
-
-
 def _is_warm(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> bool:
     return sum(E_F in crystal.labels for crystal in known) >= campaign.networks.minimum_labels
 
@@ -110,40 +105,81 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     notes += plan_notes(campaign.target, campaign.dft)
     if note := lanthanide_note(campaign.elements, settings.d2):
         notes.append(note)
-    batch = first_batch(campaign, known)
-    drafts = batch or decorated_pool(campaign)
+    warm, pool = _is_warm(campaign, known), decorated_pool(campaign)
+    preview = first_batch(campaign, known, warm=warm)
+    drafts = preview.batch or pool[:SAMPLED]
     costs_s = [estimate_cpu_s(draft.structure, settings, table) for draft in drafts]
-    elements = sorted({symbol for draft in drafts for symbol in draft.structure.symbol_set})
+    # Only those can be asked of: which others the networks will want is not known yet.
+    elements = sorted({symbol for draft in (pool if warm else drafts) for symbol in draft.structure.symbol_set})
     references_s = sum(
         estimate_cpu_s(reference_structure(element), reference_settings(element, settings), table)
         for element in elements
     )
-    each_s = float(np.mean(costs_s))
-    count = campaign.dft.per_round
-    total = min(campaign.rounds * count, campaign.budget.relaxations or campaign.rounds * count)
-    warm = _is_warm(campaign, known)
+    labelled = sum(E_F in crystal.labels for crystal in known)
+    cost = campaign_cost(
+        campaign,
+        each_s=float(np.mean(costs_s)) if costs_s else 0.0,
+        references_s=references_s,
+        crystals=len(known) + len(pool),
+        labelled=labelled,
+        warm=warm,
+    )
     return {
         "name": campaign.name,
         "start": f"warm start from {len(known)} crystals" if warm else "cold start from decorated prototypes",
         "elements": list(campaign.elements),
         "target": target_sentence(campaign.target),
         "rounds": campaign.rounds,
-        "per_round": count,
+        "per_round": campaign.dft.per_round,
         "slots": campaign.dft.slots,
         "references": elements,
-        "relaxations": total,
-        "cpu_hours_first_round": (references_s + each_s * min(count, total)) / 3600,
-        "cpu_hours": (references_s + each_s * total) / 3600,
-        "first_batch": [_batch_row(draft, cost_s) for draft, cost_s in zip(batch, costs_s, strict=False)],
-        "notes": notes,
+        "relaxations": cost.relaxations,
+        "trainings": cost.trainings,
+        "cpu_hours_first_round": cost.first_cpu_s / 3600,
+        "cpu_hours": cost.cpu_s / 3600,
+        "minutes": cost.minutes,
+        "minutes_of": {phase: seconds / 60 for phase, seconds in cost.seconds.items()},
+        "decorations": len(pool),
+        "first_batch": [
+            _batch_row(campaign, draft, cost_s) for draft, cost_s in zip(preview.batch, costs_s, strict=False)
+        ],
+        "first_batch_error": preview.error,
+        "short_budgets": short_budgets(campaign, cost),
+        "notes": [*notes, *_notes(campaign, len(pool), labelled)],
     }
 
 
-def _batch_row(draft: Proposal, cost_s: float) -> dict[str, Any]:
+def _notes(campaign: Campaign, pool: int, labelled: int) -> list[str]:
+    """What of the plan a user should know, and may want to change."""
+    notes = []
+    if not pool:
+        notes.append(
+            "these elements make no crystal in these prototypes: nothing can be proposed; allow more of either"
+        )
+    elif labelled + pool < campaign.networks.minimum_labels:
+        notes.append(
+            f"{pool} decorations and {labelled} labelled crystals are fewer than `networks.minimum_labels` "
+            f"({campaign.networks.minimum_labels}): the networks will never be trained; allow more elements or prototypes"
+        )
+    if campaign.dft.slots == 0:
+        notes.append("`dft.slots` is 0: pw.x waits for workers that you start with `crystalloop worker FILE`")
+    return notes
+
+
+def _batch_row(campaign: Campaign, draft: Proposal, cost_s: float) -> dict[str, Any]:
+    value = draft.value(campaign.target.property)
     return {
         "formula": draft.formula,
         "prototype": draft.prototype,
         "a": round(draft.structure.lattice.a, 3),
         "atoms": len(draft.structure),
         "cpu_s": round(cost_s, 1),
-    }
+    } | ({} if value is None else {"estimate": round(value, 3)})
+
+
+def _describe_target(campaign: Campaign) -> str:
+    target = campaign.target
+    ends = [f"{end:g}" if end is not None else "..." for end in (target.minimum, target.maximum)]
+    words = [f"from {ends[0]} to {ends[1]}"] if target.has_range() else []
+    words += [str(target.direction)] if target.direction else []
+    return f"{target.property} {', '.join(words)}"

@@ -23,8 +23,8 @@ PROMISED = {
 }
 CAUGHT = (
     "CifError CommandError FolderInUse FolderNotPrivate FormatError Interrupted InvalidCrystal LineError "
-    "NotUpf PoorFit ProtocolError ReconstructionError StopKindly StorageError TextError UncodedElement "
-    "UnknownField"
+    "NotUpf PoorFit ProtocolError ReconstructionError StopKindly StorageError TextError TimeIsUp "
+    "UncodedElement UnknownField"
 )
 """Errors that another room of ours answers; one that reaches the command line is a bug, and shown as one."""
 
