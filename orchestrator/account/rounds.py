@@ -55,7 +55,7 @@ class RoundResult:
 def hit_definition(target: Target) -> str:
     """What counts as a hit, as a sentence for readers."""
     wanted = f"A hit is a relaxed crystal whose {property_name(target)}"
-    others = "".join(f", and whose {_words(one.property)} is {_text_of(one)}" for one in target.also)
+    others = others_text(target, "and whose")
     if target.has_range():
         sentence = f"{wanted} is {range_text(target)}{others}."
     else:
@@ -69,6 +69,11 @@ def hit_definition(target: Target) -> str:
         which = " and ".join(predicted)
         sentence += f" Where pw.x does not compute the {which}, the value is the one predicted before the relaxation."
     return sentence
+
+
+def others_text(target: Target, joint: str) -> str:
+    """The ranges of the target's other properties, each after a joint, as the end of a sentence; empty without any."""
+    return "".join(f", {joint} {_words(one.property)} is {_text_of(one)}" for one in target.also)
 
 
 def property_name(target: Target) -> str:
@@ -110,6 +115,11 @@ def _text_of(wanted: Range) -> str:
 def _shown(name: str, value: float) -> float:
     """A value in the property's unit; the networks hold some as logarithms."""
     return float(10.0**value) if name.startswith("log10_") else value
+
+
+def in_unit(value: float | None, target: Target) -> float | None:
+    """A value of the target's property in the unit of `property_unit`."""
+    return None if value is None else _shown(target.property, value)
 
 
 def value_text(value: float, name: str) -> str:
