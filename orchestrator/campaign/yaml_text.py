@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-MOST_FILE_BYTES = 512 * 1024
+_MOST_BYTES = 512 * 1024
 MOST_VALUES = 100_000
 """Values of a file, those that aliases repeat included."""
 DEEPEST = 24
@@ -74,10 +74,10 @@ def text_of(path: Path) -> str:
         TextError: too large, or not UTF-8.
     """
     with path.open("rb") as file:
-        raw = file.read(MOST_FILE_BYTES + 1)
-    if len(raw) > MOST_FILE_BYTES:
+        raw = file.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
         raise TextError(
-            f"more than {MOST_FILE_BYTES // 1024} kB: no campaign file is that long; data files stand under `data`"
+            f"more than {_MOST_BYTES // 1024} kB: no campaign file is that long; data files stand under `data`"
         )
     for codec, mark in _MARKS.items():
         if raw.startswith(mark):
