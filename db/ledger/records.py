@@ -205,8 +205,6 @@ class Candidate(Record):
 
     def value(self, name: str) -> float | None:
         """A property of a finished candidate: computed where pw.x computes it, else as predicted."""
-        if name == "energy_above_hull":
-            return self.e_above_hull
         if name == "formation_energy_per_atom":
             return self.e_f
         found = self.relaxation

@@ -12,7 +12,9 @@ from crystalloop.orchestrator.account.rounds import (
     best_candidate,
     computed_value,
     hit_definition,
+    predicted_in,
     round_results,
+    value_text,
 )
 from crystalloop.orchestrator.account.wall_time import Account, account
 
@@ -44,6 +46,16 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
     }
 
 
+def campaign_hits(store: Store, name: str) -> dict[str, tuple[str, ...]]:
+    """The hits so far, each with the target's properties that were predicted for it and not computed; none before `run`."""
+    record = store.campaign(name)
+    if record is None:
+        return {}
+    target, candidates = Target.from_stored(record.spec["target"]), {c.id: c for c in store.candidates(name)}
+    results = round_results(target, list(candidates.values()), store.rounds(name))
+    return {one: predicted_in(candidates[one], target) for result in results for one in result.hits}
+
+
 def summary_lines(store: Store, name: str) -> list[str]:
     """The campaign in a few sentences, for the end of `run`."""
     record = _record(store, name)
@@ -56,7 +68,10 @@ def summary_lines(store: Store, name: str) -> list[str]:
     lines = [f"hits: {hits} of {relaxed} relaxed. {hit_definition(target)}"]
     if best is not None:
         value = computed_value(best, target)
-        lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {target.property} {value:.3f}")
+        said = "" if value is None else value_text(value, target.property)
+        lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {said}")
+        if rest := predicted_in(best, target):
+            lines[-1] += f" ({', '.join(name.removeprefix('log10_') for name in rest)} predicted, not computed)"
     lines.append(
         f"time: {time.wall_s:.0f} s, of these pw.x {time.pw_s:.0f} s, training {time.train_s:.0f} s, "
         f"everything else {time.overhead_s:.0f} s ({100 * time.overhead_share:.0f} %); "
