@@ -33,7 +33,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
     """
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target.from_stored(record.spec["target"])
+    target = _target(record)
     rounds = round_results(target, candidates, store.rounds(name))
     return {
         "campaign": name,
@@ -60,7 +60,7 @@ def summary_lines(store: Store, name: str) -> list[str]:
     """The campaign in a few sentences, for the end of `run`."""
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target.from_stored(record.spec["target"])
+    target = _target(record)
     time = _account(store, record, candidates)
     best = best_candidate(candidates, target)
     results = round_results(target, candidates, store.rounds(name))
@@ -88,6 +88,17 @@ def _record(store: Store, name: str) -> CampaignRecord:
             f"no campaign {name!r} in this database (there are: {known}); start it with `crystalloop run`"
         )
     return record
+
+
+def _target(record: CampaignRecord) -> Target:
+    """What the campaign wanted; another release may have written it down in another way."""
+    try:
+        return Target.from_stored(record.spec["target"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnknownCampaign(
+            f"the target of the campaign {record.id!r} cannot be read ({type(error).__name__}: {error}); look at it with the "
+            "release that wrote it"
+        ) from error
 
 
 def _account(store: Store, record: CampaignRecord, candidates: tuple[Candidate, ...]) -> Account:
