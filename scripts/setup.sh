@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets up everything a checkout needs, and nothing twice: the virtual environment with locked dependencies, pw.x and
-# the pseudopotentials. Says what it does; where it may not do it, prints the command for you and stops.
+# the pseudopotentials; `setup.sh python` the first alone. Says what it does; where it may not do it, prints the command
+# for you and stops.
 set -eu
 cd "$(dirname "$0")/.."
 home=.crystalloop
@@ -30,6 +31,8 @@ if [ "$(cat .venv/.crystalloop-lock 2>/dev/null || true)" != "$want" ]; then
 else
   say "Python packages: up to date"
 fi
+
+if [ "${1:-}" = python ]; then exit 0; fi
 
 # --- 2. pw.x --------------------------------------------------------------------------------------------------------
 if [ "$(id -u)" = 0 ]; then as_root=""; else as_root="sudo"; fi

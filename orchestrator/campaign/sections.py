@@ -135,14 +135,18 @@ class RayResources(Part):
     """What Ray gives to each piece of work."""
 
     train_workers: int = Field(1, ge=1, le=256, description="Ray Train workers that share each training")
-    cpus_per_train_worker: float = Field(2, gt=0, description="CPU cores of each of them")
+    cpus_per_train_worker: float | None = Field(
+        None, gt=0, description="CPU cores of each of them; default 2, or as many as the cluster has room for"
+    )
     use_gpu: bool = Field(False, description="one GPU for each training worker")
     generator_actors: int = Field(1, ge=1, le=256, description="processes that decode latents into crystals")
     screen_actors: int = Field(1, ge=1, le=256, description="processes that predict properties")
     gpus_per_generator: float = Field(
         0, ge=0, description="GPUs of each process that decodes; a share such as 0.5 will do"
     )
-    address: str | None = Field(None, description="address of a running Ray cluster; none starts one on this machine")
+    address: str | None = Field(
+        None, description="auto, or host:6379 of a running Ray cluster; none starts one on this machine"
+    )
 
 
 class Generation(Part):
@@ -184,7 +188,7 @@ class Dft(Part):
         description="fast local folder for wave functions; default beside the other files of a relaxation",
     )
     pseudos: Path | None = Field(
-        None, description="folder of UPF files; default CRYSTALLOOP_PSEUDOS, else .crystalloop/pseudos"
+        None, description="folder of UPF files; default CRYSTALLOOP_PSEUDOS, else the user's, else .crystalloop/pseudos"
     )
     per_round: int = Field(6, ge=1, le=10_000, description="candidates computed in each round")
     reject_above_e_f: float | None = Field(

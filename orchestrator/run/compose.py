@@ -65,8 +65,9 @@ def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
         store = stack.enter_context(open_store(campaign))
         _start(store, campaign, folder)
         stack.enter_context(_stop_on_signals())
-        runtime = RayRuntime(campaign)
+        runtime = RayRuntime(campaign, tell=lambda text: tell(Note(text)))
         stack.callback(runtime.shutdown)
+        runtime.check()
         loop = build(campaign, store, server, table, known, runtime, tell)
         finish = loop.run()
         tell(Preparing("writing the report"))
@@ -110,12 +111,13 @@ def build(
     version = pw_version(campaign.dft.pw_command)
     energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
     chooser = CandidateProposer(campaign, models, runtime)
+    fit = partial(fit_networks, tell=lambda text: tell(Note(text)))
     parts = Parts(
         store=store,
         queue=queue,
         workers=local_workers(campaign, server, campaign.dft.slots),
         proposer=LedgerProposer(campaign.name, chooser, energies, sources, now),
-        trainer=NetworkTrainer(campaign, models, fit_networks, runtime.before_training, sources, tell),
+        trainer=NetworkTrainer(campaign, models, fit, runtime.before_training, sources, tell),
         energies=energies,
         settle_hulls=partial(settle_hulls, store, campaign),
         meanwhile=runtime.start,

@@ -15,7 +15,8 @@ PROMISED = {
     Exit.USAGE: "CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError EvaluateError "
     "GenerateError InputError InvalidDecoration NoReference QueryError RelaxInputError TargetError TrainInputError "
     "UnknownCampaign UnknownCandidate UnknownElement",
-    Exit.ENVIRONMENT: "BackendError CorruptPseudo DiskFull MachineFault MissingPseudo NoScratch PwCommandError "
+    Exit.ENVIRONMENT: "ActorsNotStarted BackendError ClusterTooSmall ClusterUnreachable CorruptPseudo "
+    "DiskFull FetchError MachineFault MissingPseudo NoScratch PwCommandError "
     "PwEnvironmentError PwNotFound ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
     Exit.FAILED: "ActorsKeepDying RayDeadline CheckpointError TrainError",
     Exit.DATABASE: "DatabaseUnavailable StoreUnavailable UnfitDatabase",
