@@ -52,9 +52,9 @@ fi
 
 # --- 3. pseudopotentials (SSSP 1.3.0 PBE efficiency) ------------------------------------------------------------------
 pseudos=${CRYSTALLOOP_PSEUDOS:-$home/pseudos}
-check() { .venv/bin/crystalloop pseudos check --folder "$pseudos" >"$home/pseudos.log" 2>&1; }
-if check; then
-  say "pseudopotentials: complete in $pseudos"
+check() { .venv/bin/crystalloop pseudos check "$@" >"$home/pseudos.log" 2>&1; }
+if check || check --folder "$pseudos"; then
+  say "pseudopotentials: $(tr '\n' ' ' <"$home/pseudos.log")"
 else
   source=${CRYSTALLOOP_UPF_SOURCE:-/usr/share/espresso/pseudo}
   if ! .venv/bin/crystalloop pseudos install --source "$source" --folder "$pseudos" >"$home/pseudos.log" 2>&1; then
