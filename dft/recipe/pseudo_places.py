@@ -19,10 +19,10 @@ def user_pseudos() -> Path:
 
 
 def places() -> dict[Path, str]:
-    """The folders that are looked through, in this order, with why each is among them."""
+    """The folders that are looked through, in this order, with why each is among them; a named one is the only one."""
     found: dict[Path, str] = {}
     if given := os.environ.get("CRYSTALLOOP_PSEUDOS"):
-        found[Path(given).expanduser()] = "CRYSTALLOOP_PSEUDOS"
+        return {Path(given).expanduser(): "CRYSTALLOOP_PSEUDOS"}
     if given := os.environ.get("CRYSTALLOOP_HOME"):
         found[Path(given).expanduser() / "pseudos"] = "CRYSTALLOOP_HOME"
     found.setdefault(user_pseudos(), "this user's")

@@ -151,7 +151,7 @@ def _no_folder(folder: Path) -> str:
         "have; CRYSTALLOOP_PSEUDOS or `--pseudos`, `--folder`, `dft.pseudos` name a folder of yours"
     )
     if folder in places():
-        return f"no pseudopotentials in any of {where_looked()}; {move}"
+        return f"no pseudopotentials in {where_looked()}; {move}"
     return f"no pseudopotential folder {folder}; {move}"
 
 

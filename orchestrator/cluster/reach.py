@@ -38,8 +38,8 @@ def require_cluster(address: str) -> None:
         ClusterUnreachable: within seconds, whatever is wrong.
     """
     found = _resolved(address)
-    use_token(start_here=False)
     _require_answer(address, found)
+    use_token(start_here=False)
     with said_of(address):
         nodes = [node for node in GcsClient(address=found).get_all_node_info().values() if node.state == 0]  # ALIVE
     here = found == read_ray_address(None) or any(_is_here(node.node_manager_address) for node in nodes)

@@ -55,6 +55,9 @@ def test_a_named_folder_is_taken_even_where_it_is_empty(bare, monkeypatch):
     fake_table(user_pseudos())
     monkeypatch.setenv("CRYSTALLOOP_PSEUDOS", str(bare / "nothing"))
     assert default_pseudos() == bare / "nothing"
+    with pytest.raises(MissingPseudo) as raised:
+        PseudoTable.load(default_pseudos())
+    assert f"no pseudopotentials in {bare / 'nothing'} (CRYSTALLOOP_PSEUDOS);" in str(raised.value)
 
 
 def test_a_relative_data_home_is_ignored_as_its_specification_says(bare, monkeypatch):
