@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.services import canonicalize_bootstrap_address
 from ray._private.utils import read_ray_address
-from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled: its stub does not name it
+from ray._raylet import Config, GcsClient  # type: ignore[attr-defined]  # compiled: its stub does not name them
 
 ANSWER_S = 5.0
 """A port that does not answer in this time is taken for closed."""
@@ -66,7 +65,9 @@ def use_token(start_here: bool) -> None:
         _keep_private(file)
     elif not os.environ.get("RAY_AUTH_TOKEN"):
         _require_private(file)
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    if "RAY_AUTH_MODE" not in os.environ and (file.exists() or os.environ.get("RAY_AUTH_TOKEN")):
+        os.environ["RAY_AUTH_MODE"] = "token"
+        Config.initialize("")  # Ray reads the variable once, when it is imported
 
 
 @contextmanager

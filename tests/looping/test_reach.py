@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -17,9 +18,10 @@ def own_home(tmp_path, monkeypatch):
     """No token and no cluster of this machine's user are met."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "ray"))
-    monkeypatch.setattr(reach, "maybe_enable_token_auth_if_token_available", lambda warn_if_disabled: False)
+    monkeypatch.setattr(reach, "Config", SimpleNamespace(initialize=str))  # Ray's own, of this whole process
     for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what is set in a test is taken back
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

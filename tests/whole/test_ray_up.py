@@ -57,7 +57,7 @@ say up; {ray} up cluster.yaml --yes </dev/null 2>&1 || exit 91
 say status; {ray} exec cluster.yaml 'ray status; stat -c "mode %a" ~/.ray/auth_token' </dev/null
 say run; {ray} exec cluster.yaml 'cd ~/crystalloop && crystalloop run campaigns/small.yaml --json' </dev/null 2>&1
 say down; {ray} down cluster.yaml --yes </dev/null 2>&1
-say left; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -oE "raylet|gcs_server|ray::[A-Z]*|autoscaler|dashboard"
+say left; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -oE "[r]aylet|[g]cs_server|[r]ay::|[a]utoscaler|[d]ashboard"
 say end
 """
 
