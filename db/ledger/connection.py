@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, BulkWriteError, ConfigurationError, OperationFailure, PyMongoError
 
-from crystalloop.db.ledger.redaction import fault_of_uri, keep_secret, shown_uri, without_secrets
+from crystalloop.db.ledger.redaction import about_uri, fault_of_uri, keep_secret, shown_uri, without_secrets
 from crystalloop.db.ledger.store import StoreRefused, StoreUnavailable
 
 Document = dict[str, Any]
@@ -48,13 +49,17 @@ def connect(uri: str, select_ms: int = SERVER_SELECTION_MS) -> MongoClient[Docum
     """
     require_usable(uri)
     limits = {**CLIENT_OPTIONS, "serverSelectionTimeoutMS": select_ms, "connectTimeoutMS": select_ms}
-    try:
-        return MongoClient(uri, **limits)
-    except (ConfigurationError, ValueError) as error:  # its own words quote the string
-        reason = type(error).__name__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # an option that would be left aside
+        try:
+            return MongoClient(uri, **limits)
+        except OSError as error:  # a certificate
+            reason = f"{error.filename}: {error.strerror}"
+        except (ConfigurationError, ValueError, TypeError, UserWarning) as error:
+            reason = about_uri(uri, str(error))
     raise UnusableUri(
-        f"{shown_uri(uri)} is not a usable MongoDB connection string ({reason}): its hosts, ports or options are not such "
-        "as https://www.mongodb.com/docs/manual/reference/connection-string/ describes"
+        f"{shown_uri(uri)} is not a usable MongoDB connection string: {reason}; hosts, ports and options are such as "
+        "https://www.mongodb.com/docs/manual/reference/connection-string/ describes"
     )
 
 

@@ -14,7 +14,6 @@ from crystalloop.db.ledger.names import Id, PathId
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-
 Vector = tuple[float, float, float]
 REFERENCES = "references"
 """Name of the shared campaign that owns the elemental reference calculations."""
@@ -166,6 +165,9 @@ class Relaxation(Record):
     bulk_modulus_gpa: float | None = None  # this and the next two where an equation of state was asked for
     bulk_modulus_prime: float | None = None
     fit_rms_mev_per_atom: float | None = None
+    band_gap: float | None = (
+        None  # eV, of the states that were computed: an upper bound; None where it was not asked for
+    )
     rungs: tuple[RungRecord, ...] = ()  # in order; empty where there was one
     reused_from: str | None = None  # id of the candidate that was computed, where this result is a copy
 
@@ -206,11 +208,13 @@ class Candidate(Record):
 
     def value(self, name: str) -> float | None:
         """A property of a finished candidate: computed where pw.x computes it, else as predicted."""
+        if name == "energy_above_hull":
+            return self.e_above_hull
         if name == "formation_energy_per_atom":
             return self.e_f
-        if name == "energy_per_atom" and self.relaxation is not None:
-            return self.relaxation.energy_per_atom_ev
-        return self.predicted.get(name)
+        found = self.relaxation
+        computed = {} if found is None else {"energy_per_atom": found.energy_per_atom_ev, "band_gap": found.band_gap}
+        return self.predicted.get(name) if computed.get(name) is None else computed[name]
 
 
 class ReferenceEnergy(Record):

@@ -56,6 +56,16 @@ ENCODE = (
 )
 
 
+def about_uri(uri: str, said: str) -> str:
+    """The first of a driver's words about a connection string, without any value of its options."""
+    first = re.split(r"\n|\. ", said)[0]
+    for option in _parts(uri)[3].split("&"):
+        value = option.partition("=")[2]
+        for form in {value, unquote_plus(value)} - {""}:
+            first = first.replace(form, HIDDEN)
+    return without_secrets(first)[:200]
+
+
 def keep_secret(uri: str) -> None:
     """Take the secrets of a connection string out of every text that is shown from now on."""
     _, user, _, options = _parts(uri)

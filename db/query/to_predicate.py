@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from crystalloop.db.query.language import Among, Between, Compared, Condition, Constant, Field, Not, parse
+from crystalloop.db.query.conditions import Among, Between, Compared, Condition, Constant, Field, Not, comparisons
+from crystalloop.db.query.language import parse
 
 RowTest = Callable[[Mapping[str, Any]], bool]
 Wanted = str | bool | int | float | None
@@ -64,7 +65,9 @@ def row_test(text: str) -> FieldTest:
         QueryError: see language.parse.
     """
     condition = parse(text, lambda name: Field(name, None))
-    return FieldTest(tuple(dict.fromkeys(fields_of(condition))), lambda row: holds(condition, row))
+    return FieldTest(
+        tuple(dict.fromkeys(part.field.path for part in comparisons(condition))), lambda row: holds(condition, row)
+    )
 
 
 def values_test(wanted: Mapping[str, Wanted | Sequence[Wanted]]) -> FieldTest:
@@ -75,18 +78,6 @@ def values_test(wanted: Mapping[str, Wanted | Sequence[Wanted]]) -> FieldTest:
         return all(any(_equal(row.get(name), value) for value in values) for name, values in table.items())
 
     return FieldTest(tuple(table), test)
-
-
-def fields_of(condition: Condition) -> Iterator[str]:
-    """The paths that a tree looks at."""
-    match condition:
-        case Compared() | Among() | Between():
-            yield condition.field.path
-        case Not(inner):
-            yield from fields_of(inner)
-        case _:
-            for part in condition.parts:
-                yield from fields_of(part)
 
 
 def holds(condition: Condition, row: Mapping[str, Any]) -> bool:

@@ -75,6 +75,7 @@ def _relaxation(relaxed: Relaxed) -> Relaxation:
             "conventional": CrystalDoc.from_structure(relaxed.conventional),
             "rungs": tuple(asdict(rung) for rung in relaxed.rungs),
             "volume_per_atom_ang3": cell.volume / len(cell),
+            "band_gap": relaxed.band_gap,
             "energy_without_d2_ev": _without(relaxed.energy_ev, relaxed.dispersion_ev),
             "code_version": CODE_VERSION,
         }

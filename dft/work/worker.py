@@ -25,7 +25,7 @@ from fireworks.core.launchpad import LaunchPad
 
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import REFERENCES
-from crystalloop.db.ledger.redaction import guard
+from crystalloop.db.ledger.redaction import guard, keep_secret
 from crystalloop.db.ledger.store import StoreRefused, StoreUnavailable
 from crystalloop.dft.oracles.pwx import PwxOracle
 from crystalloop.dft.pw.command import check_command
@@ -122,6 +122,8 @@ def main(arguments: Sequence[str] | None = None, **replaced: Any) -> int:  # noq
         The exit code: 0, or 3 when this machine cannot do the work, or 4 when the database cannot be used.
     """
     options = _options().parse_args(arguments)
+    keep_secret(options.uri)
+    os.environ.pop(URI_VARIABLE, None)  # pw.x and what starts it have no use for it
     guard(logging.INFO, "%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

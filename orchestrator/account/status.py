@@ -34,7 +34,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
     """
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target(**record.spec["target"])
+    target = Target.from_stored(record.spec["target"])
     rounds = round_results(target, candidates, store.rounds(name))
     return {
         "campaign": name,
@@ -51,7 +51,7 @@ def summary_lines(store: Store, name: str) -> list[str]:
     """The campaign in a few sentences, for the end of `run`."""
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target(**record.spec["target"])
+    target = Target.from_stored(record.spec["target"])
     time = _account(store, record, candidates)
     best = best_candidate(candidates, target)
     results = round_results(target, candidates, store.rounds(name))

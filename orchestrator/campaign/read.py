@@ -107,7 +107,7 @@ def _problem(problem: Any, path: Path, written: Written) -> str:  # noqa: ANN401
         ending += f" (given: {_shown(given)})"
     if problem["type"] not in {"value_error", "literal_error"} and field is not None and (takes := expected(field)):
         ending += f"; it takes {takes}"
-    if given is None and problem["type"] != "missing":
+    if given is None and problem["type"] != "missing" and field is not None and not field.is_required():
         ending += "; leave the key out for its default"
     elif isinstance(given, bool) and problem["type"] == "string_type":
         ending += "; in quotes it is a text"

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -19,43 +16,8 @@ from pydantic import (
 )
 
 from crystalloop.db.query.to_predicate import FieldTest, Wanted, row_test, values_test
-from crystalloop.models.crystals.properties import E_F, PROPERTIES
-from crystalloop.models.draw.target import Direction, Target
 from crystalloop.orchestrator.campaign.part import Part, first_not_finite
 from crystalloop.orchestrator.campaign.places import command_from, path_from, user_command
-
-
-class TargetSection(Part):
-    """What the campaign looks for; checked here key by key, and handed on as a `Target`."""
-
-    property: str = Field(E_F, description=f"one of {', '.join(PROPERTIES)}")
-    minimum: float | None = Field(None, description="lower end of the wanted range, in the property's unit")
-    maximum: float | None = Field(None, description="upper end of the wanted range, in the property's unit")
-    direction: Direction | None = Field(None, description="minimise or maximise, instead of or within a range")
-
-    @field_validator("property")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        if value not in PROPERTIES:
-            near = get_close_matches(value, PROPERTIES, 1, cutoff=0.3)
-            raise ValueError(
-                f"unknown property; did you mean {near[0]!r}?" if near else f"there are {', '.join(PROPERTIES)}"
-            )
-        return value
-
-    def target(self) -> Target:
-        """The value that drawing, choice and accounts share.
-
-        Raises:
-            ValueError: nothing is wanted of the property, or an empty range.
-        """
-        return Target(self.property, self.minimum, self.maximum, self.direction)
-
-
-if TYPE_CHECKING:
-    TargetValue = Target
-else:
-    TargetValue = Annotated[TargetSection, AfterValidator(TargetSection.target), PlainSerializer(asdict)]
 
 
 def _checked_where(value: object) -> object:

@@ -12,7 +12,6 @@ from pydantic import Field, field_validator, model_validator
 from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.prototypes import Prototype
-from crystalloop.models.draw.target import COMPUTED
 from crystalloop.orchestrator.campaign.digest import digest_of, says_the_same
 from crystalloop.orchestrator.campaign.part import Part
 from crystalloop.orchestrator.campaign.places import default_pseudos
@@ -25,9 +24,10 @@ from crystalloop.orchestrator.campaign.sections import (
     Generation,
     Networks,
     RayResources,
-    TargetValue,
     Voxels,
 )
+from crystalloop.orchestrator.campaign.target_section import TargetValue
+from crystalloop.orchestrator.campaign.target_words import how_computed, never_computed
 
 
 class ConfigError(Exception):
@@ -81,10 +81,10 @@ class Campaign(Part):
     def _is_consistent(self) -> Campaign:
         if not self.prototypes and not self.bases:
             raise ValueError("give prototypes or bases: nothing says which crystals are wanted")
-        if self.target.property not in COMPUTED and not self.data:
+        if not self.data and (missing := never_computed(self.target, self.dft)):
             raise ValueError(
-                f"target.property {self.target.property} is never computed by pw.x here: its labels must come from data files, "
-                "and `data` is empty; name a file that has them, or target formation_energy_per_atom"
+                f"target: pw.x never computes {' and '.join(missing)} here: its labels must come from data files, and `data` is "
+                f"empty; name a file that has them{how_computed(missing)}, or target formation_energy_per_atom"
             )
         for base in self.bases:
             outside = set(parse_compound(base).elements) - set(self.elements)

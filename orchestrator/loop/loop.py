@@ -70,6 +70,11 @@ class Loop:
         self._repaired_at = self._time.started
         self._looker = Looker(parts.store, campaign, cache(self._reference_ids), known or Known())
 
+    @property
+    def parts(self) -> Parts:
+        """What it is made of."""
+        return self._parts
+
     def run(self) -> Finish:
         """Step until the campaign ends; the workers are stopped whatever happens."""
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalloop.db.ledger.records import ModelVersion
 from crystalloop.models.crystals.chemistry import charges_balance
@@ -18,6 +19,7 @@ from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Base, Kind, Proposal, Proposals
+from crystalloop.models.draw.target import Target
 from crystalloop.models.generate.base import DrawRequest, Rows
 from crystalloop.models.generate.funnel import (
     Filter,
@@ -160,13 +162,16 @@ class CandidateProposer:
         known_values = training.labels[:, PROPERTIES.index(target.property)]
         mine = [i for i, crystal in enumerate(training.crystals) if set(crystal.composition) <= elements]
         computed = [i for i in mine if not np.isnan(known_values[i])]
-        computed.sort(key=lambda i: -target.merit(float(known_values[i])))
+        computed.sort(key=lambda i: -target.merit(float(known_values[i])) + 10.0 * _off(training.labels[i], target))
         open_ = [i for i in mine if np.isnan(known_values[i]) and not known.knows(training.crystals[i])]
         if self._campaign.filters.charge_balance:
             open_ = [i for i in open_ if charges_balance(training.crystals[i])]
         rows, _ = self._predict([training.crystals[i] for i in open_], folder)
         values = [row.get(target.property) for row in rows]
-        order = np.argsort([-target.merit(v) if v is not None else 0.0 for v in values], kind="stable")
+        off = [10.0 * target.others_distance(row.get) for row in rows]
+        order = np.argsort(
+            [-target.merit(v) + o if v is not None else 0.0 for v, o in zip(values, off, strict=True)], kind="stable"
+        )
         best_open = [open_[i] for i in order]
         half = BASES_PER_ROUND // 2
         if place:  # what the first net had goes to the end
@@ -207,6 +212,12 @@ def _named(proposal: Proposal) -> Proposal:
 def _prototype(structure: Structure) -> str | None:
     found = match_prototype(structure)
     return str(found) if found else None
+
+
+def _off(labels: NDArray[np.float64], target: Target) -> float:
+    """How far labels [8] are outside the ranges of the target's other properties."""
+    known = {name: float(value) for name, value in zip(PROPERTIES, labels, strict=True) if not np.isnan(value)}
+    return target.others_distance(known.get)
 
 
 def _base(training: Corpus, row: int) -> Base:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from crystalloop.models.crystals.elements import atomic_numbers
-from crystalloop.models.crystals.properties import E_F
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Base, Kind
 from crystalloop.models.draw.target import Range
@@ -61,17 +61,17 @@ def _seed(seed: int, round_: int, number: int, place: int) -> int:
 
 
 def _ranges(campaign: Campaign) -> tuple[Range, ...]:
-    """The target's range, where it has one."""
-    target = campaign.target
-    return (target.as_range(),) if target.has_range() else ()
+    """The target's ranges of what the networks predict."""
+    return tuple(one for one in campaign.target.ranges() if one.property in PROPERTIES)
 
 
 def _wanted_energies(campaign: Campaign, training: Corpus) -> tuple[float, float] | None:
     """The one formation energy to condition on: the middle of the target's range, or the best that is known."""
     target = campaign.target
     values = training.values(E_F)
-    if target.property != E_F or not values:
+    wanted = next((one for one in (target.as_range(), *target.also) if one.property == E_F), None)
+    if wanted is None or not values:
         return None
-    ends = [end for end in (target.minimum, target.maximum) if end is not None]
+    ends = [end for end in (wanted.low, wanted.high) if np.isfinite(end)]
     energy = float(np.mean(ends)) if ends else max(values, key=target.merit)
     return energy, energy

@@ -41,6 +41,7 @@ from crystalloop.orchestrator.propose.proposer import CandidateProposer
 from crystalloop.orchestrator.run.clock import asked_often, within
 from crystalloop.orchestrator.run.network_keys import check_networks
 from crystalloop.orchestrator.run.plan import check_dft, known_crystals
+from crystalloop.orchestrator.run.retry import retry_given_up
 from crystalloop.orchestrator.run.session import database, only_runner, open_store, outcome_of_errors
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
@@ -53,8 +54,8 @@ NOTED_S = 0.05
 """Ray runs already where asking for it took less."""
 
 
-def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
-    """Run or resume a campaign to its end, and write its report.
+def run_campaign(campaign: Campaign, listener: EventListener, *, again: bool = False) -> dict[str, Any]:
+    """Run or resume a campaign to its end, and write its report; `again`: try what was given up once more, first.
 
     Raises:
         Every error that `orchestrator.cli.exit_codes` knows; whatever was computed before stays.
@@ -80,6 +81,7 @@ def run_campaign(campaign: Campaign, listener: EventListener) -> dict[str, Any]:
             else:
                 loop = build(campaign, store, server, *ready[:2], runtime, tell, started)
                 store.add_span(campaign.name, Span(what="prepare", round=0, started_at=started, finished_at=now()))
+                retry_given_up(campaign, loop.parts, everything=again)
                 finish = loop.run()
             tell(Preparing("writing the report"))
             reporting = now()

@@ -18,6 +18,7 @@ from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.campaign.target_words import plan_notes, target_sentence
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.run.cost import campaign_cost, short_budgets
 from crystalloop.orchestrator.run.network_keys import check_networks
@@ -63,6 +64,7 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
         notes.append(f"{file.path.name}: {len(kept)} crystals used, {labelled} with a formation energy")
         if read.left_out:
             notes.append(f"{file.path.name}: {len(read.left_out)} rows left out, the first: {read.left_out[0]}")
+        notes += read.notes
     if any(E_F in crystal.labels for crystal in crystals):
         from crystalloop.models.data.energy_schemes import on_plain_scale  # late: 2 CPU s, for labelled files alone
 
@@ -100,6 +102,7 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     check_networks(campaign)
     settings, table = check_dft(campaign)
     known, notes = known_crystals(campaign)
+    notes += plan_notes(campaign.target, campaign.dft)
     if note := lanthanide_note(campaign.elements, settings.d2):
         notes.append(note)
     warm, pool = _is_warm(campaign, known), decorated_pool(campaign)
@@ -125,7 +128,7 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
         "name": campaign.name,
         "start": f"warm start from {len(known)} crystals" if warm else "cold start from decorated prototypes",
         "elements": list(campaign.elements),
-        "target": _describe_target(campaign),
+        "target": target_sentence(campaign.target),
         "rounds": campaign.rounds,
         "per_round": campaign.dft.per_round,
         "slots": campaign.dft.slots,

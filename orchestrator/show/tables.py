@@ -199,9 +199,31 @@ def show_relaxation(console: Console, found: Mapping[str, Any]) -> None:
     for title, value in relaxation_rows(found):
         table.add_row(title, value)
     console.print(table)
-    console.print(f"relaxed crystal: {found['cif']}", markup=False, highlight=False)
-    for note in (found["plan"] or {}).get("notes", ()):
+    console.print(f"relaxed crystal: {', '.join(found['written'])}", markup=False, highlight=False)
+    for note in (*(found["plan"] or {}).get("notes", ()), *found["notes"]):
         console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+
+
+def show_relaxations(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    """What `crystalloop relax` found of several files, a row for each."""
+    rows = []
+    for each in found:
+        if not each["converged"]:
+            rows.append({"file": each["file"], "formula": each.get("formula"), "result": each["failure"]} | _NO_NUMBERS)
+            continue
+        row = {
+            "energy": f"{each['energy_per_atom_ev']:.5f}",
+            "e_f": number(each["formation_energy_per_atom"], "+.3f"),
+            "gap": number(each["band_gap"], ".2f"),
+            "moment": number(each["magnetization_bohr"], ".2f"),
+            "edges": _edges([f"{edge:.4f}" for edge in each["edges_ang"]]),
+        }
+        rows.append({"file": each["file"], "formula": each["formula"], "result": "relaxed"} | row)
+    show_rows(console, rows)
+    console.print("[dim]energy, e_f: eV/atom; gap: eV, an upper bound; moment: Bohr magnetons/cell; edges: angstrom[/]")
+
+
+_NO_NUMBERS: dict[str, str] = dict.fromkeys(("energy", "e_f", "gap", "moment", "edges"), "")
 
 
 def relaxation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -211,6 +233,8 @@ def relaxation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("edges, angstrom", _edges([f"{edge:.4f}" for edge in found["edges_ang"]])),
         ("volume, cubic angstrom/atom", f"{found['volume_per_atom_ang3']:.4f}"),
         ("energy E0, eV/atom", f"{found['energy_per_atom_ev']:.6f}"),
+        ("formation energy, eV/atom", _formation(found)),
+        ("band gap, eV", _gap(found)),
         ("pressure, kbar", f"{found['pressure_kbar']:+.2f}"),
         ("largest force, eV/angstrom", f"{found['fmax_ev_ang']:.1e}"),
         ("space group, before and after", f"{found['spacegroup_before']}, {found['spacegroup']}"),
@@ -234,6 +258,26 @@ def relaxation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         energy = f"{rung['energy_per_atom_ev']:.5f} eV/atom, {rung['cpu_s']:.1f} CPU s"
         lines.append((f"{rung['name']} rung", f"{rung['volume_per_atom_ang3']:.3f} cubic angstrom/atom, {energy}"))
     return lines
+
+
+def _formation(found: Mapping[str, Any]) -> str:
+    energy = found["formation_energy_per_atom"]
+    return f"not known: {found['formation_energy_reason']}" if energy is None else f"{energy:+.4f}"
+
+
+def _gap(found: Mapping[str, Any]) -> str:
+    """An upper bound: the edges of the bands may lie between the k points."""
+    gap, kind = found["band_gap"], found["band_gap_kind"]
+    if gap is None:
+        return "not known: pw.x wrote no states"
+    points = f"{found['band_gap_k_points']} k points of {_MESHES[found['band_gap_method']]}"
+    if kind == "metal":
+        return f"0, a metal: filled and empty states overlap ({points})"
+    direct = "" if kind == "direct" else f", {found['band_gap_direct']:.3f} at one k point"
+    return f"{gap:.3f}, {kind}{direct}; from the states on the mesh: an upper bound ({points})"
+
+
+_MESHES = {"scf": "the relaxation", "nscf": "a denser mesh"}
 
 
 def _edges(edges: list[str]) -> str:

@@ -22,9 +22,9 @@ PROMISED = {
     Exit.DATABASE: "DatabaseUnavailable StoreRefused StoreUnavailable UnfitDatabase UnusableUri",
 }
 CAUGHT = (
-    "CifError CommandError FolderInUse FolderNotPrivate FormatError Interrupted InvalidCrystal NotUpf "
-    "PoorFit ProtocolError ReconstructionError StopKindly StorageError TextError TimeIsUp UncodedElement "
-    "UnknownField"
+    "CifError CommandError FolderInUse FolderNotPrivate FormatError Interrupted InvalidCrystal LineError "
+    "NotUpf PoorFit ProtocolError ReconstructionError StopKindly StorageError TextError TimeIsUp "
+    "UncodedElement UnknownField"
 )
 """Errors that another room of ours answers; one that reaches the command line is a bug, and shown as one."""
 

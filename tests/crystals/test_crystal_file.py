@@ -1,6 +1,8 @@
 """Files as people have them: what is read, and what is refused by name instead of guessed."""
 
+import gzip
 import json
+import os
 
 import pytest
 from pw_fakes import rock_salt
@@ -43,7 +45,7 @@ def test_a_crystal_that_cannot_be_computed_is_refused_by_name(tmp_path, rows, se
         ("text.cif", b"dear reader", "no data block"),
         ("empty.cif", b" \n", "is empty"),
         ("bytes.cif", b"\xff\xfe\x00", "no text"),
-        ("wide.cif", text_of().encode("utf-16"), "no text"),
+        ("wide.cif", text_of().encode("utf-16-le"), "UTF-16 without a byte order mark"),
         ("rows.cif", text_of(rows="").encode(), "no atoms"),
         ("bare.cif", b"data_x\n_cell_length_a 4.0\n", "no atoms"),
         ("edge.cif", text_of(a=("_cell_length_b 4.2\n", "")).encode(), "_cell_length_b is missing"),
@@ -52,11 +54,21 @@ def test_a_crystal_that_cannot_be_computed_is_refused_by_name(tmp_path, rows, se
         ("flat.cif", text_of(a=("alpha 90", "alpha 20"), b=("beta 90", "beta 20")).encode(), "cannot meet at angles"),
         ("two.cif", (text_of() + text_of(a=("data_salt", "data_other"))).encode(), r"holds 2 crystals \(salt, other\)"),
         ("POSCAR", b"x\n4\n1 0 0\n0 1 0\n0 0 1\n1 1\ndirect\n0 0 0\n.5 .5 .5\n", "no element symbols"),
-        ("POSCAR.vasp", b"x\n4\n1 0 0\n", "cannot be read as POSCAR"),
+        ("POSCAR.vasp", b"x\n4\n1 0 0\n", "ends at line 4"),
         ("molecule.xyz", b"2\n\nLi 0 0 0\nF 2 0 0\n", "has no cell"),
         ("list.json", b"[]", "list of 0"),
-        ("other.json", b"{}", "KeyError: .sites"),
-        ("none.in", b"&CONTROL\n/\n", "cannot be read as input of pw.x"),
+        ("other.json", b"{}", "holds no crystal: its keys are none"),
+        ("XDATCAR", b"x", "is the frames of a molecular dynamics run of VASP; give the POSCAR or the CONTCAR"),
+        ("CHGCAR_2", b"x", "is a charge density of VASP"),
+        ("vasprun.xml", b"x", "is the output of VASP or pw.x; give one crystal"),
+        ("si.xsf", b"x", "is a file of XCrySDen; give one crystal"),
+        ("salt.cif", b"PK\x03\x04...", "is a zip archive, not a text; unpack it"),
+        ("salt.cif.bz2", b"BZh91AY", "is packed by bzip2"),
+        ("salt.cif.gz", b"\x1f\x8b\x08\x00damaged", "is a damaged .gz"),
+        ("short.cif.gz", gzip.compress(text_of().encode())[:-20], "is a damaged .gz"),
+        ("bomb.cif.gz", gzip.compress(b"#" * (21 * 2**20)), "has more than 20 MB when unpacked"),
+        ("hole.cif", b"data_\0", "byte 5 is zero"),
+        ("none.in", b"&CONTROL\n/\n", "no namelist &SYSTEM"),
     ],
 )
 def test_files_that_hold_no_crystal_are_refused(tmp_path, name, content, sentence):
@@ -126,6 +138,41 @@ def test_a_label_that_may_be_two_elements_needs_a_type_or_the_formula(tmp_path):
 def test_names_of_authors_in_latin_1_do_no_harm(tmp_path):
     (tmp_path / "salt.cif").write_bytes(b"# Universit\xe9\n" + text_of().encode())
     assert len(read_crystal(tmp_path / "salt.cif").structure) == 8
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.encode("utf-16"),
+        lambda text: text.encode("utf-32"),
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: text.replace("\n", "\r\n").encode() + b"\x1a",
+        lambda text: gzip.compress(text.encode()),
+    ],
+)
+@pytest.mark.parametrize("name", ["salt.cif", "SALT.CIF", "salt.Cif", "salt.txt", "salt", "POSCAR"])
+def test_every_encoding_line_end_and_spelling_of_the_ending_is_read(tmp_path, name, encode):
+    text = rock_salt().to(fmt="poscar") if name == "POSCAR" else text_of()
+    (tmp_path / name).write_bytes(encode(text))
+    assert read_crystal(tmp_path / name).structure.composition.formula == "Li4 F4"
+
+
+def test_a_packed_poscar_is_known_by_its_name_without_gz(tmp_path):
+    (tmp_path / "POSCAR.gz").write_bytes(gzip.compress(rock_salt().to(fmt="poscar").encode()))
+    assert len(read_crystal(tmp_path / "POSCAR.gz").structure) == 8
+
+
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.cif")
+    for place in (str(tmp_path / "pipe.cif"), "/dev/zero"):
+        with pytest.raises(CrystalFileError, match="is no regular file"):
+            read_crystal(type(tmp_path)(place))
+
+
+def test_a_guessed_encoding_is_said(tmp_path):
+    (tmp_path / "salt.cif").write_bytes(b"# Universit\xe9\n" + text_of().encode())
+    assert read_crystal(tmp_path / "salt.cif").notes == ("is not UTF-8 (line 1): read as Latin-1",)
 
 
 def test_deuterium_is_hydrogen(tmp_path):

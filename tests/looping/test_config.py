@@ -46,7 +46,7 @@ def test_every_ready_campaign_file_is_accepted(path):
         ({"elements": ["Li", "Li"]}, "named twice"),
         ({"target": {"minimum": -1.0, "maximum": -2.0}}, "minimum -1.0 is not below maximum -2.0"),
         ({"target": {}}, "give minimum, maximum or direction"),
-        ({"target": {"property": "bandgap", "minimum": 1}}, "did you mean 'band_gap'"),
+        ({"target": {"property": "bandgp", "minimum": 1}}, "did you mean bandgap?"),
         ({"target": {"property": "band_gap", "minimum": 1}}, "its labels must come from data files"),
         ({"prototypes": []}, "give prototypes or bases"),
         ({"prototypes": ["rocksalt"]}, "rocksalt_B1"),

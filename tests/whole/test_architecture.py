@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, str] = {
     "dft/energies": "recipe",
     "dft/relax": "recipe pw heal",
     "dft/oracles": "recipe pw relax",
-    "dft/alone": "recipe pw relax",
+    "dft/alone": "recipe pw relax energies",
     "dft/work": "recipe pw relax oracles db/ledger",
     "db/ledger": "",
     "db/query": "",

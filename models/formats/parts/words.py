@@ -98,7 +98,7 @@ def elements_of(labels: Sequence[str], what: str) -> tuple[list[str], tuple[str,
     """
     named = {label: element_of(label, what) for label in dict.fromkeys(labels)}
     heavy = sorted(set(named.values()) & set(ISOTOPES))
-    longer = [f"{label} as {element}" for label, element in named.items() if label != element]
+    longer = [f"{label} as {element}" for label, element in named.items() if label.rstrip("0123456789") != element]
     notes = [isotope_note(one) for one in heavy]
     if longer:
         more = f" and {len(longer) - 4} more" if len(longer) > 4 else ""
