@@ -183,7 +183,8 @@ def _used_up(current: RoundView, snapshot: Snapshot) -> Finish:
     if not snapshot.best:
         move = "allow more `elements`, `prototypes` or `bases`, under another `name`"
         return Finish(f"nothing is left to compute: {current.note}{best}; {move}", failed=True)
-    return Finish(f"nothing is left to compute after {current.number - 1} rounds: {current.note}{best}")
+    rounds = "1 round" if current.number == 2 else f"{current.number - 1} rounds"
+    return Finish(f"nothing is left to compute after {rounds}: {current.note}{best}")
 
 
 def _no_references(snapshot: Snapshot) -> str:

@@ -116,7 +116,7 @@ def test_a_target_that_nothing_reaches_is_said_so_with_the_best_that_is_known(me
 def test_with_the_target_met_nothing_left_is_a_good_end(memory):
     finish = loop_of(memory, campaign=limited(1e6, target={"maximum": -0.5}), chooser=NobodyLeft()).run()
     assert not finish.failed
-    assert finish.reason.startswith("nothing is left to compute after 1 rounds: everything is computed; best known: ")
+    assert finish.reason.startswith("nothing is left to compute after 1 round: everything is computed; best known: ")
 
 
 def test_a_round_without_anybody_of_an_older_release_is_proposed_anew(memory):
