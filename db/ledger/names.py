@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-MOST_BYTES = 200
+_MOST_BYTES = 200
 _NAME = re.compile(r"[^\W_][\w.()+,=:~-]*")
 
 
@@ -17,10 +17,10 @@ def path_name(text: str) -> str:
     Raises:
         ValueError: it may not, because it could lead out of the folder that it is to lie in, or name no file at all.
     """
-    if not _NAME.fullmatch(text) or len(text.encode()) > MOST_BYTES:
+    if not _NAME.fullmatch(text) or len(text.encode()) > _MOST_BYTES:
         raise ValueError(
             f"{text[:60]!r} is no id: ids begin with a letter or digit, have only letters, digits and _-.()+,=:~, "
-            f"and at most {MOST_BYTES} bytes"
+            f"and at most {_MOST_BYTES} bytes"
         )
     return text
 

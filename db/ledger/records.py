@@ -27,10 +27,7 @@ class Record(BaseModel):
 
     def to_document(self) -> dict[str, Any]:
         """Plain dictionary as MongoDB stores it: enums as strings, tuples as lists, datetimes kept."""
-        document: dict[str, Any] = _bsonable(self.model_dump())
-        if "id" in document:
-            document["_id"] = document.pop("id")
-        return document
+        return {"_id" if name == "id" else name: _bsonable(value) for name, value in self.model_dump().items()}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:

@@ -13,7 +13,7 @@ from types import TracebackType
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 HIDDEN = "***"
-SCHEMES = ("mongodb://", "mongodb+srv://")
+_SCHEMES = ("mongodb://", "mongodb+srv://")
 SECRET_OPTIONS = ("authmechanismproperties", "tlscertificatekeyfilepassword", "ssl_pem_passphrase", "proxypassword")
 """Options of a connection string that hold secrets; none of its options is ever shown."""
 SECRET_VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|MAPI_KEY|SECRET_ACCESS_KEY)$")
@@ -38,8 +38,8 @@ def shown_uri(uri: str) -> str:
 def fault_of_uri(uri: str) -> str | None:
     """What is wrong with a connection string, without any piece of it that may be secret; None where nothing is."""
     scheme, user, hosts, _ = _parts(uri)
-    if scheme not in SCHEMES:
-        return f"it starts with {' or '.join(SCHEMES)}"
+    if scheme not in _SCHEMES:
+        return f"it starts with {' or '.join(_SCHEMES)}"
     if user is not None and (
         re.search(r"[/?@]", user) or user.count(":") > 1 or re.search("%(?![0-9A-Fa-f]{2})", user)
     ):
@@ -81,7 +81,7 @@ def keep_secret(uri: str) -> None:
 def keep_environment_secret(environment: Mapping[str, str] = os.environ) -> None:
     """The same for every variable whose name says that it is a secret, and for connection strings among the others."""
     for name, value in environment.items():
-        if value.startswith(SCHEMES):
+        if value.startswith(_SCHEMES):
             keep_secret(value)
         elif SECRET_VARIABLE.search(name.upper()) and os.sep not in value:
             _keep(value)

@@ -38,7 +38,7 @@ from crystalloop.db.query.quantities import nearest
 
 SIGNS = ("=", "!=", "<", "<=", ">", ">=")
 RESERVED = {"and", "or", "not", "in", "null"}
-MOST_CHARACTERS = 10_000
+_MOST_CHARACTERS = 10_000
 DEEPEST_CONDITION = 50
 _LARGEST = 2**63
 _MINUS = r"\-\u2212\u2013"
@@ -61,8 +61,8 @@ def parse(text: str, vocabulary: Vocabulary) -> Condition:
         QueryError: an unknown field, a value of the wrong type, unit or size, one that the field never has, or a form
             that is not in the grammar.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise QueryError(f"a condition of {len(text)} characters; {MOST_CHARACTERS} are the most", text, "here", 0)
+    if len(text) > _MOST_CHARACTERS:
+        raise QueryError(f"a condition of {len(text)} characters; {_MOST_CHARACTERS} are the most", text, "here", 0)
     return _Parser(text, vocabulary).condition()
 
 

@@ -14,7 +14,7 @@ FORMATS = {"cif": ".cif", "poscar": ".vasp", "extxyz": ".extxyz"}
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """Of one file."""
 
     file: Path
@@ -22,7 +22,7 @@ class Place:
     folder: Path  # of pw.x
 
 
-def places(files: Sequence[Path], target: Path | None, folder: Path | None) -> tuple[Place, ...]:
+def places(files: Sequence[Path], target: Path | None, folder: Path | None) -> tuple[Destination, ...]:
     """The place of each file; of several with one name, each has that of its folder before it.
 
     Args:
@@ -38,12 +38,12 @@ def places(files: Sequence[Path], target: Path | None, folder: Path | None) -> t
         raise RelaxInputError(f"{twice[0]} is given twice; give each file once")
     if len(files) == 1:
         cif = target or Path(f"{files[0].stem}-relaxed.cif")
-        return (Place(files[0], cif, folder or cif.parent / f"{files[0].stem}-relax"),)
+        return (Destination(files[0], cif, folder or cif.parent / f"{files[0].stem}-relax"),)
     if target is not None and (target.suffix or target.is_file()):
         raise RelaxInputError(f"--out {target} is one file, and {len(files)} crystals were given; give a folder")
     into = target or Path()
     return tuple(
-        Place(file, into / f"{name}-relaxed.cif", (folder or into) / f"{name}-relax")
+        Destination(file, into / f"{name}-relaxed.cif", (folder or into) / f"{name}-relax")
         for file, name in zip(files, _names(files), strict=True)
     )
 

@@ -16,12 +16,11 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.data.problems import number_of, shown
 from crystalloop.models.formats.cif import first_line, read_cif
+from crystalloop.models.formats.crystal_read import MOST_ATOMS
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-MOST_ATOMS = 2_000
-"""Of a crystal in a table; larger ones are no training data here, and every pair of atoms is looked at."""
 _EDGE_ANG = 10_000.0  # the longest edge
 _MOST_COORD = 100.0  # fractions of a cell; crystals that were unwrapped have some
 _REST_OF_CELL = ("b", "c", "alpha", "beta", "gamma")

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from crystalloop.orchestrator.campaign.part import expected, kinds_of, part_of
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
-from crystalloop.orchestrator.campaign.yaml_text import Place, TextError, Written, parse_yaml, text_of
+from crystalloop.orchestrator.campaign.yaml_text import KeyPath, TextError, Written, parse_yaml, text_of
 
 MOST_PROBLEMS = 20
 MOST_SHOWN = 80
@@ -54,7 +54,7 @@ def _written(path: Path) -> Written:
 
 
 def _as_texts(
-    table: Mapping[str, Any], model: type[BaseModel], place: Place, written: Written, path: Path
+    table: Mapping[str, Any], model: type[BaseModel], place: KeyPath, written: Written, path: Path
 ) -> dict[str, Any]:
     """The table with numbers as they are written where a key takes texts, such as `name: 123`."""
     made = dict(table)
@@ -64,7 +64,7 @@ def _as_texts(
     return made
 
 
-def _as_text(value: Any, field: FieldInfo, place: Place, written: Written, path: Path) -> Any:  # noqa: ANN401
+def _as_text(value: Any, field: FieldInfo, place: KeyPath, written: Written, path: Path) -> Any:  # noqa: ANN401
     part = part_of(field.annotation)
     kinds = kinds_of(field.annotation) - {type(None)}
     if part is not None:
@@ -94,7 +94,7 @@ def _problems(error: ValidationError, path: Path, written: Written) -> list[str]
 
 
 def _problem(problem: Any, path: Path, written: Written) -> str:  # noqa: ANN401  (pydantic's own dictionary)
-    location: Place = problem["loc"]
+    location: KeyPath = problem["loc"]
     line = written.line_of(location)
     start = f"{path} line {line}" if line and location else f"{path}"
     if problem["type"] == "extra_forbidden":
@@ -123,11 +123,11 @@ def _shown(value: object) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
 
 
-def _dotted(place: Place) -> str:
+def _dotted(place: KeyPath) -> str:
     return _shown(".".join(str(part) for part in place))[1:-1]
 
 
-def _field_at(location: Place) -> FieldInfo | None:
+def _field_at(location: KeyPath) -> FieldInfo | None:
     """The key that a problem is about, where it is one of a known section."""
     names = [part for part in location if isinstance(part, str)]
     model: type[BaseModel] | None = Campaign
@@ -138,7 +138,7 @@ def _field_at(location: Place) -> FieldInfo | None:
     return field
 
 
-def _nearest(location: Place) -> str:
+def _nearest(location: KeyPath) -> str:
     """The known key nearest to the last one of a location, as the end of a sentence."""
     model: type[BaseModel] | None = Campaign
     for part in location[:-1]:

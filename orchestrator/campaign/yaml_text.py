@@ -14,13 +14,13 @@ from typing import Any
 
 import yaml
 
-MOST_BYTES = 512 * 1024
+_MOST_BYTES = 512 * 1024
 MOST_VALUES = 100_000
 """Values of a file, those that aliases repeat included."""
 DEEPEST = 24
 MOST_DIGITS = 40
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and positions from the top of the file to a value."""
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)")
@@ -56,10 +56,10 @@ class Written:
     """
 
     value: Any
-    lines: dict[Place, int]
-    texts: dict[Place, str]
+    lines: dict[KeyPath, int]
+    texts: dict[KeyPath, str]
 
-    def line_of(self, place: Place) -> int | None:
+    def line_of(self, place: KeyPath) -> int | None:
         """Line of a place, or of the nearest one around it that the text has."""
         while place and place not in self.lines:
             place = place[:-1]
@@ -74,10 +74,10 @@ def text_of(path: Path) -> str:
         TextError: too large, or not UTF-8.
     """
     with path.open("rb") as file:
-        raw = file.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
+        raw = file.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
         raise TextError(
-            f"more than {MOST_BYTES // 1024} kB: no campaign file is that long; data files stand under `data`"
+            f"more than {_MOST_BYTES // 1024} kB: no campaign file is that long; data files stand under `data`"
         )
     for codec, mark in _MARKS.items():
         if raw.startswith(mark):
@@ -154,8 +154,8 @@ class _Builder:
                 root = self._node(next(self._events), 0)
         if root is None:
             root = _Node(None, 1)
-        lines: dict[Place, int] = {}
-        texts: dict[Place, str] = {}
+        lines: dict[KeyPath, int] = {}
+        texts: dict[KeyPath, str] = {}
         _note(root, (), lines, texts)
         return Written(root.value, lines, texts)
 
@@ -275,7 +275,7 @@ def _number(text: str, line: int) -> int | float | None:
     return float(text) if _FLOAT.fullmatch(text) else None
 
 
-def _note(node: _Node, place: Place, lines: dict[Place, int], texts: dict[Place, str]) -> None:
+def _note(node: _Node, place: KeyPath, lines: dict[KeyPath, int], texts: dict[KeyPath, str]) -> None:
     lines[place] = node.line
     if node.text is not None:
         texts[place] = node.text

@@ -11,7 +11,7 @@ import typer
 
 from crystalloop.dft.alone import command, result
 from crystalloop.dft.alone.plan import Plan
-from crystalloop.dft.alone.several import Place, formats_of, places
+from crystalloop.dft.alone.several import Destination, formats_of, places
 from crystalloop.dft.pw.command import pw_version
 from crystalloop.dft.pw.watch import Step
 from crystalloop.dft.relax.outcome import Relaxed
@@ -100,7 +100,7 @@ def relax(
         references=references,
     )
 
-    def one(place: Place) -> tuple[dict[str, Any], Exit]:
+    def one(place: Destination) -> tuple[dict[str, Any], Exit]:
         return _one(replace(request, file=place.file, folder=place.folder), place.target, formats, block)
 
     if len(where) == 1:
@@ -120,7 +120,9 @@ def relax(
         raise typer.Exit(code)
 
 
-def _whatever_comes(one: Callable[[Place], tuple[dict[str, Any], Exit]], place: Place) -> tuple[dict[str, Any], Exit]:
+def _whatever_comes(
+    one: Callable[[Destination], tuple[dict[str, Any], Exit]], place: Destination
+) -> tuple[dict[str, Any], Exit]:
     """Of one file among several: what a user can cause is told with its file, and the next one follows."""
     try:
         return one(place)

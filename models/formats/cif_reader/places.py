@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from crystalloop.models.crystals.elements import atomic_numbers, covalent_radii_ang
 from crystalloop.models.formats.cif_reader.operations import Operations
-from crystalloop.models.formats.cif_reader.sites import MOST_ATOMS, ListedSite
+from crystalloop.models.formats.cif_reader.sites import ListedSite
+from crystalloop.models.formats.crystal_read import MOST_ATOMS
 
 MERGE_ANG, WIDE_MERGE_ANG, APART_ANG = 0.06, 0.25, 0.5
 """Images within the first are one atom, beyond the last two; within the second they are one where the amounts say so."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.formats.cif_reader.blocks import NULLS, POSITIONS, CifBlock, number, why_no_number
 from crystalloop.models.formats.cif_reader.refusal import CifError
+from crystalloop.models.formats.crystal_read import MOST_ATOMS
 
-MOST_ATOMS = 2000
 _CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 _EDGES_ANG, _LEAST_HEIGHT_ANG = (0.5, 500.0), 0.2
 _FARTHEST = 100.0  # in edges: beyond it no fractional coordinate is meant
