@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
+from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
 from crystalloop.db.ledger.records import CampaignState, Candidate, CandidateState, ModelVersion, Round
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed, TimeIsUp
@@ -133,17 +134,18 @@ class Loop:
 
     def _earlier(self, round_: int) -> list[Candidate]:
         """What earlier rounds computed, and what gave up in other campaigns under the same settings."""
-        store, name = self._parts.store, self._campaign.name
+        store, name, energies = self._parts.store, self._campaign.name, self._parts.energies
         # Candidates of this very round may be in the store already, from a run that was cut off here.
         mine = [c for c in store.candidates(name) if c.round < round_]
-        others = [
+        theirs = [
             candidate
             for candidate in store.candidates(states=[CandidateState.GAVE_UP])
             if candidate.campaign != name
             and candidate.kind == "crystal"
-            and self._parts.energies.shares_settings(candidate)
+            and set(candidate.crystal.species) <= set(self._campaign.elements)
+            and not (candidate.reason or "").startswith((INTERNAL, INTERRUPTED))
         ]
-        return mine + others
+        return mine + [candidate for candidate in theirs if energies.shares_settings(candidate)]
 
     def _write_down(
         self, proposed: Proposed, round_: int, version: ModelVersion | None, started: datetime
