@@ -77,7 +77,7 @@ class Looker:
 
     def __init__(self, store: Store, campaign: Campaign, references: Callable[[], Sequence[str]], known: Known) -> None:
         self._store, self._campaign, self._references = store, campaign.name, references
-        self._known, self._target = known, campaign.target
+        self._known, self._target, self._rounds = known, campaign.target, campaign.rounds
         self._written: tuple[tuple[Round, ...], tuple[ModelVersion, ...]] | None = None
         self._before: tuple[int, Totals] = (0, Totals())  # rounds added up so far
 
@@ -97,7 +97,7 @@ class Looker:
         record = self._store.campaign(self._campaign)
         totals = self._totals_before(rounds) + Totals.of(chosen)
         current = _view(rounds[-1], chosen) if rounds else None
-        is_met, best = self._reached() if current is not None and not current.chosen else (None, "")
+        is_met, best = self._reached() if current is not None and self._may_be_the_last(current) else (None, "")
         snapshot = Snapshot(
             current=current,
             references_open=sum(one.state in OPEN for one in theirs),
@@ -117,6 +117,9 @@ class Looker:
             cut=cut,
         )
         return Look(snapshot, rounds, versions, chosen, theirs)
+
+    def _may_be_the_last(self, current: RoundView) -> bool:
+        return current.closed and (not current.chosen or current.number >= self._rounds)
 
     def _reached(self) -> tuple[bool | None, str]:
         """Whether something known meets the target's range (None without one), and the best that is known, in words."""
