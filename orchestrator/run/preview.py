@@ -82,8 +82,9 @@ def _estimated(
     error = float(np.abs((values - scaled @ weights) / np.maximum(1 - leverage, 0.1)).mean())  # leave-one-out
     estimated = []
     for draft in left:
-        value = float(np.r_[(_features(draft.crystal) - mean) / scale, 1.0] @ weights)
-        estimated.append(replace(draft, predicted={name: value}, sigma=error))
+        row = np.r_[(_features(draft.crystal) - mean) / scale, 1.0]
+        sigma = error * float(np.sqrt(1 + row @ np.linalg.solve(gram, row)))  # more where it extrapolates
+        estimated.append(replace(draft, predicted={name: float(row @ weights)}, sigma=sigma))
     return estimated, error
 
 
