@@ -16,7 +16,10 @@ from crystalloop.orchestrator.account.rounds import (
     round_results,
     value_text,
 )
-from crystalloop.orchestrator.account.wall_time import Account, account
+from crystalloop.orchestrator.account.wall_time import Account, account, time_parts
+
+LEAST_S = 0.5
+"""Shorter phases are not named."""
 
 
 class UnknownCampaign(Exception):
@@ -72,11 +75,12 @@ def summary_lines(store: Store, name: str) -> list[str]:
         lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {said}")
         if rest := predicted_in(best, target):
             lines[-1] += f" ({', '.join(name.removeprefix('log10_') for name in rest)} predicted, not computed)"
+    parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in time_parts(time) if seconds >= LEAST_S)
     lines.append(
-        f"time: {time.wall_s:.0f} s, of these pw.x {time.pw_s:.0f} s, training {time.train_s:.0f} s, "
-        f"everything else {time.overhead_s:.0f} s ({100 * time.overhead_share:.0f} %); "
-        f"pw.x used {time.pw_cpu_s + time.reference_cpu_s:.0f} CPU s"
+        f"time: {time.wall_s:.0f} s: {parts or 'nothing worth a line'}; "
+        f"neither pw.x nor training: {100 * time.overhead_share:.0f} %"
     )
+    lines.append(f"pw.x used {time.pw_cpu_s + time.reference_cpu_s:.0f} CPU s, elemental references included")
     return lines
 
 

@@ -177,9 +177,14 @@ def _on_ray(work: Callable[[], T], store: MongoStore, campaign: Campaign) -> T:
 
 def _known(campaign: Campaign, sources: Sources) -> Known:
     """What the data files say of the campaign's target, for crystals of its elements."""
-    name, elements = campaign.target.property, set(campaign.elements)
-    mine = [one for one in sources.files if elements.issuperset(one.structure.symbol_set) and name in one.labels]
-    return Known(sources.labelled, tuple((one.labels[name], one.structure.composition.reduced_formula) for one in mine))
+    target, elements = campaign.target, set(campaign.elements)
+    values = []
+    for one in sources.files:
+        value = one.labels.get(target.property)
+        if value is not None and elements.issuperset(one.structure.symbol_set):
+            met = target.distance(value) == 0 and target.others_hold(one.labels.get)
+            values.append((value, one.structure.composition.reduced_formula, met))
+    return Known(sources.labelled, tuple(values))
 
 
 def local_workers(campaign: Campaign, server: Server, slots: int, machine: Machine = HERE) -> LocalWorkers:
