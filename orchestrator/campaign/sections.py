@@ -91,6 +91,11 @@ class DataFile(Part):
     )
     limit: int | None = Field(None, ge=1, description="use at most this many crystals, drawn with the campaign's seed")
     bad_rows: Literal["stop", "skip"] = Field("stop", description="stop at an unreadable row, or skip and count it")
+    units: dict[str, str] = Field(
+        default_factory=dict,
+        description="labels that are in another unit than their own, e.g. {formation_energy_per_atom: meV, "
+        "bulk_modulus: kbar}; energies: eV, meV, kJ/mol, kcal/mol, Ry, Ha; moduli: GPa, MPa, kbar, Mbar, eV/A^3",
+    )
     where: WhereValue = Field(
         default_factory=dict,
         description="keep rows whose field has this value, e.g. class: binary_AB; or a condition as in "

@@ -80,7 +80,10 @@ def relax(
     )
     plans: list[Plan] = []
     listener = command.Listener(_say_step, _say, _noting(plans))
-    structure = read_crystal(file)
+    read = read_crystal(file)
+    structure = read.structure
+    for note in read.notes:
+        _say(f"{file}: {note}")
     result.require_target(cif)
     answer = command.relax_crystal(structure, request, listener, probe=pw_version)
     if isinstance(answer, Relaxed):

@@ -22,7 +22,7 @@ PROMISED = {
 }
 CAUGHT = (
     "CommandError FolderInUse FolderNotPrivate Interrupted InvalidCrystal NotUpf PoorFit ProtocolError "
-    "CifError LineError UnknownField ReconstructionError StopKindly StorageError UncodedElement"
+    "CifError FormatError LineError UnknownField ReconstructionError StopKindly StorageError UncodedElement"
 )
 """Errors that another room of ours answers; one that reaches the command line is a bug, and shown as one."""
 

@@ -21,7 +21,7 @@ SILENT = Listener(lambda _: None, lambda _: None)
 
 
 def relax_file(request, listener=SILENT, run=None):
-    structure = read_crystal(request.file)
+    structure = read_crystal(request.file).structure
     return structure, relax_crystal(structure, request, listener, run=run)
 
 
@@ -199,11 +199,11 @@ def test_a_command_for_pw_that_is_none_is_an_error_of_the_machine(tmp_path):
 @pytest.mark.parametrize("words", [(), ("--start-volume", "radii")])
 def test_a_refusal_is_one_sentence_with_the_next_move(tmp_path, words):
     fake_table(tmp_path / "upf")
-    near = cif_file(tmp_path, "Li1 Li 0 0 0 1\nLi2 Li 0 0 0.0001 1")
+    near = cif_file(tmp_path, "Li1 Li 0 0 0 1\nLi2 Li 0 0 0.2 1")
     found = command(tmp_path, near, "--pseudos", tmp_path / "upf", "--pw-command", "true", *words)
     assert found.exit_code == Exit.USAGE and found.stderr.count("angstrom apart") == 1
     reason = found.stderr.partition("refused: ")[2]
-    assert "Li and Li, are 0.000 angstrom apart" in reason and "reject the structure" in reason
+    assert "Li and Li, are 0.840 angstrom apart" in reason and "reject the structure" in reason
     assert "given up" not in found.stderr
 
 

@@ -24,7 +24,9 @@ MOST_FILES, MOST_LINES = 12, 300
 MAY_IMPORT: dict[str, str] = {
     "models/crystals": "",
     "models/maps": "crystals",
-    "models/formats": "crystals",
+    "models/formats": "crystals formats/parts formats/objects",
+    "models/formats/parts": "crystals formats",
+    "models/formats/objects": "crystals formats formats/parts",
     "models/data": "crystals formats",
     "models/nets": "crystals maps",
     "models/draw": "crystals maps nets",
