@@ -21,8 +21,9 @@ from crystalloop.models.formats.structure_json import structure_of_object
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-MOST_ATOMS = 2_000
-"""Of a crystal in a table; larger ones are no training data here, and every pair of atoms is looked at."""
+_MOST_ATOMS = (
+    2_000  # of a crystal in a table; larger ones are no training data here, and every pair of atoms is looked at
+)
 _EDGE_ANG = 10_000.0  # the longest edge
 _MOST_COORD = 100.0  # fractions of a cell; crystals that were unwrapped have some
 _REST_OF_CELL = ("b", "c", "alpha", "beta", "gamma")
@@ -82,8 +83,8 @@ def _species(row: Mapping[str, Any]) -> Sequence[Any]:
     species: Sequence[Any] = listed(row["species"], "species")
     if not species or isinstance(species, dict):
         raise ValueError(f"species = {shown(species)} names no atoms; write one symbol for each")
-    if len(species) > MOST_ATOMS:
-        raise ValueError(f"has {len(species):,} atoms; at most {MOST_ATOMS:,} are read")
+    if len(species) > _MOST_ATOMS:
+        raise ValueError(f"has {len(species):,} atoms; at most {_MOST_ATOMS:,} are read")
     return species
 
 
@@ -238,9 +239,9 @@ def _general(lattice: NDArray[np.float64], species: Sequence[Any], coords: NDArr
 
 def _of_structure(structure: Structure) -> Crystal:
     """The arrays of an ordered structure of elements, oxidation states left out."""
-    if not 0 < len(structure) <= MOST_ATOMS:
+    if not 0 < len(structure) <= _MOST_ATOMS:
         raise ValueError(
-            f"has {len(structure):,} atoms; at most {MOST_ATOMS:,} are read" if len(structure) else "has no atoms"
+            f"has {len(structure):,} atoms; at most {_MOST_ATOMS:,} are read" if len(structure) else "has no atoms"
         )
     structure.remove_oxidation_states()
     unknown = {symbol for symbol in structure.symbol_set if symbol not in atomic_numbers()}

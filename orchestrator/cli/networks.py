@@ -17,7 +17,7 @@ from crystalloop.orchestrator.campaign.target_text import parse_target
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json
 
 app = typer.Typer()
-Units = Annotated[
+DeclaredUnits = Annotated[
     list[str] | None,
     typer.Option(
         help="a label in another unit than its own, e.g. formation_energy_per_atom=meV; repeatable", show_default=False
@@ -43,7 +43,7 @@ def evaluate(
         Literal["stop", "skip"],
         typer.Option(help="at a row that cannot be used: stop, or skip it (or its bad label) and say so"),
     ] = "stop",
-    units: Units = None,
+    units: DeclaredUnits = None,
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="write a page with figures here")] = None,
 ) -> None:
@@ -99,7 +99,7 @@ def train(
     bad_rows: Annotated[
         Literal["stop", "skip"], typer.Option(help="rows, labels and cells that cannot be used: stop, or leave out")
     ] = "stop",
-    units: Units = None,
+    units: DeclaredUnits = None,
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="replace networks in --out, or keep those that are finished")
     ] = False,
