@@ -253,6 +253,10 @@ def _for_maps(data: Corpus, request: TrainRequest) -> Corpus:
 def _with_labels(corpus: Corpus) -> Corpus:
     known = np.asarray(np.isfinite(corpus.labels).any(axis=1), dtype=np.bool_)
     labelled = corpus.take(known)
+    if not corpus.counts()["train"]:
+        raise TrainInputError(
+            f"none of {len(corpus):,} crystals is in train ({corpus.counts()}); add some, or change `split`"
+        )
     if not labelled.counts()["train"]:
         raise TrainInputError(
             f"none of {corpus.counts()['train']:,} training crystals has a label for the CGCNN ({', '.join(PROPERTIES)}); "
