@@ -58,7 +58,8 @@ _MEANT = {
     "bulk_modulus_vrh": "bulk_modulus",
     "g_vrh": "shear_modulus",
     "shear_modulus_vrh": "shear_modulus",
-    "n": "refractive_index",
+    "dielectric": "dielectric_total",
+    "dielectric_constant": "dielectric_total",
 }  # fmt: skip
 
 

@@ -16,14 +16,12 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.data.problems import number_of, shown
 from crystalloop.models.formats.cif import first_line, read_cif
+from crystalloop.models.formats.crystal_read import MOST_ATOMS
 from crystalloop.models.formats.structure_json import structure_of_object
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-_MOST_ATOMS = (
-    2_000  # of a crystal in a table; larger ones are no training data here, and every pair of atoms is looked at
-)
 _EDGE_ANG = 10_000.0  # the longest edge
 _MOST_COORD = 100.0  # fractions of a cell; crystals that were unwrapped have some
 _REST_OF_CELL = ("b", "c", "alpha", "beta", "gamma")
@@ -83,8 +81,8 @@ def _species(row: Mapping[str, Any]) -> Sequence[Any]:
     species: Sequence[Any] = listed(row["species"], "species")
     if not species or isinstance(species, dict):
         raise ValueError(f"species = {shown(species)} names no atoms; write one symbol for each")
-    if len(species) > _MOST_ATOMS:
-        raise ValueError(f"has {len(species):,} atoms; at most {_MOST_ATOMS:,} are read")
+    if len(species) > MOST_ATOMS:
+        raise ValueError(f"has {len(species):,} atoms; at most {MOST_ATOMS:,} are read")
     return species
 
 
@@ -239,9 +237,9 @@ def _general(lattice: NDArray[np.float64], species: Sequence[Any], coords: NDArr
 
 def _of_structure(structure: Structure) -> Crystal:
     """The arrays of an ordered structure of elements, oxidation states left out."""
-    if not 0 < len(structure) <= _MOST_ATOMS:
+    if not 0 < len(structure) <= MOST_ATOMS:
         raise ValueError(
-            f"has {len(structure):,} atoms; at most {_MOST_ATOMS:,} are read" if len(structure) else "has no atoms"
+            f"has {len(structure):,} atoms; at most {MOST_ATOMS:,} are read" if len(structure) else "has no atoms"
         )
     structure.remove_oxidation_states()
     unknown = {symbol for symbol in structure.symbol_set if symbol not in atomic_numbers()}

@@ -13,6 +13,10 @@ class FormatError(ValueError):
     """A text or an object does not hold the one crystal that was asked for; the message says why, and not in which file."""
 
 
+MOST_ATOMS = 2_000
+"""Of a crystal that is read: no larger one is trained on or computed here, and every pair of its atoms is looked at."""
+
+
 @dataclass(frozen=True)
 class CrystalRead:
     """A crystal from a text, and remarks on how it was read.

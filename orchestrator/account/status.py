@@ -31,7 +31,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
     """
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target(**record.spec["target"])
+    target = Target.from_stored(record.spec["target"])
     rounds = round_results(target, candidates, store.rounds(name))
     return {
         "campaign": name,
@@ -39,6 +39,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
         "outcome": record.outcome,
         "models": [version.id for version in store.model_versions(name)],
         "rounds": [_row(result) for result in rounds],
+        "lines": summary_lines(store, name) if candidates else [],
         "time": _time(_account(store, record, candidates)),
     }
 
@@ -47,7 +48,7 @@ def summary_lines(store: Store, name: str) -> list[str]:
     """The campaign in a few sentences, for the end of `run`."""
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target(**record.spec["target"])
+    target = Target.from_stored(record.spec["target"])
     time = _account(store, record, candidates)
     best = best_candidate(candidates, target)
     results = round_results(target, candidates, store.rounds(name))
@@ -99,6 +100,12 @@ def _time(time: Account) -> dict[str, float]:
         "train_s": round(time.train_s, 1),
         "train_steps_s": round(time.train_steps_s, 1),
         "generate_s": round(time.generate_s, 1),
+        "ray_s": round(time.ray_s, 1),
+        "wait_s": round(time.wait_s, 1),
+        "prepare_s": round(time.prepare_s, 1),
+        "settle_s": round(time.settle_s, 1),
+        "report_s": round(time.report_s, 1),
+        "other_s": round(time.other_s, 1),
         "overhead_s": round(time.overhead_s, 1),
         "overhead_share": round(time.overhead_share, 4),
         "overhead_strict_share": round(time.overhead_strict_share, 4),

@@ -20,7 +20,7 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.show import figures
 from crystalloop.orchestrator.show.number_text import NONE
 from crystalloop.orchestrator.show.page import Maker, Picture, pictures, render
-from crystalloop.orchestrator.show.report_words import Findings, cards, summary, time_parts
+from crystalloop.orchestrator.show.report_words import Findings, cards, largest_parts, summary, time_parts
 
 
 def write_report(store: Store, campaign: Campaign, folder: Path, now: datetime) -> Path:
@@ -81,7 +81,7 @@ def draw(findings: Findings) -> dict[str, Picture]:
         "parity": (partial(figures.parity_figure, pairs, rounds), _parity_alt(rounds)),
     }
     if time is not None:
-        parts = time_parts(time)
+        parts = largest_parts(time_parts(time))
         makers["time"] = (partial(figures.time_figure, parts, time), _time_alt(parts))
     return pictures(makers)
 

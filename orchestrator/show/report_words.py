@@ -45,8 +45,9 @@ def summary(findings: Findings) -> list[str]:
     campaign, target, computed = findings.campaign, findings.campaign.target, findings.computed
     wanted = range_text(target) or f"as {'low' if target.direction == 'minimise' else 'high'} as possible"
     asked = f"Crystals of {', '.join(campaign.elements)} were searched for a {property_name(target)} {wanted}."
+    ended = [_ending(findings.record)] if findings.record is not None and findings.record.outcome else []
     if not computed:
-        return [f"{asked} Nothing was computed yet."]
+        return [f"{asked} Nothing was computed yet.", *ended]
     relaxed, gave_up = findings.count(CandidateState.RELAXED), findings.count(CandidateState.GAVE_UP)
     open_ = len(computed) - relaxed - gave_up
     hits = sum(len(result.hits) for result in findings.rounds)
@@ -63,9 +64,14 @@ def summary(findings: Findings) -> list[str]:
             f"{value} {property_unit(target)}".rstrip()
             + "."
         )
-    if findings.record is not None and findings.record.outcome:
-        lines.append(f"The campaign is {findings.record.state}: {findings.record.outcome}.")
-    return lines
+    if findings.record is not None and findings.record.data_notes:
+        ended.append(f"Its data: {'; '.join(findings.record.data_notes)}.")
+    return lines + ended
+
+
+def _ending(record: CampaignRecord) -> str:
+    """The sentence with which `run` and `status` end, too."""
+    return f"The campaign is {record.state}: {record.outcome}."
 
 
 def cards(findings: Findings) -> list[dict[str, str]]:
@@ -115,7 +121,17 @@ def time_parts(time: Account) -> list[tuple[str, float]]:
         ("training: optimiser steps", time.train_steps_s),
         ("training: start-up", time.train_start_s),
         ("generating and screening", time.generate_s),
-        ("starting Ray", time.ray_s),
+        ("starting Ray, or waiting for it", time.ray_s),
+        ("waiting for workers", time.wait_s),
+        ("reading and checking", time.prepare_s),
+        ("formation energies and hulls", time.settle_s),
         ("report", time.report_s),
         ("everything else", time.other_s),
     ]
+
+
+def largest_parts(parts: list[tuple[str, float]], count: int = 6) -> list[tuple[str, float]]:
+    """So many of the parts, in their order, and what is left of the others as one more: as many as a figure has colours."""
+    kept = sorted(parts, key=lambda part: -part[1])[:count]
+    rest = sum(seconds for _, seconds in parts) - sum(seconds for _, seconds in kept)
+    return [part for part in parts if part in kept] + [("the rest", max(0.0, rest))]

@@ -29,8 +29,7 @@ def text_of(rows=LIF, **changes):
         ("Va1 Va 0 0 0 1\nF1 F 0.5 0.5 0.5 1", "'Va' names no element"),  # pymatgen reads vanadium
         ("Ow1 Wat 0 0 0 1\nF1 F 0.5 0.5 0.5 1", "'Wat' names no element"),
         ("Li1 Li$(id) 0 0 0 1\nF1 F/&SYSTEM 0.5 0.5 0.5 1", "names no element"),
-        ("Li1 Li 0 0 zero 1", "cannot be read as CIF"),
-        ("Li1 Li 0 0 0 1\nF1 F 0.5 0.5 0.5 .", "_atom_site_occupancy of site F1 is '.'"),
+        ("Li1 Li 0 0 zero 1", "_atom_site_fract_z of site Li1 is 'zero'"),
         ("Li1 Li 0 0 0 1\nF1 F 0.5 0.5 0.5 1\nO1 O 0.5 0 0 0.0", "_atom_site_occupancy of site O1 is '0.0'.*above 0"),
         ("Li1 Li 0 0 0 1\nF1 F ? ? ? 1", "_atom_site_fract_x of site F1 is '?'"),
     ],

@@ -133,7 +133,7 @@ def test_a_truncated_cif_is_named(tmp_path):
     [
         ("Cs1 0.0", "Va1 0.0", "'Va1' names no element"),
         ("data_CsCl", CIF + "data_other", "holds 2 crystals"),
-        ("'P 1'", "'F m 3 m'", "space group 'F m 3 m' is not known"),
+        ("'P 1'", "'F m 9 m'", "space group 'F m 9 m' is not known"),
         ("Cl1 0.5 0.5 0.5", "Cl1 0.5 . 0.5", "_atom_site_fract_y of site Cl1 is '.'"),
     ],
 )

@@ -27,7 +27,8 @@ from crystalloop.orchestrator.learn.inputs import (
     training_part,
 )
 from crystalloop.orchestrator.learn.train_files import RECORD, make_jobs, train_networks
-from crystalloop.orchestrator.show.progress import describe, show_record
+from crystalloop.orchestrator.show.progress import describe
+from crystalloop.orchestrator.show.tables import show_record
 
 NETWORKS = ("unet", "vae", "cgcnn")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crystalloop.models.crystals.elements import atomic_numbers
-from crystalloop.models.formats.crystal_read import CrystalRead, FormatError
+from crystalloop.models.formats.crystal_read import MOST_ATOMS, CrystalRead, FormatError
 from crystalloop.models.formats.parts.words import ISOTOPES, isotope_note
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 CLOSEST_ANG = 0.5
 """No two atoms are closer (the paper's validity: Court et al. 2020)."""
-MOST_ATOMS = 2000
 
 
 def sound(read: CrystalRead) -> CrystalRead:
