@@ -202,7 +202,9 @@ def _of_object(row: Mapping[str, Any]) -> Read:
     missing = "species" if "species" not in row else "frac_coords"
     if not _DOCUMENTS.intersection(row):
         raise KeyError(missing)
-    from crystalloop.models.formats.structure_json import structure_of_object  # late: pymatgen, a second of every `--help`
+    from crystalloop.models.formats.structure_json import (
+        structure_of_object,  # late: pymatgen, a second of every `--help`
+    )
 
     read = structure_of_object({name: _parsed(value) for name, value in row.items()})
     return _of_structure(read.structure), read.notes
