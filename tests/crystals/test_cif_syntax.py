@@ -67,6 +67,7 @@ def test_of_several_crystals_one_is_named_and_never_the_last_is_taken():
         (CESIUM + "_x [1 2 3]\n", "of CIF 2 are not read"),
         (CESIUM + "_x '''a\nb'''\n", "of CIF 2 are not read"),
         (CESIUM + "_x 'open\n", "unterminated"),
+        (CESIUM.replace("'P 1'", "P 1"), "a value with spaces stands in quotes"),
         (CESIUM + "_cell_modulation_dimension 1\n", "modulated structure"),
         (
             CESIUM.replace("_atom_site_fract_z\n", "").replace(" 0 0 0", " 0 0").replace(".5 .5 .5", ".5 .5"),
@@ -156,6 +157,10 @@ NICKEL = sites("Ni1 Ni 0 0 0", "Ni2 Ni 0 0 .5", "O1 O .5 .5 .25", "O2 O .5 .5 .7
             [1, -1, 0, 0],
         ),
         (cif(magnetic(*INVERTED), cell(2.88), sites("Cr1 Cr 0 0 0"), moments("Cr1 0 0 3")), [3, -3]),
+        (
+            cif(magnetic(*INVERTED), cell(2.88), sites("Cr1 Cr 0 0 0"), moments("Cr1 0 0 3").replace("axis_", "axis_m")),
+            [3, -3],
+        ),
         (cif(magnetic(*CENTRED), cell(2.88), sites("Fe1 Fe 0 0 0"), moments("Fe1 0 0 -2.2")), [2.2, 2.2]),
         (
             cif(
