@@ -15,7 +15,7 @@ from gemmi import cif
 
 from crystalloop.models.formats.cif_reader.refusal import CifError
 
-_MAX_MB = 20
+_MAX_MB, _MOST_GAPS = 20, 6_000_000  # of one letter each, values take 60 bytes
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)(?:\(\d*\))?")
 _FRACTION = re.compile(r"([+-]?\d{1,6})/(\d{1,6})")
 _NO_ASCII = {0x2212: "-", 0x2013: "-", 0x2010: "-", 0x2011: "-", 0xA0: " ", 0x85: " ", 0x2028: " ", 0x2029: " "}
@@ -145,6 +145,8 @@ def _cleaned(text: str) -> str:
     """ASCII with line feeds at line ends: what is beyond (names of authors, a typographic minus) carries no crystal."""
     if len(text) > _MAX_MB * 2**20:
         raise CifError(f"has {len(text) / 2**20:.0f} MB, {_MAX_MB} are read; leave reflections and profiles out")
+    if (gaps := sum(text.count(space) for space in " \t\n\r")) > _MOST_GAPS:
+        raise CifError(f"has {gaps} spaces and lines, {_MOST_GAPS} are read; leave reflections and profiles out")
     if "\0" in text:
         raise CifError(f"is no text (character {text.index(chr(0)) + 1} is NUL), or UTF-16; convert it to UTF-8")
     text = text.removeprefix("\ufeff").removeprefix("\xef\xbb\xbf").replace("\r\n", "\n").replace("\r", "\n")
