@@ -30,7 +30,15 @@ def refusal(text):
     "symbol",
     [
         *("F m -3 m", "F m 3 m", "Fm3m", "Fm-3m", "f m -3 m", "FM-3M", "F_m_-3_m", "F 4/m -3 2/m", "F4/m-32/m"),
-        *("Fm-3m (225)", "Fm-3m (No. 225)", r"F m \bar{3} m", "Fm\u22123m", "F m -3 m:1"),
+        *(
+            "Fm-3m (225)",
+            "Fm-3m (No. 225)",
+            r"F m \bar{3} m",
+            r"$Fm\overline{3}m$",
+            "Fm3\u0305m",
+            "Fm\u22123m",
+            "F m -3 m:1",
+        ),
     ],
 )
 def test_rock_salt_is_rock_salt_however_its_symbol_is_spelt(symbol):
@@ -40,7 +48,17 @@ def test_rock_salt_is_rock_salt_however_its_symbol_is_spelt(symbol):
 
 
 @pytest.mark.parametrize(
-    "symbol", ["P 63/m m c", "P6_3/mmc", "P63/mmc", "P6(3)/mmc", "P 6~3~/m m c", "P 63/m 2/m 2/c", "P6<sub>3</sub>/mmc"]
+    "symbol",
+    [
+        "P 63/m m c",
+        "P6_3/mmc",
+        "P63/mmc",
+        "P6(3)/mmc",
+        "P 6~3~/m m c",
+        "P 63/m 2/m 2/c",
+        "P6\u2083/mmc",
+        "P6<sub>3</sub>/mmc",
+    ],
 )
 def test_the_screw_of_magnesium_is_read_however_it_is_spelt(symbol):
     read = read_cif(cif(group(symbol), cell(3.209, c=5.211, gamma=120), sites("Mg1 Mg .33333 .66667 .25")))

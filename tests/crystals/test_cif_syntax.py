@@ -67,6 +67,9 @@ def test_of_several_crystals_one_is_named_and_never_the_last_is_taken():
         (CESIUM + "_x [1 2 3]\n", "of CIF 2 are not read"),
         (CESIUM + "_x '''a\nb'''\n", "of CIF 2 are not read"),
         (CESIUM + "_x 'open\n", "unterminated"),
+        (CESIUM + " " * 6_000_000, "spaces and lines, 6000000 are read"),
+        ("a" * (20 * 2**20 + 1), "has 20 MB, 20 are read"),
+        (CESIUM.replace("'P 1'", "P 1"), "a value with spaces stands in quotes"),
         (CESIUM + "_cell_modulation_dimension 1\n", "modulated structure"),
         (
             CESIUM.replace("_atom_site_fract_z\n", "").replace(" 0 0 0", " 0 0").replace(".5 .5 .5", ".5 .5"),
@@ -83,6 +86,7 @@ HARM = {
     "translations": cif(group(operations=[f"x+{i}/5040,y,z" for i in range(5040)]), cell(4.12), sites("Cs1 Cs 0 0 0")),
     "sites": CESIUM + "Cs1 Cs 0 0 0\n" * 10**5,
     "atoms": cif(group("P m -3 m"), cell(60), sites(*[f"Cs{i} Cs {i / 2000} .1 .23" for i in range(1999)])),
+    "crowd": cif(group("P 1"), cell(60), sites(*["Cs1 Cs 0 0 0"] * 2000), formula="Cs"),
     "digits": CESIUM.replace("Cl .5", "Cl " + "5" * 10**5),
     "symbol": CESIUM.replace("'P 1'", f"'{'F m ' * 10**5}'"),
     "part": cif(group(operations=["x,y,z", "x+" * 10**5 + "y,z,x"]), cell(4.12), sites("Cs1 Cs 0 0 0")),
@@ -156,6 +160,10 @@ NICKEL = sites("Ni1 Ni 0 0 0", "Ni2 Ni 0 0 .5", "O1 O .5 .5 .25", "O2 O .5 .5 .7
             [1, -1, 0, 0],
         ),
         (cif(magnetic(*INVERTED), cell(2.88), sites("Cr1 Cr 0 0 0"), moments("Cr1 0 0 3")), [3, -3]),
+        (
+            cif(magnetic(*INVERTED), cell(2.88), sites("Cr1 Cr 0 0 0"), moments("Cr1 0 0 3").replace("axis_", "axis_m")),
+            [3, -3],
+        ),
         (cif(magnetic(*CENTRED), cell(2.88), sites("Fe1 Fe 0 0 0"), moments("Fe1 0 0 -2.2")), [2.2, 2.2]),
         (
             cif(

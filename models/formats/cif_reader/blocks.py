@@ -15,10 +15,11 @@ from gemmi import cif
 
 from crystalloop.models.formats.cif_reader.refusal import CifError
 
-_MAX_MB = 20
+_MAX_MB, _MOST_GAPS = 20, 6_000_000  # of one letter each, values take 60 bytes
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)(?:\(\d*\))?")
 _FRACTION = re.compile(r"([+-]?\d{1,6})/(\d{1,6})")
-_NO_ASCII = {0x2212: "-", 0x2013: "-", 0x2010: "-", 0x2011: "-", 0xA0: " ", 0x85: "\n", 0x2028: "\n", 0x2029: "\n"}
+_NO_ASCII = {0x2212: "-", 0x2013: "-", 0x2010: "-", 0x2011: "-", 0xA0: " ", 0x85: " ", 0x2028: " ", 0x2029: " "}
+_NO_ASCII |= {0x2080 + digit: str(digit) for digit in range(10)}  # the screws of P6\u2083/mmc
 POSITIONS = tuple(f"_atom_site_{kind}_{axis}" for kind in ("fract", "cartn") for axis in "xyz")
 NULLS = frozenset({".", "?"})
 
@@ -144,11 +145,17 @@ def _cleaned(text: str) -> str:
     """ASCII with line feeds at line ends: what is beyond (names of authors, a typographic minus) carries no crystal."""
     if len(text) > _MAX_MB * 2**20:
         raise CifError(f"has {len(text) / 2**20:.0f} MB, {_MAX_MB} are read; leave reflections and profiles out")
+    if (gaps := sum(text.count(space) for space in " \t\n\r")) > _MOST_GAPS:
+        raise CifError(f"has {gaps} spaces and lines, {_MOST_GAPS} are read; leave reflections and profiles out")
     if "\0" in text:
         raise CifError(f"is no text (character {text.index(chr(0)) + 1} is NUL), or UTF-16; convert it to UTF-8")
     text = text.removeprefix("\ufeff").removeprefix("\xef\xbb\xbf").replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii():
-        text = text.translate(_NO_ASCII).encode("ascii", "backslashreplace").decode("ascii")
+        text = (
+            re.sub("([0-9]) ?[\u0304\u0305]", r"-\1", text.translate(_NO_ASCII))
+            .encode("ascii", "backslashreplace")
+            .decode("ascii")
+        )
     return re.sub(r"[\x01-\x08\x0b-\x1f\x7f]", " ", text)
 
 
@@ -162,6 +169,8 @@ def _said(error: str, text: str) -> str:
     shown = f"line {line} ({at[:60]!r})" if at else "it"
     if "'''" in at or '"""' in at or re.match(r"\S+ {1,9}[\[{]", at[:200]):
         said += "; lists, tables and triple quotes of CIF 2 are not read"
+    elif re.match(r"_\S{1,80} {1,40}[^'\"; ]{1,80} {1,9}[^'\"#]", at[:300]):
+        said += "; a value with spaces stands in quotes"
     return f"{shown} is no CIF: {said[:160]}; mend the file"
 
 

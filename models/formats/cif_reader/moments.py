@@ -92,7 +92,7 @@ def _listed(
     block: CifBlock, sites: Sequence[ListedSite], lattice: NDArray[np.float64]
 ) -> dict[int, NDArray[np.float64]]:
     """Moments [3] in Cartesian axes by index of their site."""
-    axes = [block.column(f"_atom_site_moment_crystalaxis_{axis}") for axis in "xyz"]
+    axes = [block.column(*(f"_atom_site_moment_crystalaxis_{m}{axis}" for m in ("", "m"))) for axis in "xyz"]
     labels = block.column("_atom_site_moment_label")
     if labels is None or any(column is None for column in axes):
         if block.named("_atom_site_moment"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -166,7 +166,10 @@ def _settle(found: Places, sites: Sequence[ListedSite], lattice: NDArray[np.floa
     makers = np.concatenate([orbit.makers for orbit in found.orbits])
     species = [{sites[i].symbol: sites[i].occupancy} for i in owner]
     gone: set[int] = set()
-    for i, j, apart in close_pairs(positions, lattice, APART_ANG):
+    for count, (i, j, apart) in enumerate(close_pairs(positions, lattice, APART_ANG)):
+        if count > 10 * len(positions):
+            found.complaint = f"atoms coincide: more than {count} pairs are within {APART_ANG} angstrom; mend the sites"
+            return
         a, b = sites[owner[i]], sites[owner[j]]
         if i in gone or j in gone or (apart >= MERGE_ANG and min(a.occupancy, b.occupancy) < 1):
             continue
@@ -195,17 +198,16 @@ def _add(species: dict[str, float], more: Mapping[str, float]) -> None:
 
 def close_pairs(
     positions: NDArray[np.float64], lattice: NDArray[np.float64], within_ang: float
-) -> list[tuple[int, int, float]]:
+) -> Iterator[tuple[int, int, float]]:
     """Pairs (i < j, distance) of fractional positions [n, 3] that are closer than this, periodic images included."""
     heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
     reach = [range(-1, 2) if height < 2.5 * within_ang else (0,) for height in heights]
-    steps, found = np.array(list(product(*reach)), dtype=np.float64), []
+    steps = np.array(list(product(*reach)), dtype=np.float64)
     for i in range(len(positions) - 1):
         offsets = positions[i + 1 :] - positions[i]
         offsets -= np.rint(offsets)
         away = np.linalg.norm((offsets[:, None] + steps) @ lattice, axis=2).min(axis=1)
-        found += [(i, i + 1 + int(k), float(away[k])) for k in np.flatnonzero(away < within_ang)]
-    return found
+        yield from ((i, i + 1 + int(k), float(away[k])) for k in np.flatnonzero(away < within_ang))
 
 
 def has_clashes(places: Sequence[Place], lattice: NDArray[np.float64], share: float = 0.6) -> bool:
