@@ -81,7 +81,7 @@ class CandidateState(StrEnum):
 class OriginKind(StrEnum):
     """How a candidate came to be proposed."""
 
-    DECORATED = "decorated"  # a known prototype with the campaign's elements; no model
+    DECORATED = "decorated"  # a known prototype with the campaign's elements; ranked by a model at most
     RANDOM = "random"  # latent drawn from the prior
     AROUND = "around"  # latent drawn around a base compound
     BETWEEN = "between"  # latent on the line between two base compounds

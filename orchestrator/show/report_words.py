@@ -120,22 +120,6 @@ def _many(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
-def time_parts(time: Account) -> list[tuple[str, float]]:
-    """The parts of the wall time in words, with seconds."""
-    return [
-        ("pw.x", time.pw_s),
-        ("training: optimiser steps", time.train_steps_s),
-        ("training: start-up", time.train_start_s),
-        ("generating and screening", time.generate_s),
-        ("starting Ray, or waiting for it", time.ray_s),
-        ("waiting for workers", time.wait_s),
-        ("reading and checking", time.prepare_s),
-        ("formation energies and hulls", time.settle_s),
-        ("report", time.report_s),
-        ("everything else", time.other_s),
-    ]
-
-
 def largest_parts(parts: list[tuple[str, float]], count: int = 6) -> list[tuple[str, float]]:
     """So many of the parts, in their order, and what is left of the others as one more: as many as a figure has colours."""
     kept = sorted(parts, key=lambda part: -part[1])[:count]

@@ -217,8 +217,10 @@ def show_relaxations(console: Console, found: Sequence[Mapping[str, Any]]) -> No
     """What `crystalloop relax` found of several files, a row for each."""
     rows = []
     for each in found:
+        file = str(each["file"])
+        file = file if len(file) <= _LONG else f"...{file[3 - _LONG :]}"
         if not each["converged"]:
-            rows.append({"file": each["file"], "formula": each.get("formula"), "result": each["failure"]} | _NO_NUMBERS)
+            rows.append({"file": file, "formula": each.get("formula"), "result": each["failure"]} | _NO_NUMBERS)
             continue
         row = {
             "energy": f"{each['energy_per_atom_ev']:.5f}",
@@ -227,11 +229,13 @@ def show_relaxations(console: Console, found: Sequence[Mapping[str, Any]]) -> No
             "moment": number(each["magnetization_bohr"], ".2f"),
             "edges": _edges([f"{edge:.4f}" for edge in each["edges_ang"]]),
         }
-        rows.append({"file": each["file"], "formula": each["formula"], "result": "relaxed"} | row)
+        rows.append({"file": file, "formula": each["formula"], "result": "relaxed"} | row)
     show_rows(console, rows)
     console.print("[dim]energy, e_f: eV/atom; gap: eV, an upper bound; moment: Bohr magnetons/cell; edges: angstrom[/]")
 
 
+_LONG = 40
+"""Letters of a file's path that a table has room for."""
 _NO_NUMBERS: dict[str, str] = dict.fromkeys(("energy", "e_f", "gap", "moment", "edges"), "")
 
 
