@@ -27,7 +27,7 @@ from crystalloop.orchestrator.campaign.sections import (
     Voxels,
 )
 from crystalloop.orchestrator.campaign.target_section import TargetValue
-from crystalloop.orchestrator.campaign.target_words import how_computed, never_computed
+from crystalloop.orchestrator.campaign.target_words import how_learnt, learnt_from_data
 
 
 class ConfigError(Exception):
@@ -88,10 +88,10 @@ class Campaign(Part):
     def _is_consistent(self) -> Campaign:
         if not self.prototypes and not self.bases:
             raise ValueError("give prototypes or bases: nothing says which crystals are wanted")
-        if not self.data and (missing := never_computed(self.target, self.dft)):
+        if not self.data and (missing := learnt_from_data(self.target, self.dft)):
             raise ValueError(
-                f"target: pw.x never computes {' and '.join(missing)} here: its labels must come from data files, and `data` is "
-                f"empty; name a file that has them{how_computed(missing)}, or target formation_energy_per_atom"
+                f"target: no calculation here teaches the networks {' and '.join(missing)}: its labels must come from data files, "
+                f"and `data` is empty; name a file that has them, or target formation_energy_per_atom{how_learnt(missing)}"
             )
         for base in self.bases:
             outside = set(parse_compound(base).elements) - set(self.elements)
