@@ -62,6 +62,11 @@ class DataFile(Part):
         None, ge=1, le=1_000_000_000, description="use at most this many crystals, drawn with the campaign's seed"
     )
     bad_rows: Literal["stop", "skip"] = Field("stop", description="stop at an unreadable row, or skip and count it")
+    units: dict[str, str] = Field(
+        default_factory=dict,
+        description="labels that are in another unit than their own, e.g. {formation_energy_per_atom: meV, "
+        "bulk_modulus: kbar}; energies: eV, meV, kJ/mol, kcal/mol, Ry, Ha; moduli: GPa, MPa, kbar, Mbar, eV/A^3",
+    )
     scheme: Literal["PBE", "MP2020", "MP-legacy", "OQMD", "as_given"] | None = Field(
         None,
         description="of the file's formation energies, where its rows do not say it in formation_energy_scheme: they are put "

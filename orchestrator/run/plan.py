@@ -54,7 +54,7 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
     crystals: list[KnownCrystal] = []
     notes: list[str] = []
     for number, file in enumerate(campaign.data):
-        read = read_crystals(file.path, skip_bad=file.bad_rows == "skip", where=file.keep)
+        read = read_crystals(file.path, skip_bad=file.bad_rows == "skip", where=file.keep, units=file.units)
         kept = list(read.crystals)
         if file.limit is not None and len(kept) > file.limit:
             rng = np.random.default_rng([campaign.seed, 31, number])
