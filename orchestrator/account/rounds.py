@@ -182,6 +182,9 @@ def _others_hold(candidate: Candidate, target: Target) -> bool:
 def value_of(candidate: Candidate, name: str) -> float | None:
     """A property of a finished candidate, finite or None: as computed where it was, else as predicted."""
     value = candidate.e_above_hull if name == ABOVE_HULL else candidate.value(name)
+    modulus_gpa = candidate.relaxation.bulk_modulus_gpa if candidate.relaxation is not None else None
+    if name == "log10_bulk_modulus" and modulus_gpa is not None and modulus_gpa > 0:
+        value = float(np.log10(modulus_gpa))
     return value if value is not None and np.isfinite(value) else None
 
 

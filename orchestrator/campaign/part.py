@@ -100,6 +100,11 @@ def expected(field: FieldInfo) -> str:
     return ", ".join([word, *bounds])
 
 
+def numbers_in(value: object) -> list[float]:
+    """The numbers of a value, or of a list or table."""
+    return [float(one) for one in _leaves(value) if isinstance(one, int | float) and not isinstance(one, bool)]
+
+
 def first_not_finite(value: object) -> float | None:
     """The first number in nested tables and lists that no key can take: nan, inf, or beyond 1e12; None without any."""
     if isinstance(value, dict | list | tuple):

@@ -10,8 +10,18 @@ from pydantic import ValidationError
 
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.rungs import cheap_settings
-from crystalloop.orchestrator.campaign.part import as_meant, first_not_finite, kinds_of
+from crystalloop.orchestrator.campaign.part import as_meant, first_not_finite, kinds_of, numbers_in
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
+
+_MOST = {
+    "ecutwfc_ry": 2000.0,
+    "ecutrho_ry": 20_000.0,
+    "k_mesh": 200.0,
+    "degauss_ry": 10.0,
+    "nstep": 1e6,
+    "electron_maxstep": 1e6,
+}
+"""Bounds beyond which a run, or even its estimate, would take all memory or never end."""
 
 
 def dft_settings(campaign: Campaign) -> PwSettings:
@@ -48,6 +58,8 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
     for key, value in given.items():
         if (bad := first_not_finite(value)) is not None:
             raise ConfigError(f"dft.settings.{key}: {bad:g} is no number that pw.x takes (between -1e12 and 1e12)")
+        if (most := _MOST.get(key)) is not None and any(one > most for one in numbers_in(value)):
+            raise ConfigError(f"dft.settings.{key}: {value!r} is more than pw.x ever needs; at most {most:g}")
         if (field := PwSettings.model_fields.get(key)) is not None:
             try:
                 as_meant(value, kinds_of(field.annotation))

@@ -27,7 +27,7 @@ from crystalloop.orchestrator.campaign.sections import (
     Voxels,
 )
 from crystalloop.orchestrator.campaign.target_section import TargetValue
-from crystalloop.orchestrator.campaign.target_words import how_computed, never_computed
+from crystalloop.orchestrator.campaign.target_words import how_learnt, learnt_from_data
 
 
 class ConfigError(Exception):
@@ -40,11 +40,17 @@ class Campaign(Part):
     """A discovery campaign, as read from its file."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$", description="also the name of its folder")
-    elements: tuple[str, ...] = Field(min_length=1, description="element symbols that candidates may contain")
-    prototypes: tuple[Prototype, ...] = Field((), description="structure types; also the anonymous formulas wanted")
-    bases: tuple[str, ...] = Field((), description="base compounds, FORMULA:prototype, e.g. LiF:rocksalt_B1")
+    elements: tuple[str, ...] = Field(
+        min_length=1, max_length=120, description="element symbols that candidates may contain"
+    )
+    prototypes: tuple[Prototype, ...] = Field(
+        (), max_length=100, description="structure types; also the anonymous formulas wanted"
+    )
+    bases: tuple[str, ...] = Field(
+        (), max_length=2000, description="base compounds, FORMULA:prototype, e.g. LiF:rocksalt_B1"
+    )
     target: TargetValue = Field(description="the property that is looked for, and which values of it")
-    data: tuple[DataFile, ...] = Field((), description="files of known crystals to start from")
+    data: tuple[DataFile, ...] = Field((), max_length=1000, description="files of known crystals to start from")
     voxels: Voxels = Field(Voxels(), description="the grid of the density maps")
     networks: Networks = Field(Networks(), description="sizes and training of the networks")
     ray: RayResources = Field(RayResources(), description="what Ray gives to each piece of work")
@@ -67,7 +73,8 @@ class Campaign(Part):
                     f"{symbol!r} is not an element symbol" + (f"; did you mean {near[0]}?" if near else "")
                 )
         if len(set(value)) != len(value):
-            raise ValueError(f"an element is named twice in {list(value)}")
+            twice = next(symbol for symbol in value if value.count(symbol) > 1)
+            raise ValueError(f"an element is named twice: {twice}")
         return tuple(sorted(value))
 
     @field_validator("bases")
@@ -81,10 +88,10 @@ class Campaign(Part):
     def _is_consistent(self) -> Campaign:
         if not self.prototypes and not self.bases:
             raise ValueError("give prototypes or bases: nothing says which crystals are wanted")
-        if not self.data and (missing := never_computed(self.target, self.dft)):
+        if not self.data and (missing := learnt_from_data(self.target, self.dft)):
             raise ValueError(
-                f"target: pw.x never computes {' and '.join(missing)} here: its labels must come from data files, and `data` is "
-                f"empty; name a file that has them{how_computed(missing)}, or target formation_energy_per_atom"
+                f"target: no calculation here teaches the networks {' and '.join(missing)}: its labels must come from data files, "
+                f"and `data` is empty; name a file that has them, or target formation_energy_per_atom{how_learnt(missing)}"
             )
         for base in self.bases:
             outside = set(parse_compound(base).elements) - set(self.elements)

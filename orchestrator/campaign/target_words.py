@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
 
 from crystalloop.db.query.quantities import quantity
@@ -20,9 +20,29 @@ def never_computed(target: Target, dft: Dft) -> tuple[str, ...]:
     return tuple(_name(one) for one in target.properties() if not _is_computed(one, dft))
 
 
+def learnt_from_data(target: Target, dft: Dft) -> tuple[str, ...]:
+    """The names of the target's properties that networks learn from data files alone, not from the campaign's own results.
+
+    The bulk modulus is among them even where it is computed: equations of state are for cubic crystals alone.
+    """
+    own = (*COMPUTED, ABOVE_HULL, "band_gap") if _is_computed("band_gap", dft) else (*COMPUTED, ABOVE_HULL)
+    return tuple(_name(one) for one in target.properties() if one not in own)
+
+
+def unlabelled(target: Target, dft: Dft, labels: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
+    """The properties of `learnt_from_data` of which no crystal of the data has a label: nothing can predict them."""
+    known = {name for row in labels for name in row}
+    return tuple(name for name in learnt_from_data(target, dft) if (one := quantity(name)) and one.network not in known)
+
+
 def how_computed(missing: Iterable[str]) -> str:
     """How pw.x could compute those of the properties that it can, as a part of a sentence; empty for none."""
     return "".join(f"; {_ASKED[name]}" for name in missing if name in _ASKED)
+
+
+def how_learnt(missing: Iterable[str]) -> str:
+    """How networks could learn one of the properties from the campaign's own results, likewise."""
+    return how_computed(name for name in missing if name == "band_gap")
 
 
 def target_sentence(target: Target) -> str:
@@ -49,7 +69,7 @@ def plan_notes(target: Target, dft: Dft) -> tuple[str, ...]:
 def _is_computed(name: str, dft: Dft) -> bool:
     match name:
         case "band_gap":
-            return {getattr(dft, "band_gap", None), dft.settings.get("band_gap")} & {"scf", "nscf"} != set()
+            return {dft.band_gap, dft.settings.get("band_gap")} & {"scf", "nscf"} != set()
         case "log10_bulk_modulus":
             return dft.settings.get("method") == "eos"
         case _:

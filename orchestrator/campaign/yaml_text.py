@@ -100,7 +100,7 @@ def parse_yaml(text: str) -> Written:
     """
     if found := _CONTROL.search(text):
         line = text.count("\n", 0, found.start()) + 1
-        raise TextError(f"a character that text has not (code {ord(found[0]):#x}): remove it", line)
+        raise TextError(f"a character that text has not (code {ord(found[0]):#x}): remove it, or save as UTF-8", line)
     try:
         return _Builder(_events(text)).document()
     except yaml.YAMLError as error:

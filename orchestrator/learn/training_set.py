@@ -115,4 +115,6 @@ def _from_candidate(candidate: Candidate, *, with_total: bool) -> Example:
     labels = {E_F: candidate.e_f}
     if with_total:
         labels["energy_per_atom"] = relaxation.energy_per_atom_ev
+    if relaxation.band_gap is not None:
+        labels["band_gap"] = relaxation.band_gap
     return f"dft:{candidate.id}", Crystal.from_structure(relaxation.conventional.to_structure()), labels

@@ -39,7 +39,7 @@ from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
 from crystalloop.orchestrator.run.clock import asked_often, within
-from crystalloop.orchestrator.run.network_keys import check_networks
+from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
 from crystalloop.orchestrator.run.plan import check_dft, known_crystals
 from crystalloop.orchestrator.run.retry import retry_given_up
 from crystalloop.orchestrator.run.session import database, only_runner, open_store, outcome_of_errors
@@ -123,6 +123,7 @@ def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tup
     if text := lanthanide_note(campaign.elements, settings.d2):
         tell(Note(text))
     known, notes = known_crystals(campaign)
+    check_labels(campaign, known)
     for note in notes:
         tell(Note(note))
     return table, known, notes

@@ -1,16 +1,18 @@
-"""Whether a campaign's `networks` section fits the networks: fields, kinds and bounds, before anything is trained."""
+"""Whether networks can do what a campaign asks: fields, kinds and bounds of `networks`, labels of what is wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 from crystalloop.orchestrator.campaign.part import as_meant, first_not_finite, kinds_of
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
+from crystalloop.orchestrator.campaign.target_words import how_learnt, unlabelled
 
 
 def check_networks(campaign: Campaign) -> None:
@@ -32,6 +34,21 @@ def check_networks(campaign: Campaign) -> None:
             replace(base, **values)
         except ValueError as error:
             raise ConfigError(f"networks.{name}: {error} (given: {dict(given)})") from error
+
+
+def check_labels(campaign: Campaign, known: Sequence[KnownCrystal]) -> None:
+    """Refuse a target in a property that networks could learn from nothing.
+
+    Raises:
+        ConfigError: names the property.
+    """
+    missing = unlabelled(campaign.target, campaign.dft, (crystal.labels for crystal in known))
+    if missing:
+        files = ", ".join(file.path.name for file in campaign.data)
+        raise ConfigError(
+            f"target: no crystal of {files} has a label of {' or '.join(missing)}, and no calculation here teaches it: "
+            f"nothing could be predicted; name data that have it, or leave it out{how_learnt(missing)}"
+        )
 
 
 def _value(where: str, key: str, value: object, hints: Mapping[str, Any], base: Any) -> object:  # noqa: ANN401

@@ -21,7 +21,7 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.campaign.target_words import plan_notes, target_sentence
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.run.cost import campaign_cost, short_budgets
-from crystalloop.orchestrator.run.network_keys import check_networks
+from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
 from crystalloop.orchestrator.run.preview import first_batch
 
 SAMPLED = 50
@@ -102,6 +102,7 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     check_networks(campaign)
     settings, table = check_dft(campaign)
     known, notes = known_crystals(campaign)
+    check_labels(campaign, known)
     notes += plan_notes(campaign.target, campaign.dft)
     if note := lanthanide_note(campaign.elements, settings.d2):
         notes.append(note)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from math import inf, log10
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crystalloop.models.draw.target import Range
-from crystalloop.orchestrator.campaign.target_text import TargetError, parse_target
+from crystalloop.orchestrator.campaign.target_text import TargetError, parse_target, target_notes
 
 E_F, GAP, K = "formation_energy_per_atom", "band_gap", "log10_bulk_modulus"
 
@@ -59,6 +61,46 @@ def test_a_mistake_is_shown_where_it_is(text, at, says):
     with pytest.raises(TargetError, match=rf"character {at}:") as refused:
         parse_target(text)
     assert says in str(refused.value)
+
+
+_WORDS = "e_f gap K log10_bulk_modulus ehull < <= > in .. 1 -2.5 1e999 \u22123 meV GPa 'x , and or not ( ) null \x00 \u2264 ; $"
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.one_of(st.lists(st.sampled_from(_WORDS.split(" ")), max_size=20).map(" ".join), st.text(max_size=60)),
+    st.booleans(),
+)
+def test_no_target_does_more_than_be_refused(text, predicted):
+    try:
+        parse_target(text, predicted=predicted)
+    except TargetError as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("formation_energy_per_atom < -500 meV", (Range(E_F, -inf, -0.5),)),
+        ("bulk_modulus in 100..1000 kbar", (Range(K, 1.0, 2.0),)),
+        ("gap \u2265 2 eV AND e_f \u2264 \u22121", (Range(GAP, 2.0, inf), Range(E_F, -inf, -1.0))),
+    ],
+)
+def test_other_units_and_the_signs_of_print_are_understood(text, wanted):
+    assert parse_target(text) == wanted
+
+
+def test_what_no_network_predicts_is_not_drawn_for_and_older_names_are_noted():
+    with pytest.raises(TargetError, match="energy_above_hull is not predicted by the networks"):
+        parse_target("energy_above_hull < 0.1")
+    with pytest.raises(TargetError, match=r"log10_bulk_modulus lies within -2..3.2: wrong unit"):
+        parse_target("log10_bulk_modulus > 100")
+    with pytest.raises(TargetError, match=r"bulk_modulus lies within 0.01..1584.89 GPa: wrong unit"):
+        parse_target("K > 16000")
+    (note,) = target_notes("log10_bulk_modulus > 2, gap > 1")
+    assert (
+        note == "log10_bulk_modulus is the older name of bulk_modulus, its decimal logarithm; `bulk_modulus` takes GPa"
+    )
 
 
 def test_a_range_holds_its_ends_and_nothing_unknown():

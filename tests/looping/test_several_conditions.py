@@ -11,15 +11,24 @@ from database_fixture import NOON, new_candidate, new_relaxation
 from crystalloop.db.ledger.records import CandidateState, Round
 from crystalloop.db.query.quantities import QUANTITIES, quantity
 from crystalloop.models.crystals.crystal import Crystal
-from crystalloop.models.crystals.properties import E_F, TABLE
+from crystalloop.models.crystals.properties import E_F, PROPERTIES, TABLE
+from crystalloop.models.data.files import read_crystals
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import ABOVE_HULL, Direction, Range, Target
 from crystalloop.models.generate.funnel import near_target
-from crystalloop.orchestrator.account.rounds import best_candidate, hit_definition, round_results
+from crystalloop.orchestrator.account.rounds import (
+    best_candidate,
+    hit_definition,
+    predicted_in,
+    round_results,
+    value_of,
+)
 from crystalloop.orchestrator.acquire.greedy import Greedy
 from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
 from crystalloop.orchestrator.campaign.target_words import plan_notes, target_sentence
+from crystalloop.orchestrator.learn.training_set import build_training_set
+from crystalloop.orchestrator.run.network_keys import check_labels
 
 GAP, K = "band_gap", "log10_bulk_modulus"
 STABLE_GAP = Target(GAP, 1.0, 2.0, None, (Range(E_F, high=-1.0),))
@@ -173,8 +182,41 @@ def test_plan_says_which_hits_are_predicted_and_how_they_could_be_computed(tmp_p
     assert plan_notes(campaign_of(tmp_path, "e_f < -1").target, made.dft) == ()
     asked = made.dft.model_copy(update={"settings": {"method": "eos"}})
     assert plan_notes(Target(K, 2.0), asked) == ()
+    computing = made.dft.model_copy(update={"band_gap": "scf"})
+    assert plan_notes(Target(GAP, 1.0), computing) == ()
     assert "shear modulus is at least 50 GPa" in hit_definition(made.target)
     assert "Where pw.x does not compute the band gap and shear modulus" in hit_definition(made.target)
+
+
+def test_a_bulk_modulus_of_an_equation_of_state_and_a_gap_are_computed_values():
+    target = Target(K, 2.0, None, None, (Range(GAP, 1.0),))
+    found = relaxed(1, 0.5, -1.0)
+    assert round_results(target, [found], [round_of(1, [found])])[0].hits == ()
+    computed = found.relaxation.model_copy(update={"bulk_modulus_gpa": 150.0, "band_gap": 2.0})
+    found = found.model_copy(update={"relaxation": computed})
+    assert round_results(target, [found], [round_of(1, [found])])[0].hits == (found.id,)
+    assert value_of(found, K) == pytest.approx(log10(150.0))
+    assert predicted_in(found, target) == ()
+    corpus, _ = build_training_set([found], (), ())
+    assert corpus.labels[0][PROPERTIES.index(GAP)] == 2.0
+    assert np.isnan(corpus.labels[0][PROPERTIES.index(K)])
+
+
+def test_a_property_that_nothing_tells_is_refused(tmp_path):
+    row = '{"id": "x", "species": ["Na", "Cl"], "frac_coords": [[0, 0, 0], [0.5, 0.5, 0.5]], "a": 3.4, "energy_per_atom": -3.0%s}\n'
+    (tmp_path / "none.jsonl").write_text(row % "")
+    (tmp_path / "some.jsonl").write_text(row % ', "band_gap": 8.0')
+    made = campaign_of(tmp_path, "gap > 5")
+    for file, told in (("none.jsonl", False), ("some.jsonl", True)):
+        known = read_crystals(tmp_path / file).crystals
+        if told:
+            check_labels(made, known)
+        else:
+            with pytest.raises(
+                ConfigError, match=r"no crystal of x.csv has a label of band_gap, and no calculation here teaches it"
+            ):
+                check_labels(made, known)
+    check_labels(campaign_of(tmp_path, "e_f < -1"), ())
 
 
 def test_one_vocabulary_names_what_the_networks_predict():
