@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -18,8 +19,12 @@ SECRET_OPTIONS = ("authmechanismproperties", "tlscertificatekeyfilepassword", "s
 """Options of a connection string that hold secrets; none of its options is ever shown."""
 SECRET_VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|MAPI_KEY|SECRET_ACCESS_KEY)$")
 """Names of environment variables whose values are secrets: API keys, tokens of clusters."""
-LEAST = 4
-"""A secret shorter than this is taken out of connection strings, not of every word that happens to hold it."""
+SECRET_FILE = re.compile(r"TOKEN_(PATH|FILE)$")
+RAY_TOKEN = Path.home() / ".ray" / "auth_token"
+"""Where Ray keeps the token of its clusters, unless a variable names another place."""
+LEAST, LONGEST = 4, 4096
+"""A secret shorter than the first is taken out of connection strings, not of every word that happens to hold it; a file
+of more bytes than the second is no token."""
 _OPTIONS = re.compile(
     r"\?(?=(?:[A-Za-z_]+=[^&]*&)*(?:auth|tls|ssl|retry|replicaset|w=|wtimeout|journal|read|max|min|wait|connect|socket|"
     r"server|local|heartbeat|appname|compressors|direct|load|srv|proxy|timeout|uuid|zlib|tz)[A-Za-z_]*=)",
@@ -83,8 +88,11 @@ def keep_environment_secret(environment: Mapping[str, str] = os.environ) -> None
     for name, value in environment.items():
         if value.startswith(_SCHEMES):
             keep_secret(value)
-        elif SECRET_VARIABLE.search(name.upper()) and os.sep not in value:
+        elif SECRET_FILE.search(name.upper()):
+            _keep_file(Path(value))
+        elif SECRET_VARIABLE.search(name.upper()) and not value.startswith(os.sep):
             _keep(value)
+    _keep_file(RAY_TOKEN)
 
 
 def without_secrets(text: str) -> str:
@@ -114,6 +122,16 @@ def guard(level: int, line: str) -> None:
 
 def _traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     sys.stderr.write(without_secrets("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _keep_file(path: Path) -> None:
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
+    except (OSError, ValueError):  # there is none
+        return
+    if len(text) <= LONGEST:
+        _keep(text.strip())
 
 
 def _keep(secret: str) -> None:

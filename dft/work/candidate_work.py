@@ -174,11 +174,12 @@ class _Work:
         runs = self.context.runs.resolve()
         own = runs / path_name(self.candidate.id)
         folder = own / self._again()
-        if own.is_symlink() or not folder.resolve().is_relative_to(own):
-            raise FolderOutside(
-                f"{folder} leads to {folder.resolve()}, out of the runs folder {runs}: nothing is written there; "
-                "remove the link"
-            )
+        inside = folder.iterdir() if folder.is_dir() and not own.is_symlink() else ()
+        for place in (own, folder, *inside):
+            if place.is_symlink() or not place.resolve().is_relative_to(own):
+                raise FolderOutside(
+                    f"{place} leads to {place.resolve()}, out of {own}: nothing is written there; remove the link"
+                )
         return folder
 
     def _twin(self) -> Candidate | None:

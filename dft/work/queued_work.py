@@ -27,7 +27,7 @@ from crystalloop.dft.work.firetask import RelaxTask
 
 logger = logging.getLogger(__name__)
 
-PEEK = 20  # fireworks looked at; more foreign ones than this at the top of the queue would hide ours
+PEEK = 20  # fireworks sent at a time; foreign ones at the top of the queue do not hide ours
 SPEC_FIELDS = frozenset({"_tasks", "_category", "_priority", "candidate_id", "key"})
 LOOKED_AT = {"_id": 1, "fw_id": 1, "spec": 1, "state": 1}
 
@@ -90,8 +90,12 @@ def _take(name: str, launchpad: LaunchPad, categories: Sequence[str], retry: Ret
     """Claim one firework, READY -> RUNNING, by a command that matches only what was looked at."""
     fireworks = launchpad.fireworks
     condition = {"state": "READY", "spec._category": {"$in": list(categories)}}
-    waiting = retry(lambda: list(fireworks.find(condition, LOOKED_AT, sort=[("spec._priority", -1)], limit=PEEK)))
-    found = next((document for document in waiting if is_ours(document)), None)
+
+    def first() -> Document | None:
+        with fireworks.find(condition, LOOKED_AT, sort=[("spec._priority", -1)], batch_size=PEEK) as waiting:
+            return next((document for document in waiting if is_ours(document)), None)
+
+    found: Document | None = retry(first)
     if found is None:
         return None
     launch_id = _launch_id(launchpad, retry) or found["fw_id"]

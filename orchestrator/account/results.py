@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from crystalloop.db.ledger.leases import AFRESH, TAKEN_BACK
 from crystalloop.db.ledger.records import REFERENCES, Candidate, CandidateState, ModelVersion, Relaxation
 from crystalloop.db.ledger.store import Store
 
@@ -55,7 +56,7 @@ def _row(candidate: Candidate) -> ResultRow:
         "e_f_predicted": candidate.e_f_predicted,
         "e_f": candidate.e_f,
         "a": relaxation and relaxation.a_ang,
-        "attempts": len(candidate.attempts),
+        "attempts": sum(attempt.outcome not in {TAKEN_BACK, AFRESH} for attempt in candidate.attempts),
         "cpu_s": sum(attempt.cpu_s for attempt in candidate.attempts),
         "spacegroup": relaxation and relaxation.spacegroup,
         "volume_per_atom": relaxation and relaxation.volume_per_atom_ang3,

@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from bson.errors import InvalidDocument
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from crystalloop.orchestrator.cli.exit_codes import EXIT_KINDS, Exit, code_and_sentence
 
@@ -71,3 +73,23 @@ def test_a_full_disk_and_a_missing_permission_are_the_machines_and_other_errors_
     assert "no space left for a.npz" in code_and_sentence(full)[1]
     assert code_and_sentence(ValueError("x")) is None
     assert code_and_sentence(OSError(errno.ENOENT, "none", "c")) is None
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.EFBIG])
+def test_what_a_machine_lacks_is_not_a_bug(number):
+    code, sentence = code_and_sentence(OSError(number, "what it is", "a.npz"))
+    assert (code, "what it is: a.npz" in sentence) == (Exit.ENVIRONMENT, True)
+    assert code_and_sentence(MemoryError())[0] == Exit.ENVIRONMENT
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationFailure("not authorized on crystals, full error: {'ok': 0}", 13),
+        AutoReconnect("connection closed"),
+        InvalidDocument("cannot encode object"),
+    ],
+)
+def test_an_error_of_the_driver_that_nobody_else_met_is_the_databases(error):
+    code, sentence = code_and_sentence(error)
+    assert (code, "full error" in sentence, "\n" in sentence) == (Exit.DATABASE, False, False)

@@ -143,6 +143,12 @@ def test_keys_and_tokens_of_the_environment_are_hidden_and_paths_are_not():
     assert said == "*** *** *** /home/x/token visible123 mongodb://h/ ***"
 
 
+def test_the_token_in_a_file_is_hidden(tmp_path):
+    (tmp_path / "token").write_text("filetoken987\n")
+    keep_environment_secret({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), "X_TOKEN_FILE": str(tmp_path / "none")})
+    assert without_secrets("say filetoken987") == "say ***"
+
+
 def test_a_logged_traceback_is_without_secrets():
     require_usable("mongodb://anna:hush9999@h:1/")
     try:

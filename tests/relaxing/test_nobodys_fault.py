@@ -209,14 +209,16 @@ def test_interruptions_and_surprises_are_counted_anew_after_a_taking_back(store,
     assert perform(candidate_id, context()) is Outcome.RELAXED
 
 
-def test_a_link_out_of_the_runs_folder_is_not_followed(store, context, tmp_path):
+@pytest.mark.parametrize("link", ["", "attempt-1", "result.json"])
+def test_a_link_out_of_the_runs_folder_is_not_followed(store, context, tmp_path, link):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "kept").write_text("kept")
     runs = tmp_path / "runs"
     runs.mkdir()
     candidate_id = queued(store)
-    (runs / candidate_id).symlink_to(elsewhere)
+    (runs / candidate_id / link).parent.mkdir(exist_ok=True)
+    (runs / candidate_id / link).symlink_to(elsewhere)
     assert perform(candidate_id, context(runs=runs)) is Outcome.ENVIRONMENT
     assert [path.name for path in elsewhere.iterdir()] == ["kept"]
     assert store.candidate(candidate_id).state is CandidateState.QUEUED

@@ -206,3 +206,26 @@ def test_documents_of_the_queue_that_make_no_sense_end_nothing(store, queue, lau
         while launch_next("worker-1", launchpad, ["first"]):
             pass
     assert sorted(launches(tmp_path)) == ["first-0000", "first-0002"]
+
+
+def test_foreign_fireworks_at_the_top_of_the_queue_hide_nothing(store, queue, launchpad, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    submitted(store, queue, 2)
+    foreign = {"_tasks": [{"_fw_name": "ScriptTask"}], "_category": "first", "_priority": 1e12}
+    launchpad.fireworks.insert_many({"fw_id": 1000 + n, "state": "READY", "spec": foreign} for n in range(150))
+    with working(context_of(store, tmp_path)(now=lambda: datetime.now(UTC))):
+        assert [launch_next("worker-1", launchpad, ["first"]) for _ in range(3)] == [True, True, False]
+
+
+def test_fireworks_own_classes_read_what_a_worker_noted(store, queue, launchpad, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (candidate,) = submitted(store, queue)
+    with working(context_of(store, tmp_path)(now=lambda: datetime.now(UTC))):
+        assert launch_next("worker-1", launchpad, ["first"])
+    (number,) = launchpad.get_fw_ids()
+    firework, workflow = launchpad.get_fw_by_id(number), launchpad.get_wf_by_fw_id(number)
+    assert (firework.state, workflow.state) == ("COMPLETED", "COMPLETED")
+    (launch,) = firework.launches
+    assert (launch.state, launch.fworker.name) == ("COMPLETED", "worker-1")
+    assert launch.action.stored_data == {"outcome": "relaxed", "worker": "worker-1"}
+    assert launchpad.fireworks.find_one()["_id"] == candidate.id
