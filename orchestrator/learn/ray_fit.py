@@ -71,7 +71,8 @@ def _fit_here(job: TrainJob, networks: Sequence[NetworkName], backend: Backend) 
 
 def _fit_on_ray(job: TrainJob, resources: TrainResources, networks: Sequence[NetworkName], tell: Tell | None) -> float:
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(resources.start_timeout_s))
-    from ray.train import FailureConfig, RunConfig, ScalingConfig  # Ray, after its timeout is set in the environment
+    from ray.exceptions import RayError  # Ray, after its timeout is set in the environment
+    from ray.train import FailureConfig, RunConfig, ScalingConfig  # the same
     from ray.train.tensorflow import TensorflowTrainer  # the same
     from ray.train.v2.api.exceptions import TrainingFailedError  # the same
 
@@ -97,6 +98,12 @@ def _fit_on_ray(job: TrainJob, resources: TrainResources, networks: Sequence[Net
     except TrainingFailedError as error:
         raise TrainError(
             f"training in {job.folder} failed: {error}; running it again keeps finished networks"
+        ) from error
+    except RayError as error:  # of memory, mostly: Ray kills its own processes before the machine does
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TrainError(
+            f"training in {job.folder} was ended by Ray: {first}; free memory, or take fewer train_workers and actors, and "
+            "repeat the command: finished networks are kept"
         ) from error
     finally:
         shutil.rmtree(storage, ignore_errors=True)  # the model registry is the record, not Ray's checkpoint manager
