@@ -118,7 +118,7 @@ def read_rows(
     if not rows:
         raise DataError(f"{path}: no usable crystal; {_why_none(left_out, refused)}")
     for sentence in left_out:
-        log.warning("left out: %s", sentence)
+        log.info("left out: %s", sentence)
     return RowsRead(tuple(rows), tuple(left_out), tuple(notes))
 
 

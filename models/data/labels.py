@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -58,7 +58,8 @@ _MEANT = {
     "bulk_modulus_vrh": "bulk_modulus",
     "g_vrh": "shear_modulus",
     "shear_modulus_vrh": "shear_modulus",
-    "n": "refractive_index",
+    "dielectric": "dielectric_total",
+    "dielectric_constant": "dielectric_total",
 }  # fmt: skip
 
 
@@ -72,6 +73,22 @@ def check_units(units: Units) -> None:
         allowed = units_of(name)
         if unit not in allowed:
             raise DataError(f"units: {name}: {shown(unit)!r} is no unit of it; there are {', '.join(allowed)}")
+
+
+def parse_units(declared: Sequence[str]) -> dict[str, str]:
+    """Units from texts such as `formation_energy_per_atom=meV`.
+
+    Raises:
+        DataError: another form, no label with a unit, no unit of it, or a label twice.
+    """
+    units: dict[str, str] = {}
+    for text in declared:
+        name, sign, unit = (part.strip() for part in text.partition("="))
+        if not sign or name in units:
+            raise DataError(f"units: {shown(text)!r}; write each label once, e.g. formation_energy_per_atom=meV")
+        units[name] = unit
+    check_units(units)
+    return units
 
 
 def units_of(name: str) -> Mapping[str, float]:

@@ -17,6 +17,7 @@ from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.data.problems import number_of, shown
 from crystalloop.models.formats.cif import first_line, read_cif
 from crystalloop.models.formats.crystal_read import MOST_ATOMS
+from crystalloop.models.formats.structure_json import structure_of_object
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 _EDGE_ANG = 10_000.0  # the longest edge
 _MOST_COORD = 100.0  # fractions of a cell; crystals that were unwrapped have some
 _REST_OF_CELL = ("b", "c", "alpha", "beta", "gamma")
+_DOCUMENTS = frozenset(
+    {"structure", "sites", "attributes", "data", "lattice_vectors", "cartesian_site_positions", "species_at_sites"}
+    | {"positions", "cart_coords", "coords", "lattice_mat"}
+)  # fields of rows that hold a crystal in another shape
+_HEAVY = {"D": "deuterium", "T": "tritium"}
 _FORMS = "a (cubic), [a, b, c, alpha, beta, gamma], an object of these, or a matrix of 3 x 3"
 Read = tuple[Crystal, tuple[str, ...]]
 """A crystal, and remarks on how it was read."""
@@ -38,6 +44,8 @@ def crystal_of(row: Mapping[str, Any]) -> Read:
     if row.get("cif"):
         read = read_cif(str(row["cif"]))
         return _of_structure(read.structure), read.notes
+    if "species" not in row or "frac_coords" not in row:
+        return _of_object(row)
     species = _species(row)
     coords = _coords(listed(row["frac_coords"], "frac_coords"), len(species))
     lattice = _lattice(row)
@@ -45,7 +53,7 @@ def crystal_of(row: Mapping[str, Any]) -> Read:
         table = atomic_numbers()
         numbers = np.array([table[symbol] for symbol in species])
     except (KeyError, TypeError):  # charges, shared sites: pymatgen knows them, and names what is wrong
-        return _general(lattice, species, coords), ()
+        return _general(lattice, species, coords)
     return Crystal(lattice, numbers, coords), ()
 
 
@@ -122,7 +130,7 @@ def _lattice(row: Mapping[str, Any]) -> NDArray[np.float64]:
     if not row.keys().isdisjoint(_REST_OF_CELL) and any(
         row.get(name) not in (None, "") for name in _REST_OF_CELL
     ):  # three edges and angles in columns of their own
-        return _of_cell({name: row[name] for name in ("a", *_REST_OF_CELL)})
+        return _of_cell({name: row.get(name) for name in ("a", *_REST_OF_CELL)})
     a = _edge(row["a"], "a")
     return np.array([[a, 0.0, 0.0], [0.0, a, 0.0], [0.0, 0.0, a]])
 
@@ -190,7 +198,26 @@ def lattice_of(a: float, b: float, c: float, alpha: float, beta: float, gamma: f
     return np.array(rows)
 
 
-def _general(lattice: NDArray[np.float64], species: Sequence[Any], coords: NDArray[np.float64]) -> Crystal:
+def _of_object(row: Mapping[str, Any]) -> Read:
+    """The crystal of a row that is, or holds, a document of pymatgen, Materials Project, OPTIMADE or ASE."""
+    missing = "species" if "species" not in row else "frac_coords"
+    if not _DOCUMENTS.intersection(row):
+        raise KeyError(missing)
+    read = structure_of_object({name: _parsed(value) for name, value in row.items()})
+    return _of_structure(read.structure), read.notes
+
+
+def _parsed(value: Any) -> Any:  # noqa: ANN401
+    """A field; where it is the JSON text of a list or an object (a CSV cell), that."""
+    if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _general(lattice: NDArray[np.float64], species: Sequence[Any], coords: NDArray[np.float64]) -> Read:
     from pymatgen.core.structure import Structure  # late: plain rows and every `--help` go without its second
 
     for one in species:
@@ -204,7 +231,8 @@ def _general(lattice: NDArray[np.float64], species: Sequence[Any], coords: NDArr
         structure = Structure(lattice, species, coords)
     except Exception as error:  # whatever pymatgen says of species of any content
         raise ValueError(f"species = {shown(list(species))}: {first_line(error)}") from error
-    return _of_structure(structure)
+    heavy = sorted({one for one in species if one in ("D", "T")})
+    return _of_structure(structure), tuple(f"{_HEAVY[one]} ({one}) is computed as hydrogen" for one in heavy)
 
 
 def _of_structure(structure: Structure) -> Crystal:

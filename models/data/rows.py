@@ -69,6 +69,8 @@ def row_of(row: Mapping[str, Any], place: str, units: Units | None = None) -> Co
         raise ValueError(f"split = {shown(split)!r}; give {', '.join(SPLITS)}, or leave the field out")
     crystal, notes = crystal_of(row)
     labels, bad_labels = labels_of(row, units)
+    if bad_labels and (at := row.get("labels_at")):  # the line of labels.csv
+        bad_labels = tuple(f"{at}: {sentence}" for sentence in bad_labels)
     return CorpusRow(
         id=_name(row) or place,
         where=place,

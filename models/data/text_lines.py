@@ -68,8 +68,9 @@ class TextLines:
             raise LineError("the compressed file ends too early; fetch it again") from error
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
+            packed = ", or fetch it again if it was" if self._path.suffix.lower() == ".gz" else ""
             raise DataError(
-                f"{self._path} is not UTF-8 (byte 0x{byte:02x} in or after line {self.number}); save it as UTF-8"
+                f"{self._path} is not UTF-8 (byte 0x{byte:02x} in or after line {self.number}); save it as UTF-8{packed}"
             ) from error
         except (zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"{self._path}: damaged ({error}); fetch it again") from error

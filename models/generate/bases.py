@@ -60,7 +60,7 @@ def read_base(text: str, known: TrainingCrystals, *, cubic: bool) -> Base:
         CompoundError: none of these, or a cell that networks of cubic cells cannot draw.
         DataError: a CIF file that cannot be read.
     """
-    if text.endswith(".cif") or Path(text).is_file():
+    if text.lower().endswith(".cif") or Path(text).is_file():
         crystal, e_f = _from_cif(Path(text)), None
     elif ":" in text:
         crystal, e_f = _from_prototype(text, known)
@@ -75,8 +75,10 @@ def read_base(text: str, known: TrainingCrystals, *, cubic: bool) -> Base:
 def _from_cif(path: Path) -> Crystal:
     if not path.is_file():
         raise CompoundError(f"{path}: no such file; give a CIF file that is there, or a formula")
-    (read,) = read_crystals(path).crystals
-    return Crystal.from_structure(conventional(read.structure))
+    crystals = read_crystals(path).crystals
+    if len(crystals) != 1:
+        raise CompoundError(f"{path} holds {len(crystals)} crystals; give one CIF file, or a formula")
+    return Crystal.from_structure(conventional(crystals[0].structure))
 
 
 def _from_prototype(text: str, known: TrainingCrystals) -> tuple[Crystal, float | None]:

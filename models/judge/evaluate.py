@@ -122,7 +122,8 @@ def evaluate(settings: Settings, say: Callable[[str], None] = log.info) -> Evalu
         raise EvaluateError(f"--limit {settings.limit}: give at least 1")
     networks, notes = load_networks(settings.folder)
     say("reading crystals")
-    corpus = read_corpus(settings.data, bad_rows=settings.bad_rows)
+    corpus = read_corpus(settings.data, bad_rows=settings.bad_rows, units=settings.units)
+    notes += corpus.left_out
     rows: list[Row] = []
     found: dict[str, Any] = {"counts": {}, "failures": {}}
     if networks.unet is not None:
@@ -131,7 +132,11 @@ def evaluate(settings: Settings, say: Callable[[str], None] = log.info) -> Evalu
         found["counts"] |= {"crystals": len(held.part), "known_crystals": len(held.train)}
         rows += _maps_rows(networks, held, settings, found, say)
     if networks.cgcnn is not None:
-        rows += _properties(networks.cgcnn, corpus, settings, found, say)
+        labelled = corpus
+        if settings.properties:
+            labelled = read_corpus(settings.properties, bad_rows=settings.bad_rows, units=settings.units)
+            notes += labelled.left_out
+        rows += _properties(networks.cgcnn, labelled, settings, found, say)
     return Evaluation(settings, tuple(in_order(rows)), notes, networks=networks, **found)
 
 
@@ -240,8 +245,6 @@ def _proposes(cgcnn: CGCNN | None) -> PropertiesOf | None:
 def _properties(
     cgcnn: CGCNN, corpus: Corpus, settings: Settings, found: dict[str, Any], say: Callable[[str], None]
 ) -> list[Row]:
-    if settings.properties:
-        corpus = read_corpus(settings.properties, bad_rows=settings.bad_rows)
     labelled = np.isfinite(corpus.labels).any(axis=1)
     part = some_of(corpus.take(labelled & (corpus.split == settings.split)), settings)
     train = corpus.labels[corpus.split == "train"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,8 @@ class Settings:
         split: part that is judged.
         limit: most crystals of the part, prior samples, and draws round each base.
         seed: which crystals a limit keeps, which bases, and all draws.
-        bad_rows: "stop" at an unusable row of a file, or "skip" it.
+        bad_rows: "stop" at an unusable row or label of a file, or "skip" it.
+        units: label -> its unit in all files, where that is not the label's own.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class Settings:
     limit: int | None = None
     seed: int = 0
     bad_rows: BadRows = "stop"
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def most(self, count: int) -> int:
         """The count, unless the limit is lower."""
@@ -113,7 +115,7 @@ def held_out(corpus: Corpus, networks: LoadedNetworks, settings: Settings) -> He
     Raises:
         EvaluateError: nothing is left to judge.
     """
-    part, notes = corpus.part(settings.split), corpus.left_out
+    part, notes = corpus.part(settings.split), tuple[str, ...]()
     if not len(part):
         raise EvaluateError(
             f"no crystal of {_names(settings.data)} is in the {settings.split} part ({corpus.counts()}); "

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from crystalloop.models.data.labels import parse_units
 from crystalloop.models.generate.request import GenerateRequest, generate
 from crystalloop.models.generate.results import as_json, write_crystals
 from crystalloop.models.judge.evaluate import Evaluation
@@ -32,6 +33,7 @@ __all__ = [
     "evaluate",
     "generate",
     "parse_epochs",
+    "parse_units",
     "show_evaluation",
     "show_generated",
     "show_record",

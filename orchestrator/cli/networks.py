@@ -13,10 +13,16 @@ from typing import Annotated, Literal
 import typer
 
 from crystalloop.models.learn.engine import Backend, use_backend
-from crystalloop.orchestrator.campaign.target_text import parse_target
+from crystalloop.orchestrator.campaign.target_text import parse_target, target_notes
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json
 
 app = typer.Typer()
+DeclaredUnits = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="a label in another unit than its own, e.g. formation_energy_per_atom=meV; repeatable", show_default=False
+    ),
+]
 
 
 @app.command()
@@ -37,6 +43,7 @@ def evaluate(
         Literal["stop", "skip"],
         typer.Option(help="at a row that cannot be used: stop, or skip it (or its bad label) and say so"),
     ] = "stop",
+    units: DeclaredUnits = None,
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="write a page with figures here")] = None,
 ) -> None:
@@ -45,7 +52,9 @@ def evaluate(
     Example: crystalloop evaluate runs/nets --data crystals.jsonl.gz --html evaluation.html
     """
     work = _work()
-    settings = work.Settings(folder, tuple(data), tuple(properties or ()), split, limit, seed, bad_rows)
+    settings = work.Settings(
+        folder, tuple(data), tuple(properties or ()), split, limit, seed, bad_rows, work.parse_units(units or ())
+    )
     found = work.evaluate(settings, html, lambda text: err.print(f"[dim]{escape(text)}[/]"))
     print_json(found.as_json()) if as_json else work.show_evaluation(out, found)
 
@@ -90,6 +99,7 @@ def train(
     bad_rows: Annotated[
         Literal["stop", "skip"], typer.Option(help="rows, labels and cells that cannot be used: stop, or leave out")
     ] = "stop",
+    units: DeclaredUnits = None,
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="replace networks in --out, or keep those that are finished")
     ] = False,
@@ -115,6 +125,7 @@ def train(
         seed=seed,
         limit=limit,
         bad_rows=bad_rows,
+        units=work.parse_units(units or ()),
         fresh=fresh,
         resources=work.train_resources(workers, gpus, backend),
     )
@@ -148,6 +159,8 @@ def generate(
     Example: crystalloop generate around NaCl --models runs/nets --target "e_f < -1" --out crystals
     """
     wanted = parse_target(target) if target else ()
+    for note in target_notes(target):
+        err.print(f"[dim]{escape(note)}[/]", highlight=False, soft_wrap=True)
     allowed = tuple(symbol.strip() for symbol in elements.split(",") if symbol.strip())
     work = _work()
     request = work.GenerateRequest(

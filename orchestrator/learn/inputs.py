@@ -43,7 +43,8 @@ class TrainRequest:
         epochs: network -> times that each crystal is seen; the preset's where not named.
         seed: of weights, order and --limit.
         limit: most crystals of the training part, over all classes.
-        bad_rows: stop at an unusable row, or skip it.
+        bad_rows: stop at an unusable row or label, or skip it.
+        units: label -> its unit in all files, where that is not the label's own.
         fresh: replace what lies in the folder.
         overrides: network -> fields of its configuration that differ from the preset.
         resources: what Ray gives to it.
@@ -60,6 +61,7 @@ class TrainRequest:
     seed: int = 0
     limit: int | None = None
     bad_rows: BadRows = "stop"
+    units: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = False
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     resources: TrainResources = field(default_factory=TrainResources)
@@ -142,13 +144,13 @@ def read_inputs(request: TrainRequest) -> Inputs:
     """
     if not request.data and (request.draws_maps or not request.properties):
         raise TrainInputError("no crystals to train on; name a file or folder with --data")
-    data = read_corpus(request.data, bad_rows=request.bad_rows) if request.data else None
+    data = read_corpus(request.data, bad_rows=request.bad_rows, units=request.units) if request.data else None
     maps = _for_maps(data, request) if data is not None and request.draws_maps else None
     if "cgcnn" not in request.networks:
         return Inputs(maps, None)
     graphs = data
     if request.properties:
-        graphs = read_corpus(request.properties, bad_rows=request.bad_rows)
+        graphs = read_corpus(request.properties, bad_rows=request.bad_rows, units=request.units)
         graphs = graphs.joined(data) if data is not None else graphs
     return Inputs(maps, _with_labels(graphs) if graphs is not None else None)
 
@@ -251,6 +253,10 @@ def _for_maps(data: Corpus, request: TrainRequest) -> Corpus:
 def _with_labels(corpus: Corpus) -> Corpus:
     known = np.asarray(np.isfinite(corpus.labels).any(axis=1), dtype=np.bool_)
     labelled = corpus.take(known)
+    if not corpus.counts()["train"]:
+        raise TrainInputError(
+            f"none of {len(corpus):,} crystals is in train ({corpus.counts()}); add some, or change `split`"
+        )
     if not labelled.counts()["train"]:
         raise TrainInputError(
             f"none of {corpus.counts()['train']:,} training crystals has a label for the CGCNN ({', '.join(PROPERTIES)}); "

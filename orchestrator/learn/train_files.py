@@ -139,6 +139,7 @@ def _opening(request: TrainRequest, inputs: Inputs, jobs: Jobs, command: str) ->
         "backend": request.resources.backend,
         "seed": request.seed,
         "limit": request.limit,
+        "units": dict(request.units),
         "files": [
             {"path": str(path), "role": role, "sha256": _sha256(path)}
             for role, paths in (("data", request.data), ("properties", request.properties))

@@ -54,7 +54,7 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
     crystals: list[KnownCrystal] = []
     notes: list[str] = []
     for number, file in enumerate(campaign.data):
-        read = read_crystals(file.path, skip_bad=file.bad_rows == "skip", where=file.keep)
+        read = read_crystals(file.path, skip_bad=file.bad_rows == "skip", where=file.keep, units=file.units)
         kept = list(read.crystals)
         if file.limit is not None and len(kept) > file.limit:
             rng = np.random.default_rng([campaign.seed, 31, number])
@@ -174,7 +174,7 @@ def _batch_row(campaign: Campaign, draft: Proposal, cost_s: float) -> dict[str, 
         "a": round(draft.structure.lattice.a, 3),
         "atoms": len(draft.structure),
         "cpu_s": round(cost_s, 1),
-    } | ({} if value is None else {"estimate": round(value, 3)})
+    } | ({} if value is None else {"estimate": round(value, 3), "+-": round(draft.sigma or 0.0, 3)})
 
 
 def _describe_target(campaign: Campaign) -> str:

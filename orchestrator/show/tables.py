@@ -60,12 +60,21 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     if console.width < WIDE:
         for column in ("model", "tries", "cpu_s"):
             del columns[column]
-    show_rows(console, [{title: row[column] for title, column in columns.items()} for row in rows])
+    shown = [{title: row[column] for title, column in columns.items()} for row in rows]
+    if any(row.get("hit") for row in rows):
+        shown = [one | {"hit": _hit(row)} for one, row in zip(shown, rows, strict=True)]
+    show_rows(console, shown)
     console.print(
         "[dim]predicted, e_f: formation energy, eV/atom; a: conventional cell edge, angstrom; cpu_s: in pw.x[/]"
     )
     for reason, count in Counter(row["hull_reason"] for row in rows if row["hull_reason"]).most_common(HULL_REASONS):
         console.print(f"[dim]{count} without a value above hull: {escape(reason)}[/]", soft_wrap=True)
+
+
+def _hit(row: Mapping[str, Any]) -> str:
+    if not row["hit"]:
+        return ""
+    return "predicted" if row["hit_predicted_in"] else "yes"
 
 
 def show_plan(console: Console, plan: Mapping[str, Any]) -> None:
