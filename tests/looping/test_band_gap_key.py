@@ -64,7 +64,7 @@ def test_the_key_reaches_the_settings_of_pw():
                 "name": "gaps",
                 "elements": ["Li", "F"],
                 "prototypes": ["rocksalt_B1"],
-                "target": "band_gap > 1",
+                "target": "formation_energy_per_atom < -1",
                 "dft": {"band_gap": given},
             }
         )
