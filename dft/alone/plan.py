@@ -10,7 +10,7 @@ import numpy as np
 from pymatgen.core.structure import Structure
 from pymatgen.symmetry.groups import SpaceGroup
 
-from crystalloop.dft.alone.start import Start
+from crystalloop.dft.alone.start import Start, formula_of
 from crystalloop.dft.pw.input import cutoffs_ry, k_mesh, species_of
 from crystalloop.dft.recipe.cells import only_volume_is_free, primitive_cell, spacegroup_number
 from crystalloop.dft.recipe.element_rules import ANIONS, SEMICONDUCTORS, for_crystal, may_be_metal, starts
@@ -97,7 +97,7 @@ def make_plan(begun: Start, table: PseudoTable, folder: Path, memory_mb: float |
     method, why = _method(cell, settings)
     wfc, rho = cutoffs_ry(species_of(cell), settings, table)
     return Plan(
-        formula=start.composition.reduced_formula,
+        formula=formula_of(start),
         atoms_given=len(start),
         atoms=len(cell),
         spacegroup=spacegroup_number(cell),

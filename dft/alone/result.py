@@ -14,6 +14,7 @@ from crystalloop.dft.alone.folder import RelaxInputError
 from crystalloop.dft.alone.plan import Plan
 from crystalloop.dft.alone.references import Formation
 from crystalloop.dft.alone.several import FORMATS, format_of
+from crystalloop.dft.alone.start import formula_of
 from crystalloop.dft.recipe.molecules import directions_filled
 from crystalloop.dft.recipe.moments import site_moments, without_moments
 from crystalloop.dft.recipe.pseudos import LANTHANIDES
@@ -44,7 +45,7 @@ def as_json(found: Found) -> dict[str, Any]:
     request, generated, answer, plan = found.request, found.generated, found.answer, found.plan
     common: dict[str, Any] = {
         "file": str(request.file),
-        "formula": generated.composition.reduced_formula,
+        "formula": formula_of(generated),
         "preset": request.preset,
         "method": request.method,
         "plan": None if plan is None else {name: value for name, value in asdict(plan).items() if name != "folder"},

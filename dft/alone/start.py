@@ -28,6 +28,11 @@ class Start:
         return self.settings.vary == "atoms"
 
 
+def formula_of(structure: Structure) -> str:
+    """The reduced formula; of a single atom its symbol, where pymatgen says N2."""
+    return structure[0].specie.symbol if len(structure) == 1 else str(structure.composition.reduced_formula)
+
+
 def begin(structure: Structure, settings: PwSettings) -> Start:
     """How `crystalloop relax` begins.
 
@@ -49,9 +54,10 @@ def begin(structure: Structure, settings: PwSettings) -> Start:
         return Start(begun, settings, (*notes, why), _why_spin(begun, settings))
     boxed, said = _in_box(begun, settings)
     given = _why_spin(begun, boxed)
-    if given or boxed.magnetic == "off":
-        return Start(begun, boxed, (*notes, *said), given)
     moments, why = open_shell(begun)
+    if given or boxed.magnetic == "off":
+        asked = (f"without spin as asked for, though it may be an open shell: {why}",) if moments and not given else ()
+        return Start(begun, boxed, (*notes, *said, *asked), given)
     if not moments:
         return Start(begun, boxed, (*notes, *said, f"without spin: {why}"))
     return Start(begun, boxed.model_copy(update={"starting_moments": moments}), (*notes, *said), why)
@@ -68,7 +74,7 @@ def _why_spin(structure: Structure, settings: PwSettings) -> str:
         return "as asked for"
     magnets = sorted(set(structure.symbol_set) & STARTING_MOMENTS_BOHR.keys())
     if magnets:
-        return f"{', '.join(magnets)} may be magnetic; by element, so ferromagnetic"
+        return f"{', '.join(magnets)} may be magnetic; by element, so ferromagnetic: an antiferromagnet needs moments in its file"
     return "oxygen stands in pairs as near as in O2 and in superoxides, which have unpaired electrons"
 
 

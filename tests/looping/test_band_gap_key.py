@@ -12,7 +12,9 @@ from crystalloop.dft.energies.references import calculation_key, reference_setti
 from crystalloop.dft.recipe.settings import preset
 from crystalloop.dft.relax.band_gap import BandGap
 from crystalloop.dft.work.stored_result import StoredResult
+from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.sections import Dft
+from crystalloop.orchestrator.campaign.spec import Campaign
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,17 @@ def test_the_gap_is_stored_and_counts_before_the_predicted_one():
     assert candidate.value("band_gap") == 1.25
     without = StoredResult.of("key", relaxed(rock_salt()), ()).relaxation
     assert without.band_gap is None and candidate.model_copy(update={"relaxation": without}).value("band_gap") == 3.0
+
+
+def test_the_key_reaches_the_settings_of_pw():
+    for given, meant in ((None, "none"), ("scf", "scf"), ("nscf", "nscf")):
+        campaign = Campaign.model_validate(
+            {
+                "name": "gaps",
+                "elements": ["Li", "F"],
+                "prototypes": ["rocksalt_B1"],
+                "target": "formation_energy_per_atom < -1",
+                "dft": {"band_gap": given},
+            }
+        )
+        assert dft_settings(campaign).band_gap == meant

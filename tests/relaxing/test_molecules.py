@@ -131,6 +131,15 @@ def test_closed_shells_start_without_spin_and_the_plan_says_so():
     assert not any("odd number" in note for note in plan_of(rock_salt()).notes)
 
 
+def test_an_atom_has_the_formula_of_an_atom_and_what_was_asked_for_without_spin_is_said():
+    assert plan_of(boxed(("N", (0, 0, 0)))).formula == "N"
+    off = TEST.model_copy(update={"magnetic": "off"})
+    for molecule in (O2, NO, boxed(("H", (0, 0, 0)))):
+        plan = plan_of(molecule, off)
+        assert plan.starting_moments == {} and any("without spin as asked for" in note for note in plan.notes)
+    assert not any("asked for" in note for note in plan_of(METHANE, off).notes)
+
+
 def test_only_crystals_with_open_oxygen_have_other_keys(tmp_path):
     table = fake_table(tmp_path, ("K", "O", "Li", "F"))
     off = TEST.model_copy(update={"magnetic": "off"})

@@ -20,8 +20,10 @@ from crystalloop.dft.alone import command, result
 from crystalloop.dft.alone.folder import RelaxInputError
 from crystalloop.dft.alone.references import formation_energy, reference_folder
 from crystalloop.dft.alone.several import format_of, formats_of, places
+from crystalloop.dft.energies.ground_states import ground_state
 from crystalloop.dft.energies.references import reference_settings
 from crystalloop.dft.pw.output import Bands
+from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import preset
 from crystalloop.dft.relax.band_gap import BandGap, band_gap
 from crystalloop.dft.relax.outcome import GaveUp, Relaxed
@@ -261,3 +263,18 @@ def test_a_block_of_a_cif_is_named(machine):
     names = [line.removeprefix("data_") for line in both.read_text().splitlines() if line.startswith("data_")]
     assert call(both, "--block", names[1]).exit_code == 0
     assert call(both, "--block", "third").exit_code == Exit.USAGE
+
+
+@pytest.mark.pw
+def test_silicon_has_an_indirect_gap_and_aluminium_none_with_the_real_pw(tmp_path, pw_command, pseudo_folder):
+    asked = TEST.model_copy(update={"vary": "nothing", "band_gap": "nscf"})
+    found = {
+        element: relax(
+            ground_state(element), asked, PseudoTable.load(pseudo_folder), tmp_path / element, command=pw_command
+        )
+        for element in ("Si", "Al")
+    }
+    silicon, aluminium = found["Si"].gap, found["Al"].gap
+    assert silicon.gap_ev == pytest.approx(0.72, abs=0.03) and silicon.direct_ev == pytest.approx(2.51, abs=0.03)
+    assert (silicon.kind, silicon.method, aluminium.kind, aluminium.gap_ev) == ("indirect", "nscf", "metal", 0.0)
+    assert not list(tmp_path.rglob("out"))  # the density is deleted once it has served
