@@ -107,7 +107,8 @@ def test_a_campaign_of_then_is_read_as_it_was(server, store):
     assert [{name: row[name] for name in said} for row, said in zip(rows, SAID["results"], strict=True)] == SAID[
         "results"
     ]
-    assert trace_chain(store, SAID["trace"]["candidate"]["id"]) == SAID["trace"]
+    trace = trace_chain(store, SAID["trace"]["candidate"]["id"])
+    assert as_then(trace, SAID["trace"]) == SAID["trace"]
     assert [plain(energy.model_dump()) for energy in store.imported_energies()] == SAID["imported"]
 
 
