@@ -62,6 +62,8 @@ def _content(file: Path) -> bytes:
         raise FormatError("does not exist") from error
     except IsADirectoryError as error:
         raise FormatError("is a folder") from error
+    except FormatError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         why = (error.strerror if isinstance(error, OSError) else None) or error
         raise FormatError(f"cannot be read ({why}); change its mode or owner") from error
