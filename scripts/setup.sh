@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sets up everything a checkout needs, and nothing twice: the virtual environment with locked dependencies, pw.x and
-# the pseudopotentials. Says what it does; where it may not do it, prints the command for you and stops.
+# the pseudopotentials; `setup.sh python` the first alone. Says what it does; where it may not do it, prints the command
+# for you and stops.
 set -eu
 cd "$(dirname "$0")/.."
 home=.crystalloop
@@ -31,6 +32,8 @@ else
   say "Python packages: up to date"
 fi
 
+if [ "${1:-}" = python ]; then exit 0; fi
+
 # --- 2. pw.x --------------------------------------------------------------------------------------------------------
 if [ "$(id -u)" = 0 ]; then as_root=""; else as_root="sudo"; fi
 if command -v "${CRYSTALLOOP_PW:-pw.x}" >/dev/null 2>&1; then
@@ -49,9 +52,9 @@ fi
 
 # --- 3. pseudopotentials (SSSP 1.3.0 PBE efficiency) ------------------------------------------------------------------
 pseudos=${CRYSTALLOOP_PSEUDOS:-$home/pseudos}
-check() { .venv/bin/crystalloop pseudos check --folder "$pseudos" >"$home/pseudos.log" 2>&1; }
-if check; then
-  say "pseudopotentials: complete in $pseudos"
+check() { .venv/bin/crystalloop pseudos check "$@" >"$home/pseudos.log" 2>&1; }
+if check || check --folder "$pseudos"; then
+  say "pseudopotentials: $(tr '\n' ' ' <"$home/pseudos.log")"
 else
   source=${CRYSTALLOOP_UPF_SOURCE:-/usr/share/espresso/pseudo}
   if ! .venv/bin/crystalloop pseudos install --source "$source" --folder "$pseudos" >"$home/pseudos.log" 2>&1; then

@@ -20,12 +20,13 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, ReturnDocument
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, InvalidName
 from pymongo.write_concern import WriteConcern
 
 from crystalloop.db.ledger.connection import Document, Retry, connect, insert_new, server_name
 from crystalloop.db.ledger.documents import DocumentStore
 from crystalloop.db.ledger.records import Candidate, CandidateState
+from crystalloop.db.ledger.store import StoreRefused
 from crystalloop.db.ledger.unreadable import reason_of
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -67,8 +68,14 @@ class MongoStore(DocumentStore):
 
         Raises:
             StoreUnavailable: nothing answers at the URI.
+            StoreRefused: what answers there has no use for the name, or for us.
         """
-        store = cls(connect(uri)[database])
+        client = connect(uri)
+        try:
+            store = cls(client[database])
+        except InvalidName as error:
+            client.close()
+            raise StoreRefused(f"{database!r} is no name of a database: {error}") from None
         store.ensure_indexes()
         return store
 

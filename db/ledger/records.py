@@ -81,7 +81,7 @@ class CandidateState(StrEnum):
 class OriginKind(StrEnum):
     """How a candidate came to be proposed."""
 
-    DECORATED = "decorated"  # a known prototype with the campaign's elements; no model
+    DECORATED = "decorated"  # a known prototype with the campaign's elements; ranked by a model at most
     RANDOM = "random"  # latent drawn from the prior
     AROUND = "around"  # latent drawn around a base compound
     BETWEEN = "between"  # latent on the line between two base compounds
@@ -205,8 +205,6 @@ class Candidate(Record):
 
     def value(self, name: str) -> float | None:
         """A property of a finished candidate: computed where pw.x computes it, else as predicted."""
-        if name == "energy_above_hull":
-            return self.e_above_hull
         if name == "formation_energy_per_atom":
             return self.e_f
         found = self.relaxation

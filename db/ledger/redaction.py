@@ -25,7 +25,7 @@ _OPTIONS = re.compile(
     r"server|local|heartbeat|appname|compressors|direct|load|srv|proxy|timeout|uuid|zlib|tz)[A-Za-z_]*=)",
     re.IGNORECASE,
 )
-_IN_TEXT = re.compile(r"(mongodb(?:\+srv)?://)[^\s]*@", re.IGNORECASE)
+_IN_TEXT = re.compile(r"""(mongodb(?:\+srv)?://)(?:\S*@|[^\n'"]*@(?=[\w\[%]))""", re.IGNORECASE)
 _kept: set[str] = set()
 
 

@@ -21,7 +21,7 @@ from crystalloop.dft.pw.replay import COMPLETE, Replay, was_cut_off
 from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.pw.stop_and_restart import drop_scratch
 from crystalloop.dft.pw.watch import Step, Watch
-from crystalloop.dft.recipe.pseudos import ACTINIDES, PseudoTable
+from crystalloop.dft.recipe.pseudos import ACTINIDES, PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.attempt import AttemptReport
 from crystalloop.dft.relax.estimate import too_large
@@ -148,9 +148,8 @@ def formation_of(answer: Relaxed, request: RelaxRequest, listener: Listener, run
         listener: hears of each SCF of theirs.
         run: launches pw.x.
 
-    Raises:
-        RelaxInputError: another command computes the same reference now.
-        PwEnvironmentError: pw.x, a pseudopotential or disk space is missing.
+    Returns:
+        The energy, or the reason why there is none, the machine's faults included.
     """
     table, settings = PseudoTable.load(request.pseudos), preset(request.preset)
     if request.max_seconds is not None:
@@ -164,7 +163,10 @@ def formation_of(answer: Relaxed, request: RelaxRequest, listener: Listener, run
         memory_mb, command = request.memory_mb, request.command
         return relax(state, recipe, table, folder, run=launcher, command=command, memory_mb=memory_mb)
 
-    return formation_energy(answer, settings, table, reference_folder(), compute if request.references else None)
+    try:
+        return formation_energy(answer, settings, table, reference_folder(), compute if request.references else None)
+    except (RelaxInputError, PwEnvironmentError, OSError) as error:  # the crystal is relaxed and written all the same
+        return Formation(reason=f"its references cannot be computed here now: {error}")
 
 
 def _refusal(

@@ -90,7 +90,7 @@ def _in_box(structure: Structure, settings: PwSettings) -> tuple[PwSettings, tup
     what = "an atom" if len(structure) == 1 else "a molecule"
     kept = "nothing moves" if len(structure) == 1 else "the atoms move"
     notes = [
-        f"{what} in a box, with more than 4 angstrom to its images: the Gamma point alone, the box is kept and {kept} "
+        f"{what} in a box, with more than 3.5 angstrom to its images: the Gamma point alone, the box is kept and {kept} "
         "(--method vc-relax relaxes the box, too); pressure and stress mean nothing here"
     ]
     changes: dict[str, Any] = {"vary": "atoms", "gamma_only": True, "cheap_first": False, "k_mesh": None}

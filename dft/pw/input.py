@@ -33,7 +33,7 @@ def pw_input_text(
     structure: Structure,
     settings: PwSettings,
     table: PseudoTable,
-    calculation: Literal["vc-relax", "relax", "scf"] = "vc-relax",
+    calculation: Literal["vc-relax", "relax", "scf", "nscf"] = "vc-relax",
     pseudo_dir: str | None = None,
 ) -> str:
     """The input file of one launch.
@@ -44,7 +44,7 @@ def pw_input_text(
         structure: the cell that pw.x gets; pass the symmetrised primitive one, pw.x is 7 times slower otherwise.
         settings: thresholds per atom are multiplied out here.
         table: file names and cutoffs.
-        calculation: vc-relax writes the IONS and CELL namelists.
+        calculation: vc-relax writes the IONS and CELL namelists; nscf finds states at the density of an scf.
         pseudo_dir: as pw.x shall see it; by default the absolute path of the table's folder.
 
     Raises:
@@ -64,7 +64,7 @@ def pw_input_text(
         "SYSTEM": _system(structure, tuple(dict.fromkeys(species)), settings, table),
         "ELECTRONS": _electrons(structure, settings),
     }
-    if calculation != "scf":
+    if calculation in ("relax", "vc-relax"):
         namelists["IONS"] = _ions(settings)
     if calculation == "vc-relax":
         namelists["CELL"] = _cell(settings)
@@ -141,8 +141,8 @@ def _control(settings: PwSettings, calculation: str, folder: str) -> dict[str, V
         "outdir": f"./{OUTDIR}",
         "pseudo_dir": folder,
         "disk_io": "low",
-        "tstress": True,
-        "tprnfor": True,
+        "tstress": calculation != "nscf",
+        "tprnfor": calculation != "nscf",
         "etot_conv_thr": settings.etot_conv_thr_ry,
         "forc_conv_thr": settings.forc_conv_thr_ry_bohr,
         "nstep": settings.nstep,

@@ -231,6 +231,12 @@ def _sharpened(cycle: Cycle, output: ET.Element) -> Cycle:
     )
 
 
+def parse_bands(xml_text: str | None) -> Bands | None:
+    """The states of an nscf calculation, which has no energy of its own; None where they were not all written."""
+    xml = _output_of(xml_text)
+    return None if xml is None else _bands(xml)
+
+
 def _same_energy(free_hartree: float, cycle: Cycle) -> bool:
     return abs(2 * free_hartree * RYDBERG_EV - cycle.free_energy_ev) <= 1e-5
 

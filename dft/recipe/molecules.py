@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from ase.data import covalent_radii
 from numpy.typing import NDArray
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
-EMPTY_ANG = 4.0
-"""Atoms further apart than this do not belong together. Molecules of a crystal are nearer to each other (N2 3.4, I2 3.5, CH4
-2.6 angstrom between the nearest atoms); two molecules in one cell are no molecule in a box in any case."""
+EMPTY_ANG, BONDED = 3.5, 1.3
+"""Atoms further apart than both, the second in units of the sum of their covalent radii, do not belong together. Molecules of a
+crystal are nearer to each other (O2 3.2, SF6 3.0, CH4 2.6 angstrom between the nearest atoms of two); two molecules in one cell
+are no molecule in a box in any case."""
 ATOM_BOX_ANG = 5.0
 """Edge of a rectangular cell from which on its only atom is an atom in a box: polonium's cube has 3.35."""
 OPEN_OXYGEN_ANG = 1.40
@@ -24,16 +26,13 @@ SMALL = 3
 def directions_filled(structure: Structure) -> int | None:
     """0 for an atom or a molecule in a box, 1 for a chain, 2 for a slab, 3 for a crystal; None for several separate pieces.
 
-    Two atoms belong together where they are less than 4 angstrom apart, or bonded; the directions are those in which a piece
-    goes on from cell to cell.
+    Two atoms belong together where they are less than 3.5 angstrom apart, or 1.3 times the sum of their covalent radii; the
+    directions are those in which a piece goes on from cell to cell.
     """
     if len(structure) == 1 and not _reaches_itself(structure):
         rectangular = np.allclose(structure.lattice.angles, 90.0, atol=1.0)
         return 0 if rectangular and min(structure.lattice.abc) >= ATOM_BOX_ANG else None
-    start, end, images, _ = structure.get_neighbor_list(EMPTY_ANG, exclude_self=True)
-    neighbours: dict[int, list[tuple[int, NDArray[np.int64]]]] = {}
-    for one, other, image in zip(start.tolist(), end.tolist(), images.astype(np.int64), strict=True):
-        neighbours.setdefault(one, []).append((other, image))
+    neighbours = _neighbours(structure)
     placed, loops, left = {0: np.zeros(3, np.int64)}, [], [0]
     while left:
         one = left.pop()
@@ -51,6 +50,18 @@ def directions_filled(structure: Structure) -> int | None:
 
 def _reaches_itself(structure: Structure) -> bool:
     return len(structure.get_neighbor_list(EMPTY_ANG, exclude_self=True)[0]) > 0
+
+
+def _neighbours(structure: Structure) -> dict[int, list[tuple[int, NDArray[np.int64]]]]:
+    """Of each site those that belong together with it, and in which cell they are."""
+    radii = np.array([covalent_radii[int(site.specie.Z)] for site in structure])
+    reach = max(EMPTY_ANG, 2 * BONDED * float(radii.max()))
+    start, end, images, distances = structure.get_neighbor_list(reach, exclude_self=True)
+    near = distances < np.maximum(EMPTY_ANG, BONDED * (radii[start] + radii[end]))
+    found: dict[int, list[tuple[int, NDArray[np.int64]]]] = {}
+    for one, other, image in zip(start[near].tolist(), end[near].tolist(), images[near].astype(np.int64), strict=True):
+        found.setdefault(one, []).append((other, image))
+    return found
 
 
 def electron_count(structure: Structure) -> int:

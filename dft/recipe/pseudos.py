@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from crystalloop.dft.recipe.pseudo_places import places, where_looked
+from crystalloop.dft.recipe.upf import NotUpf, read_upf_header
 from crystalloop.dft.recipe.whole_file import whole
 
 BUNDLED_TABLE = Path(__file__).with_name("sssp_1.3.0_pbe_efficiency.json")
+DEFAULT_VALENCE = 8.0
+"""Electrons of an atom whose header does not say: enough for an estimate."""
 CUTOFF_RY = (15.0, 400.0)
 """Wave-function cutoffs that a table may hold: no pseudopotential in use is converged below."""
 ACTINIDES = frozenset(["Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm", "Md", "No", "Lr"])
@@ -70,13 +74,21 @@ class PseudoTable:
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise MissingPseudo(
-                f"no pseudopotential folder {folder}; run `make setup` or `crystalloop pseudos install`, or name your own"
-            )
+            raise MissingPseudo(_no_folder(folder))
         if table is not None and not table.is_file():
             raise MissingPseudo(f"no pseudopotential table {table}; name a JSON file, or leave it out")
         own = table or folder / "table.json"
         return cls(folder, read_table(own if own.exists() else BUNDLED_TABLE))
+
+    @classmethod
+    def named(cls, folder: Path | str) -> PseudoTable:
+        """The table alone, for questions that need no UPF file: the folder's own, else the bundled; no folder is needed.
+
+        Raises:
+            CorruptPseudo: the folder's table is no table.
+        """
+        own = Path(folder) / "table.json"
+        return cls(Path(folder), read_table(own if own.is_file() else BUNDLED_TABLE))
 
     def __getitem__(self, element: str) -> Pseudo:
         if element in ACTINIDES:
@@ -108,26 +120,39 @@ class PseudoTable:
     def _verified_md5(self, pseudo: Pseudo) -> str:
         path = self.folder / pseudo.filename
         if not path.is_file():
-            raise MissingPseudo(f"the pseudopotential of {pseudo.element}, {path}, is missing; run `make setup` again")
+            raise MissingPseudo(
+                f"the pseudopotential of {pseudo.element}, {path}, is missing; run `crystalloop pseudos install` again"
+            )
         stat = path.stat()
         found = _md5(path, stat.st_size, stat.st_mtime_ns)
         if found != pseudo.md5:
             raise CorruptPseudo(
                 f"{path} has md5 {found}, the table says {pseudo.md5}: truncated or another file; "
-                "delete it and run `make setup` again"
+                "delete it and run `crystalloop pseudos install` again"
             )
         return found
 
 
-_Z_VALENCE = re.compile(r'z_valence\s*=\s*"\s*([\d.Ee+-]+)\s*"|([\d.]+)\s+Z valence')
 _SYMBOL = re.compile(r"[A-Z][a-z]?", flags=re.ASCII)
 _FILENAME = re.compile(r"[\w.+-]{1,200}", flags=re.ASCII)
 
 
 @cache
 def _z_valence(path: Path) -> float:
-    found = _Z_VALENCE.search(path.read_text(errors="replace")[:100_000]) if path.is_file() else None
-    return float(found.group(1) or found.group(2)) if found else 8.0
+    try:
+        return (read_upf_header(path).z_valence or DEFAULT_VALENCE) if path.is_file() else DEFAULT_VALENCE
+    except NotUpf:
+        return DEFAULT_VALENCE
+
+
+def _no_folder(folder: Path) -> str:
+    move = (
+        "`crystalloop pseudos install` fetches SSSP, `crystalloop pseudos install --source FOLDER` takes files that you "
+        "have; CRYSTALLOOP_PSEUDOS or `--pseudos`, `--folder`, `dft.pseudos` name a folder of yours"
+    )
+    if folder in places():
+        return f"no pseudopotentials in {where_looked()}; {move}"
+    return f"no pseudopotential folder {folder}; {move}"
 
 
 def read_table(path: Path) -> dict[str, Pseudo]:

@@ -23,7 +23,7 @@ class BandGap:
     """
 
     gap_ev: float  # 0 for a metal
-    direct_ev: float  # the least within one k point and spin
+    direct_ev: float  # the least within one k point
     k_points: int  # after symmetry
     method: Method  # scf: on the mesh of the relaxation; nscf: on a denser one, at the density of the other
 
@@ -54,7 +54,12 @@ def band_gap(bands: Bands, method: Method = "scf") -> BandGap | None:
     gap = float(lowest.min() - highest.max())
     if not np.isfinite(gap):
         return None
-    return BandGap(max(0.0, gap), max(0.0, float((lowest - highest).min())) if gap > 0 else 0.0, k_points, method)
+    return BandGap(
+        max(0.0, gap),
+        max(0.0, float((lowest.min(axis=0) - highest.max(axis=0)).min())) if gap > 0 else 0.0,
+        k_points,
+        method,
+    )
 
 
 def _edge(states_ev: Array, which: Literal[0, -1]) -> Array:

@@ -26,6 +26,7 @@ from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.attempt import AttemptReport, make_attempt
 from crystalloop.dft.relax.calculation import Bench
+from crystalloop.dft.relax.denser_mesh import on_denser_mesh
 from crystalloop.dft.relax.outcome import GaveUp, Relaxed, lowest, relaxed
 from crystalloop.dft.relax.preflight import preflight, unfit_elements
 from crystalloop.dft.relax.pressure_search import scaled_by_radii
@@ -185,7 +186,8 @@ def _climb(
         if on_attempt is not None:
             on_attempt(tried.report)
         if tried.failure is None and tried.output is not None:
-            return relaxed(generated, tried, pseudos, steps, tuple(reports), as_generated, current)
+            found = relaxed(generated, tried, pseudos, steps, tuple(reports), as_generated, current)
+            return on_denser_mesh(bench, f"attempt-{first + attempt - 1}", found, current)
         if tried.failure is not None and tried.following is None:
             return GaveUp(tried.failure, tried.report.detail, tuple(reports), cell)
         current = tried.following or current

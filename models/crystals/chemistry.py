@@ -89,9 +89,9 @@ def reduced_formula(counts: Mapping[str, int]) -> str:
 
 @cache
 def _written(counts: tuple[tuple[str, int], ...]) -> str:
-    ordered = sorted(counts, key=lambda item: (_electronegativity(item[0]), item[0]))
+    ordered = sorted(counts, key=lambda item: (electronegativity(item[0]), item[0]))
     text = _joined(ordered)
-    if len(ordered) >= 3 and _electronegativity(ordered[-1][0]) - _electronegativity(ordered[-2][0]) < _ANION_PAIR:
+    if len(ordered) >= 3 and electronegativity(ordered[-1][0]) - electronegativity(ordered[-2][0]) < _ANION_PAIR:
         common = gcd(ordered[-1][1], ordered[-2][1])
         if common > 1:
             anion = _joined([(symbol, count // common) for symbol, count in ordered[-2:]])
@@ -104,7 +104,7 @@ def _joined(counts: list[tuple[str, int]]) -> str:
 
 
 @cache
-def _electronegativity(symbol: str) -> float:
+def electronegativity(symbol: str) -> float:
     """Pauling's value as pymatgen has it; elements without one come last."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen warns of every element without a value
@@ -145,7 +145,7 @@ def charges_balance(crystal: Crystal) -> bool:
     """
     if not must_balance(crystal):
         return True
-    ordered = tuple(sorted(crystal.composition.items(), key=lambda item: (_electronegativity(item[0]), item[0])))
+    ordered = tuple(sorted(crystal.composition.items(), key=lambda item: (electronegativity(item[0]), item[0])))
     return _balances(ordered, frozenset()) or _balances(ordered, _chains(crystal))
 
 

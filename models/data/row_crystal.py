@@ -17,7 +17,6 @@ from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.data.problems import number_of, shown
 from crystalloop.models.formats.cif import first_line, read_cif
 from crystalloop.models.formats.crystal_read import MOST_ATOMS
-from crystalloop.models.formats.structure_json import structure_of_object
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -215,6 +214,10 @@ def _of_object(row: Mapping[str, Any]) -> Read:
     missing = "species" if "species" not in row else "frac_coords"
     if not _DOCUMENTS.intersection(row):
         raise KeyError(missing)
+    from crystalloop.models.formats.structure_json import (
+        structure_of_object,  # late: pymatgen, a second of every `--help`
+    )
+
     read = structure_of_object({name: _parsed(value) for name, value in row.items()})
     return _of_structure(read.structure), read.notes
 

@@ -38,7 +38,9 @@ def read_cif(text: str, block: str | None = None) -> CrystalRead:
         raise
     except Exception as error:  # whatever libraries meet in a text of any content
         raise CifError(f"cannot be read as CIF ({first_line(error)}); mend it") from error
-    return CrystalRead(read.structure, read.notes + tuple(dict.fromkeys(str(one.message) for one in told)))
+    # What a library says of its own future is no remark on the crystal.
+    remarks = [str(one.message) for one in told if not issubclass(one.category, (DeprecationWarning, FutureWarning))]
+    return CrystalRead(read.structure, read.notes + tuple(dict.fromkeys(remarks)))
 
 
 def first_line(error: Exception) -> str:

@@ -15,12 +15,22 @@ from numpy.typing import NDArray
 from crystalloop.models.formats.crystal_read import CrystalRead, FormatError
 from crystalloop.models.formats.parts.assembled import assembled
 from crystalloop.models.formats.parts.cells import cell_of_vectors, fractions_of
-from crystalloop.models.formats.parts.words import element_of_number, elements_of, is_real, real, reals, shown, whole
+from crystalloop.models.formats.parts.words import (
+    element_of_number,
+    elements_of,
+    is_real,
+    real,
+    reals,
+    refuse_long,
+    shown,
+    whole,
+)
 
 _NO_CELL = "has no cell (three lattice vectors): pw.x computes crystals; add one, or put it into a box"
 _PAIR = re.compile(r"""([^\s="']+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|\{([^}]*)\}|\[([^\]]*)\]|(\S+)))?""")
 _MOMENTS = ("initial_magmoms", "initial_magmom", "magmoms", "magmom", "magnetic_moments", "magnetic_moment", "spin")
 _CHARGES = ("initial_charges", "charges", "charge")
+_LONGEST_LINE = 100_000
 _TRUE, _FALSE = {"t", "true", "1"}, {"f", "false", "0"}
 
 
@@ -39,6 +49,7 @@ def read_extxyz(text: str) -> CrystalRead:
     Raises:
         FormatError: no Lattice, several frames, counts and columns that do not fit, by line.
     """
+    refuse_long(text, 4)
     lines = [line.strip() for line in text.rstrip().split("\n")]
     count = _count(lines)
     pairs = _pairs(lines[1] if len(lines) > 1 else "")
@@ -96,6 +107,10 @@ def _pairs(line: str) -> dict[str, str]:
         FormatError: a key twice.
     """
     found: dict[str, str] = {}
+    if len(line) > _LONGEST_LINE:
+        raise FormatError(
+            f"line 2 has {len(line)} characters, up to {_LONGEST_LINE} are read; give Lattice and Properties"
+        )
     for match in _PAIR.finditer(line):
         key = match[1].lower()
         value = next((group for group in match.groups()[1:] if group is not None), "T")
@@ -185,6 +200,7 @@ def _moments(
 def _notes(pairs: Mapping[str, str], rows: Sequence[Sequence[str]], columns: Mapping[str, _Column]) -> list[str]:
     notes = []
     words = re.split(r"[\s,]+", pairs.get("pbc", "T T T").strip().lower())
+    words = words * 3 if len(words) == 1 else words
     if len(words) != 3 or not set(words) <= _TRUE | _FALSE:
         raise FormatError(f"pbc is {shown(pairs['pbc'])}, expected three of T and F (line 2)")
     if set(words) & _FALSE:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crystalloop.models.formats.crystal_read import CrystalRead, FormatError
 from crystalloop.models.formats.parts.assembled import assembled
 from crystalloop.models.formats.parts.cells import cell_of_vectors, fractions_of
-from crystalloop.models.formats.parts.words import element_of, elements_of, is_real, real, shown, whole
+from crystalloop.models.formats.parts.words import element_of, elements_of, is_real, real, refuse_long, shown, whole
 
 _POTENTIAL = re.compile(r"([A-Za-z]{1,3})((_\w*)*)(/[0-9A-Fa-f]+)?", re.ASCII)
 _FRACTIONS = ("direct", "fractional", "frac", "reduced", "relative")
@@ -41,6 +41,7 @@ def read_poscar(text: str) -> CrystalRead:
     Raises:
         FormatError: counts that do not fit the positions, no symbols, an impossible cell, by line.
     """
+    refuse_long(text, 4)
     lines = [line.split("!")[0].split("#")[0].strip() for line in text.split("\n")]
     head = _head(lines, text.split("\n")[0])
     rows, after = _rows(lines, head)
@@ -136,18 +137,28 @@ def _rows(lines: Sequence[str], head: _Head) -> tuple[list[str], tuple[str, ...]
     first = blocks[0] if blocks else []
     if len(first) < expected and sum(len(block) for block in blocks) == expected:
         return [row for block in blocks for row in block], ()  # blank lines between the species
+    there = next((n for n, row in enumerate(first) if not is_real(row.split()[0])), len(first))
+    if there < expected and there < len(first):
+        raise FormatError(f"{shown(first[there])} stands among the positions, expected three numbers; mend the file")
+    if there != expected:
+        raise FormatError(_misfit(head, there, cut=len(blocks) > 1 and there < expected))
     extra = first[expected:]
-    if len(first) < expected or (extra and (is_real(extra[0].split()[0]) or extra[0][0] not in "lL")):
-        told = ", ".join(f"{count} {symbol}" for count, symbol in zip(head.counts, head.symbols, strict=False))
-        positions = f"there {'is 1 position' if len(first) == 1 else f'are {len(first)} positions'}"
-        more = ", then a blank line" if len(blocks) > 1 and len(first) < expected else ""
+    if extra and extra[0][0] not in "lL":
         raise FormatError(
-            f"the counts say {_big(expected)}{f' ({told})' if told else ''}, {positions}{more} (from line "
-            f"{head.next_line + 1}); mend the counts or the positions"
+            f"{shown(extra[0])} follows the positions: neither velocities nor a blank line; give one crystal"
         )
-    if extra or blocks[1:]:
-        return first[:expected], _notes_on(blocks[1:], expected)
-    return first, ()
+    return first[:expected], _notes_on(blocks[1:], expected) if extra or blocks[1:] else ()
+
+
+def _misfit(head: _Head, there: int, *, cut: bool) -> str:
+    """The sentence on counts that are not those of the positions."""
+    pairs = list(zip(head.counts, head.symbols, strict=False))
+    told = ", ".join(f"{_big(count)} {symbol}" for count, symbol in pairs[:8]) + (", ..." if len(pairs) > 8 else "")
+    positions = f"there {'is 1 position' if there == 1 else f'are {there} positions'}"
+    return (
+        f"the counts say {_big(sum(head.counts))}{f' ({told})' if told else ''}, {positions}"
+        f"{', then a blank line' if cut else ''} (from line {head.next_line + 1}); mend the counts or the positions"
+    )
 
 
 def _big(count: int) -> str:

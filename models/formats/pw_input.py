@@ -18,7 +18,7 @@ from crystalloop.models.formats.parts.bravais_cells import COSINE_AB, bravais_ce
 from crystalloop.models.formats.parts.cells import cell_of_vectors, fractions_of
 from crystalloop.models.formats.parts.expressions import value_of
 from crystalloop.models.formats.parts.namelists import InputCard, Namelist, cards_of, namelists_of
-from crystalloop.models.formats.parts.words import elements_of, real, shown
+from crystalloop.models.formats.parts.words import elements_of, real, refuse_long, shown
 
 _BOHR_ANG = 0.529177210903  # CODATA 2018, as pw.x has it
 _EDGES = ("a", "b", "c", "cosab", "cosac", "cosbc")
@@ -38,6 +38,7 @@ def read_pw_input(text: str) -> CrystalRead:
     Raises:
         FormatError: what is missing, impossible or does not fit, by name.
     """
+    refuse_long(text, 4)
     lists, rest = namelists_of(text)
     if "system" not in lists:
         raise FormatError("has no namelist &SYSTEM: no input of pw.x")
@@ -88,6 +89,8 @@ def _celldm(system: Namelist, ibrav: int) -> list[float | None]:
         found[3:] = [bc, ac, ab]
     elif ibrav in COSINE_AB:
         found[COSINE_AB[ibrav] - 1] = ac if COSINE_AB[ibrav] == 5 else ab
+    else:
+        found[3] = ab
     return found
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from crystalloop.models.formats.cif import read_cif
 from crystalloop.models.formats.crystal_read import CrystalRead, FormatError
 from crystalloop.models.formats.objects.ase_atoms import crystal_of_ase, is_ase
 from crystalloop.models.formats.objects.flat_rows import crystal_of_flat, is_flat
 from crystalloop.models.formats.objects.optimade import crystal_of_optimade, is_optimade
 from crystalloop.models.formats.objects.pymatgen_sites import crystal_of_sites, has_sites
-from crystalloop.models.formats.parts.words import shown
+from crystalloop.models.formats.parts.words import refuse_long, shown
 
 _SHAPES: tuple[tuple[Callable[[Mapping[str, Any]], bool], Callable[[Mapping[str, Any]], CrystalRead]], ...] = (
     (has_sites, crystal_of_sites),
@@ -24,7 +26,7 @@ _KNOWN = (
     "lattice and sites (pymatgen, Materials Project), lattice_vectors and cartesian_site_positions (OPTIMADE), "
     "numbers, positions and cell (ASE), or species, frac_coords and lattice"
 )
-_DEEPEST = 6
+_DEEPEST, _MOST_MB = 6, 8
 
 
 def read_json(text: str) -> CrystalRead:
@@ -33,8 +35,13 @@ def read_json(text: str) -> CrystalRead:
     Raises:
         FormatError: no JSON, none or several crystals, a field that is wrong.
     """
+    refuse_long(text, _MOST_MB)
+    return structure_of_object(_parsed(text))
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401
     try:
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise FormatError("is nested too deeply for a crystal; give the object of the crystal alone") from error
     except json.JSONDecodeError as error:
@@ -44,7 +51,6 @@ def read_json(text: str) -> CrystalRead:
         raise
     except ValueError as error:  # a whole number of more digits than Python reads
         raise FormatError(f"holds a number that cannot be read ({str(error)[:80]})") from error
-    return structure_of_object(document)
 
 
 def structure_of_object(found: object) -> CrystalRead:
@@ -57,6 +63,7 @@ def structure_of_object(found: object) -> CrystalRead:
 
     Raises:
         FormatError: none or several crystals, a field that is wrong, by name.
+        CifError: a CIF that stands in the object as a text is none.
     """
     path: tuple[str | int, ...] = ()
     inner = found
@@ -64,6 +71,10 @@ def structure_of_object(found: object) -> CrystalRead:
         path, inner = (*path, "structure"), inner["structure"]
         if len(path) > _DEEPEST:
             raise FormatError("holds structure in structure, again and again; give the object of the crystal alone")
+    if isinstance(inner, Mapping) and not _reader_of(inner) and isinstance(inner.get("cif"), str):
+        return read_cif(inner["cif"])
+    if isinstance(inner, str):
+        return _of_text(inner)
     candidates = list(_crystals_in(inner, path))
     if not candidates:
         raise FormatError(_none_in(inner))
@@ -81,6 +92,18 @@ def structure_of_object(found: object) -> CrystalRead:
     if [key for key in where if key not in (0, "structure", "attributes", "data")]:
         return CrystalRead(read.structure, (f"the crystal under {_told(where)} is read", *read.notes))
     return read
+
+
+def _of_text(text: str) -> CrystalRead:
+    """A crystal that stands in a document as text: JSON in JSON, as tables are exported, or a CIF."""
+    if text.lstrip()[:1] in ("{", "["):
+        refuse_long(text, _MOST_MB)
+        document = _parsed(text)
+        if not isinstance(document, str):
+            return structure_of_object(document)
+    if re.search(r"(?im)^[ \t]*data_", text):
+        return read_cif(text)
+    raise FormatError(f"holds the text {shown(text)}, expected an object with {_KNOWN}")
 
 
 def _reader_of(found: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], CrystalRead] | None:

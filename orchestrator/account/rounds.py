@@ -55,7 +55,7 @@ class RoundResult:
 def hit_definition(target: Target) -> str:
     """What counts as a hit, as a sentence for readers."""
     wanted = f"A hit is a relaxed crystal whose {property_name(target)}"
-    others = "".join(f", and whose {_words(one.property)} is {_text_of(one)}" for one in target.also)
+    others = others_text(target, "and whose")
     if target.has_range():
         sentence = f"{wanted} is {range_text(target)}{others}."
     else:
@@ -69,6 +69,11 @@ def hit_definition(target: Target) -> str:
         which = " and ".join(predicted)
         sentence += f" Where pw.x does not compute the {which}, the value is the one predicted before the relaxation."
     return sentence
+
+
+def others_text(target: Target, joint: str) -> str:
+    """The ranges of the target's other properties, each after a joint, as the end of a sentence; empty without any."""
+    return "".join(f", {joint} {_words(one.property)} is {_text_of(one)}" for one in target.also)
 
 
 def property_name(target: Target) -> str:
@@ -112,12 +117,23 @@ def _shown(name: str, value: float) -> float:
     return float(10.0**value) if name.startswith("log10_") else value
 
 
+def in_unit(value: float | None, target: Target) -> float | None:
+    """A value of the target's property in the unit of `property_unit`."""
+    return None if value is None else _shown(target.property, value)
+
+
+def value_text(value: float, name: str) -> str:
+    """A value of a property with its name and unit."""
+    if name in COMPUTED:
+        return f"{name} {value:.3f}"
+    return f"{name.removeprefix('log10_')} {_shown(name, value):.4g} {_unit(name)}".rstrip()
+
+
 def computed_value(candidate: Candidate, target: Target) -> float | None:
     """The target's property of a relaxed candidate; None for any other, and where there is no finite value."""
     if candidate.state is not CandidateState.RELAXED:
         return None
-    value = candidate.value(target.property)
-    return value if value is not None and np.isfinite(value) else None
+    return value_of(candidate, target.property)
 
 
 def best_candidate(candidates: Sequence[Candidate], target: Target) -> Candidate | None:
@@ -160,7 +176,22 @@ def _is_hit(candidate: Candidate, target: Target, best: float | None) -> bool:
 
 
 def _others_hold(candidate: Candidate, target: Target) -> bool:
-    return target.others_hold(candidate.value)
+    return target.others_hold(lambda name: value_of(candidate, name))
+
+
+def value_of(candidate: Candidate, name: str) -> float | None:
+    """A property of a finished candidate, finite or None: as computed where it was, else as predicted."""
+    value = candidate.e_above_hull if name == ABOVE_HULL else candidate.value(name)
+    return value if value is not None and np.isfinite(value) else None
+
+
+def predicted_in(candidate: Candidate, target: Target) -> tuple[str, ...]:
+    """The target's properties whose value, of this candidate, is the networks' and not pw.x's."""
+    return tuple(
+        name
+        for name in target.properties()
+        if name not in (*COMPUTED, ABOVE_HULL) and value_of(candidate, name) == candidate.predicted.get(name)
+    )
 
 
 def _result(round_: Round, mine: Sequence[Candidate], hits: tuple[str, ...], before: RoundResult | None) -> RoundResult:

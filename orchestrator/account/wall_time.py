@@ -80,6 +80,22 @@ class Account:
         return self.overhead_strict_s / self.wall_s if self.wall_s else 0.0
 
 
+def time_parts(time: Account) -> list[tuple[str, float]]:
+    """The parts of the wall time in words, with seconds."""
+    return [
+        ("pw.x", time.pw_s),
+        ("training: optimiser steps", time.train_steps_s),
+        ("training: start-up", time.train_start_s),
+        ("generating and screening", time.generate_s),
+        ("starting Ray, or waiting for it", time.ray_s),
+        ("waiting for workers", time.wait_s),
+        ("reading and checking", time.prepare_s),
+        ("formation energies and hulls", time.settle_s),
+        ("report", time.report_s),
+        ("everything else", time.other_s),
+    ]
+
+
 def account(record: CampaignRecord, candidates: Sequence[Candidate], pause_s: float = PAUSE_S) -> Account:
     """Account for a campaign's time.
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from crystalloop.orchestrator.campaign.places import user_path
+from crystalloop.dft.recipe.user_paths import user_path
 
 _NUMBERS = frozenset({int, float})
 _CLEAN = re.compile(r"\s*[-+]?(0|[1-9]\d*|(?=\.))(\.\d*)?([eE][-+]?\d+)?\s*")

@@ -1,41 +1,12 @@
-"""Paths as users write them, and where things of a machine lie unless somebody says otherwise. No campaign here."""
+"""Paths as users write them, and where the embedded database lies. Pseudopotentials: dft/recipe/pseudo_places."""
 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from pathlib import Path
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-
-
-def user_path(text: str | Path) -> Path:
-    """The path that a user means: `~` and `~name` are home folders, `$NAME` and `${NAME}` of the environment are filled in.
-
-    The one way from what is typed, in a campaign file, an option or a variable, to a path: nobody makes a folder named `~`.
-
-    Raises:
-        ValueError: no such user or variable, or a `~` that stands for nothing.
-    """
-    written = str(text)
-    if "\0" in written or len(written) > 4096:
-        raise ValueError("no path: it has a character that paths cannot have, or more than 4096 of them")
-
-    def filled(match: re.Match[str]) -> str:
-        value = os.environ.get(match[1] or match[2])
-        if not value:
-            raise ValueError(f"{match[0]} in {written!r} is not set in the environment; set it, or write the path out")
-        return value
-
-    path = Path(_VARIABLE.sub(filled, written))
-    try:
-        path = path.expanduser()
-    except RuntimeError:
-        raise ValueError(f"{written!r}: there is no user {path.parts[0][1:]!r} here; write the path out") from None
-    if "~" in path.parts:
-        raise ValueError(f"{written!r}: ~ is a home folder only where a path begins with it; write the path out")
-    return path
+from crystalloop.dft.recipe.user_paths import BadPlace, path_from, user_path
 
 
 def user_command(text: str) -> str:
@@ -47,12 +18,6 @@ def user_command(text: str) -> str:
     if not any(word.startswith(("~", "$")) for word in words):
         return text
     return shlex.join([str(user_path(word)) if word.startswith(("~", "$")) else word for word in words])
-
-
-class BadPlace(ValueError):
-    """A variable of the environment names no path; the message has both."""
-
-    exit_kind = "usage"
 
 
 def command_from(variable: str, default: str) -> str:
@@ -67,25 +32,6 @@ def command_from(variable: str, default: str) -> str:
         raise BadPlace(f"{variable}: {error}") from error
 
 
-def path_from(variable: str) -> Path | None:
-    """The path that a variable of the environment names; None where it is not set, or empty.
-
-    Raises:
-        BadPlace: see `user_path`; the sentence has the variable.
-    """
-    if not (given := os.environ.get(variable)):
-        return None
-    try:
-        return user_path(given)
-    except ValueError as error:
-        raise BadPlace(f"{variable}: {error}") from error
-
-
 def home() -> Path:
-    """Folder of what a machine needs once: pseudopotentials and the embedded database; CRYSTALLOOP_HOME moves it."""
+    """Folder of what a machine needs once: as the embedded database; CRYSTALLOOP_HOME moves it."""
     return path_from("CRYSTALLOOP_HOME") or Path(".crystalloop")
-
-
-def default_pseudos() -> Path:
-    """Folder of the pseudopotentials where a campaign names none; CRYSTALLOOP_PSEUDOS moves it."""
-    return path_from("CRYSTALLOOP_PSEUDOS") or home() / "pseudos"

@@ -24,7 +24,8 @@ def dft_settings(campaign: Campaign) -> PwSettings:
     limit = campaign.dft.reject_above_e_f
     _check_kinds(campaign.dft.settings)
     try:
-        settings = PwSettings.model_validate({**base, "cheap_first": limit is not None, **campaign.dft.settings})
+        own = {"cheap_first": limit is not None, "band_gap": campaign.dft.band_gap or "none"}
+        settings = PwSettings.model_validate({**base, **own, **campaign.dft.settings})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -16,8 +16,9 @@ from pydantic import (
 )
 
 from crystalloop.db.query.to_predicate import FieldTest, Wanted, row_test, values_test
+from crystalloop.dft.recipe.user_paths import path_from
 from crystalloop.orchestrator.campaign.part import Part, first_not_finite
-from crystalloop.orchestrator.campaign.places import command_from, path_from, user_command
+from crystalloop.orchestrator.campaign.places import command_from, user_command
 
 
 def _checked_where(value: object) -> object:
@@ -120,14 +121,18 @@ class RayResources(Part):
     """What Ray gives to each piece of work."""
 
     train_workers: int = Field(1, ge=1, le=256, description="Ray Train workers that share each training")
-    cpus_per_train_worker: float = Field(2, gt=0, le=4096, description="CPU cores of each of them")
+    cpus_per_train_worker: float | None = Field(
+        None, gt=0, le=4096, description="CPU cores of each of them; default 2, or as many as the cluster has room for"
+    )
     use_gpu: bool = Field(False, description="one GPU for each training worker")
     generator_actors: int = Field(1, ge=1, le=256, description="processes that decode latents into crystals")
     screen_actors: int = Field(1, ge=1, le=256, description="processes that predict properties")
     gpus_per_generator: float = Field(
         0, ge=0, le=64, description="GPUs of each process that decodes; a share such as 0.5 will do"
     )
-    address: str | None = Field(None, description="address of a running Ray cluster; none starts one on this machine")
+    address: str | None = Field(
+        None, description="auto, or host:6379 of a running Ray cluster; none starts one on this machine"
+    )
 
 
 class Generation(Part):
@@ -177,7 +182,7 @@ class Dft(Part):
         description="fast local folder for wave functions; default beside the other files of a relaxation",
     )
     pseudos: Path | None = Field(
-        None, description="folder of UPF files; default CRYSTALLOOP_PSEUDOS, else .crystalloop/pseudos"
+        None, description="folder of UPF files; default CRYSTALLOOP_PSEUDOS, else the user's, else .crystalloop/pseudos"
     )
     per_round: int = Field(6, ge=1, le=10_000, description="candidates computed in each round")
     reject_above_e_f: float | None = Field(
@@ -186,9 +191,18 @@ class Dft(Part):
         le=10,
         description="eV/atom; crystals above it with coarse k points are not computed on; turns cheap_first on",
     )
+    band_gap: Literal["scf", "nscf"] | None = Field(
+        None,
+        description="compute the gap too: scf (or true) from the states on the mesh, an upper bound; nscf on one twice as dense",
+    )
     lease_s: float = Field(
         30.0, ge=2, le=1_000_000, description="seconds; a worker silent for this long has lost its candidate"
     )
+
+    @field_validator("band_gap", mode="before")
+    @classmethod
+    def _yes_is_scf(cls, value: object) -> object:
+        return {True: "scf", False: None}[value] if isinstance(value, bool) else value
 
     @field_validator("pw_command")
     @classmethod

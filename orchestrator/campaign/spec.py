@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from crystalloop.dft.recipe.pseudo_places import default_pseudos
 from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.orchestrator.campaign.digest import digest_of, says_the_same
 from crystalloop.orchestrator.campaign.part import Part
-from crystalloop.orchestrator.campaign.places import default_pseudos
 from crystalloop.orchestrator.campaign.sections import (
     Budget,
     DatabaseConfig,
@@ -101,7 +101,7 @@ class Campaign(Part):
 
     @property
     def pseudo_folder(self) -> Path:
-        """Folder of the pseudopotentials: the campaign's, else the environment's, else the set-up's."""
+        """Folder of the pseudopotentials: the campaign's, else where they are looked for."""
         return self.dft.pseudos or default_pseudos()
 
     def spec(self) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from crystalloop.orchestrator.campaign.places import default_pseudos, user_path
+from crystalloop.dft.recipe.pseudo_places import default_pseudos
+from crystalloop.dft.recipe.user_paths import user_path
 
 __all__ = ["AsJson", "File", "Folder", "err", "escape", "out", "paths_as_meant", "print_json", "pseudo_folder"]
 
@@ -25,7 +26,8 @@ err = Console(stderr=True, width=None if sys.stderr.isatty() else 140)
 File = Annotated[Path, typer.Argument(help="campaign file, e.g. campaigns/first.yaml", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="machine-readable output on stdout, and nothing else there")]
 Folder = Annotated[
-    Path | None, typer.Option("--folder", "--dir", help="folder of the UPF files; default .crystalloop/pseudos")
+    Path | None,
+    typer.Option("--folder", "--dir", help="folder of the UPF files; default CRYSTALLOOP_PSEUDOS, else this user's"),
 ]
 
 
@@ -60,5 +62,5 @@ def print_json(value: object) -> None:
 
 
 def pseudo_folder(folder: Path | None) -> Path:
-    """The folder given, else the machine's."""
+    """The folder given, else the one that is found."""
     return folder or default_pseudos()

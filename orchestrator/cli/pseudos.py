@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from crystalloop.dft.energies.pseudo_check import check_set, element_note
-from crystalloop.dft.recipe.pseudos import PseudoTable, install_from
-from crystalloop.orchestrator.cli.options import AsJson, Folder, out, print_json, pseudo_folder
+from crystalloop.dft.recipe.fetch import installed_from
+from crystalloop.dft.recipe.pseudo_places import install_folder
+from crystalloop.dft.recipe.pseudos import PseudoTable
+from crystalloop.orchestrator.cli.options import AsJson, Folder, err, out, print_json, pseudo_folder
 from crystalloop.orchestrator.show.tables import show_rows
 
 app = typer.Typer(no_args_is_help=True, help="Pseudopotentials: install, check, list.")
@@ -23,17 +25,25 @@ Elements = Annotated[str, typer.Option(help="these elements only, e.g. Li,F; def
 
 @app.command("install")
 def pseudos_install(
-    source: Annotated[Path, typer.Option(help="folder with the UPF files, e.g. of SSSP 1.3.0 PBE efficiency")],
+    source: Annotated[
+        Path | None,
+        typer.Option(help="folder with the UPF files, or an archive of them; default: fetch SSSP 1.3.0 PBE efficiency"),
+    ] = None,
     folder: Folder = None,
     table: Table = None,
     elements: Elements = "",
+    url: Annotated[
+        str | None, typer.Option(help="archive to fetch: .deb, .tar.gz or .tar.xz; default Debian's package")
+    ] = None,
 ) -> None:
-    """Copy the pseudopotentials of the table out of a folder, checking every md5.
+    """Install pseudopotentials for this user, every md5 checked: fetched from the net, or taken from a folder.
+
+    Example: crystalloop pseudos install
 
     Example: crystalloop pseudos install --source ~/SSSP_1.3.0_PBE_efficiency
     """
-    target, wanted = pseudo_folder(folder), _split(elements)
-    installed = install_from(source, target, wanted, table)
+    target, wanted = (folder or install_folder()).expanduser(), _split(elements)
+    installed = installed_from(source, url, target, wanted, table, lambda line: err.print(line, markup=False))
     out.print(f"{target}: {check_set(installed, wanted).sentence()}", markup=False, highlight=False)
 
 

@@ -130,7 +130,8 @@ def _whatever_comes(
         known = code_and_sentence(error)
         if known is None:
             raise
-        err.print(f"[bold red]{escape(str(place.file))}:[/] {escape(known[1])}", highlight=False, soft_wrap=True)
+        sentence = known[1].removeprefix(f"{place.file}: ").removeprefix(f"{place.file} ")
+        err.print(f"[bold red]{escape(str(place.file))}:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
         return result.as_failed(place.file, known[1]), Exit(known[0])
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import Future, wait
+from threading import Thread
+from typing import Any, TypeVar
 
 import ray
 
+Answer = TypeVar("Answer")
 Tell = Callable[[str], object]
 """Hears a sentence about what is waited for."""
 SAY_AFTER_S = 120.0
@@ -55,6 +58,50 @@ def wait_for(
             said = now
             tell(_sentence(what, len(left), len(calls), now - since))
     return list(ray.get(list(calls)))
+
+
+def wait_for_thread(
+    work: Callable[[], Answer],
+    what: str,
+    progress: Callable[[], object],
+    tell: Tell | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Answer:
+    """The value of work that waits for Ray by itself, done in a thread of its own.
+
+    In the main thread Ray Train takes Ctrl-C for itself, and keeps it when the training is over: the program then ends
+    with code 0 and says nothing. Here Ctrl-C and alarms come through; what the thread began ends with Ray's session.
+
+    Args:
+        work: what to do.
+        what: in words.
+        progress: something that changes while it gets on.
+        tell: hears after every SAY_AFTER_S in which it did not what is waited for.
+        clock: seconds, monotonic.
+
+    Raises:
+        Whatever the work raises.
+    """
+    ended: Future[Answer] = Future()
+    Thread(target=_into, args=(ended, work), daemon=True).start()
+    seen, since = progress(), clock()
+    said = since
+    while True:
+        if wait([ended], timeout=LOOK_S).done:
+            return ended.result()
+        now, seen_now = clock(), progress()
+        if seen_now != seen:
+            seen, since, said = seen_now, now, now
+        if tell is not None and now - said >= SAY_AFTER_S:
+            said = now
+            tell(_sentence(what, 1, 1, now - since))
+
+
+def _into(ended: Future[Answer], work: Callable[[], Answer]) -> None:
+    try:
+        ended.set_result(work())
+    except BaseException as error:  # noqa: BLE001  (it is raised where the result is asked for)
+        ended.set_exception(error)
 
 
 def _cancel(calls: Sequence[ray.ObjectRef[Any]]) -> None:

@@ -7,7 +7,9 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from crystalloop.models.learn.checkpoints import fitted
@@ -21,12 +23,16 @@ from crystalloop.models.learn.job import (
     TrainOutcome,
     TrainResources,
 )
+from crystalloop.orchestrator.cluster.waiting import Tell, wait_for_thread
 
 log = logging.getLogger(__name__)
 
 
 def fit_networks(
-    job: TrainJob, resources: TrainResources | None = None, networks: Sequence[NetworkName] = NETWORKS
+    job: TrainJob,
+    resources: TrainResources | None = None,
+    networks: Sequence[NetworkName] = NETWORKS,
+    tell: Tell | None = None,
 ) -> TrainOutcome:
     """Fit the networks, in one Ray Train run, and leave a checkpoint folder for each.
 
@@ -37,6 +43,7 @@ def fit_networks(
         job: data, sizes, steps, folder.
         resources: workers; none of them (`num_workers=0`) trains in this process.
         networks: which to fit, in this order; the VAE needs a UNet before it or in the job's folder.
+        tell: hears what is waited for where nothing is seen of the training for minutes.
 
     Raises:
         TrainError: a worker failed; the message has its error.
@@ -47,7 +54,7 @@ def fit_networks(
     spent = (
         _fit_here(job, networks, resources.backend)
         if resources.num_workers == 0
-        else _fit_on_ray(job, resources, networks)
+        else _fit_on_ray(job, resources, networks, tell)
     )
     done: dict[str, FittedNetwork] = {name: fitted(job.folder / name) for name in networks}
     return TrainOutcome(done, spent, time.monotonic() - started)
@@ -62,7 +69,7 @@ def _fit_here(job: TrainJob, networks: Sequence[NetworkName], backend: Backend) 
     return engine.step_s
 
 
-def _fit_on_ray(job: TrainJob, resources: TrainResources, networks: Sequence[NetworkName]) -> float:
+def _fit_on_ray(job: TrainJob, resources: TrainResources, networks: Sequence[NetworkName], tell: Tell | None) -> float:
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(resources.start_timeout_s))
     from ray.train import FailureConfig, RunConfig, ScalingConfig  # Ray, after its timeout is set in the environment
     from ray.train.tensorflow import TensorflowTrainer  # the same
@@ -78,11 +85,15 @@ def _fit_on_ray(job: TrainJob, resources: TrainResources, networks: Sequence[Net
             resources_per_worker={"CPU": resources.cpus_per_worker} | ({"GPU": 1} if resources.use_gpu else {}),
         ),
         run_config=RunConfig(
-            name=f"train-{time.time_ns()}", storage_path=str(storage), failure_config=FailureConfig(max_failures=1)
+            name=f"train-{time.time_ns()}",
+            storage_path=str(storage),
+            # Ray's own default tries for ever where the workers find no place.
+            failure_config=FailureConfig(max_failures=1, controller_failure_limit=0),
         ),
     )
     try:
-        metrics = trainer.fit().metrics or {}
+        result = wait_for_thread(trainer.fit, _what(job, resources), partial(_size, job.progress), tell)
+        metrics = result.metrics or {}
     except TrainingFailedError as error:
         raise TrainError(
             f"training in {job.folder} failed: {error}; running it again keeps finished networks"
@@ -90,6 +101,17 @@ def _fit_on_ray(job: TrainJob, resources: TrainResources, networks: Sequence[Net
     finally:
         shutil.rmtree(storage, ignore_errors=True)  # the model registry is the record, not Ray's checkpoint manager
     return float(metrics.get("step_s", 0.0))
+
+
+def _what(job: TrainJob, resources: TrainResources) -> str:
+    count, cpus = resources.num_workers, resources.cpus_per_worker
+    gpu = " and a GPU" if resources.use_gpu else ""
+    return f"the training in {job.folder} on {count} worker{'s' * (count > 1)} of {cpus:g} CPUs{gpu} each"
+
+
+def _size(progress: Path | None) -> int:
+    """Bytes of the progress file: they grow while a training goes on."""
+    return progress.stat().st_size if progress is not None and progress.exists() else 0
 
 
 def _train_loop(config: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ class NetworkTrainer:
         campaign: sizes, steps, resources, seed.
         folder: gets one folder per model version.
         fit: orchestrator.learn.ray_fit.fit_networks.
-        before: makes sure that Ray runs.
+        before: makes sure that Ray runs; CPUs for each training worker where the campaign does not say.
         sources: what is known besides the campaign's own calculations.
         tell: hears that a training begins.
     """
@@ -39,7 +39,7 @@ class NetworkTrainer:
         campaign: Campaign,
         folder: Path,
         fit: Fit,
-        before: Callable[[], object],
+        before: Callable[[], float],
         sources: Sources,
         tell: EventListener,
     ) -> None:
@@ -59,8 +59,7 @@ class NetworkTrainer:
         return Trained(networks, outcome.step_s, trained_on, labelled, unlabelled, training.digest)
 
     def _fitted(self, version_id: str, round_: int, training: Corpus, parent: ModelVersion | None) -> TrainOutcome:
-        self._before()
-        campaign = self._campaign
+        cpus, campaign = self._before(), self._campaign
         cells = [Crystal.from_structure(conventional(crystal.to_structure())) for crystal in training.crystals]
         cubic = np.array([cell.is_cubic() for cell in cells], dtype=np.bool_)  # the maps of this version hold no others
         job = TrainJob(
@@ -79,7 +78,7 @@ class NetworkTrainer:
         )
         resources = TrainResources(
             num_workers=campaign.ray.train_workers,
-            cpus_per_worker=campaign.ray.cpus_per_train_worker,
+            cpus_per_worker=campaign.ray.cpus_per_train_worker or cpus,
             use_gpu=campaign.ray.use_gpu,
         )
         return self._fit(job, resources)

@@ -52,6 +52,24 @@ class Trained:
     unlabelled: int
     data_digest: str
 
+    def version(
+        self, version_id: str, campaign: str, number: int, round_: int, parent: ModelVersion | None, now: datetime
+    ) -> ModelVersion:
+        """The record of the networks, trained after a round."""
+        return ModelVersion(
+            id=version_id,
+            campaign=campaign,
+            number=number,
+            round=round_,
+            parent=parent.id if parent else None,
+            networks=self.networks,
+            trained_on=self.trained_on,
+            labelled=self.labelled,
+            unlabelled=self.unlabelled,
+            data_digest=self.data_digest,
+            created_at=now,
+        )
+
 
 class TimeIsUp(Exception):
     """Raised where work is cut off because `wall_minutes` are over; the loop turns it into its end."""

@@ -77,7 +77,7 @@ class Looker:
 
     def __init__(self, store: Store, campaign: Campaign, references: Callable[[], Sequence[str]], known: Known) -> None:
         self._store, self._campaign, self._references = store, campaign.name, references
-        self._known, self._target = known, campaign.target
+        self._known, self._target, self._rounds = known, campaign.target, campaign.rounds
         self._written: tuple[tuple[Round, ...], tuple[ModelVersion, ...]] | None = None
         self._before: tuple[int, Totals] = (0, Totals())  # rounds added up so far
 
@@ -97,7 +97,7 @@ class Looker:
         record = self._store.campaign(self._campaign)
         totals = self._totals_before(rounds) + Totals.of(chosen)
         current = _view(rounds[-1], chosen) if rounds else None
-        is_met, best = self._reached() if current is not None and not current.chosen else (None, "")
+        is_met, best = self._reached() if current is not None and self._may_be_the_last(current) else (None, "")
         snapshot = Snapshot(
             current=current,
             references_open=sum(one.state in OPEN for one in theirs),
@@ -118,16 +118,21 @@ class Looker:
         )
         return Look(snapshot, rounds, versions, chosen, theirs)
 
+    def _may_be_the_last(self, current: RoundView) -> bool:
+        return current.closed and (not current.chosen or current.number >= self._rounds)
+
     def _reached(self) -> tuple[bool | None, str]:
         """Whether something known meets the target's range (None without one), and the best that is known, in words."""
         target, relaxed = self._target, self._store.candidates(self._campaign, states=[CandidateState.RELAXED])
-        found = [(value, one.formula) for one in relaxed if (value := one.value(target.property)) is not None]
-        found += list(self._known.values)
+        found = list(self._known.values)
+        for one in relaxed:
+            if (value := one.value(target.property)) is not None:
+                found.append((value, one.formula, target.distance(value) == 0 and target.others_hold(one.value)))
+        asks = bool(target.ranges())
         if not found:
-            return (False if target.has_range() else None), ""
-        value, name = max(found, key=lambda one: target.merit(one[0]))
-        met = target.distance(value) == 0 if target.has_range() else None
-        return met, f"{name} with {target.property} {value:.3f}"
+            return (False if asks else None), ""
+        value, name, _ = max(found, key=lambda one: (one[2], target.merit(one[0])))
+        return (any(met for *_, met in found) if asks else None), f"{name} with {target.property} {value:.3f}"
 
     def _totals_before(self, rounds: Sequence[Round]) -> Totals:
         """Of every round but the last."""
@@ -144,11 +149,11 @@ class Known:
 
     Attributes:
         labelled: crystals with a formation energy.
-        values: the target's property and the formula, of crystals of the campaign's elements.
+        values: the target's property, the formula, and whether it meets the target, of crystals of the campaign's elements.
     """
 
     labelled: int = 0
-    values: tuple[tuple[float, str], ...] = ()
+    values: tuple[tuple[float, str, bool], ...] = ()
 
 
 def _view(round_: Round, chosen: Sequence[Standing]) -> RoundView:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
+from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
 from crystalloop.db.ledger.records import CampaignState, Candidate, CandidateState, ModelVersion, Round
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import Parts, Proposed, TimeIsUp, Trained
+from crystalloop.orchestrator.loop.contracts import Parts, Proposed, TimeIsUp
 from crystalloop.orchestrator.loop.events import (
     EnergySettled,
     Finished,
@@ -133,17 +134,18 @@ class Loop:
 
     def _earlier(self, round_: int) -> list[Candidate]:
         """What earlier rounds computed, and what gave up in other campaigns under the same settings."""
-        store, name = self._parts.store, self._campaign.name
+        store, name, energies = self._parts.store, self._campaign.name, self._parts.energies
         # Candidates of this very round may be in the store already, from a run that was cut off here.
         mine = [c for c in store.candidates(name) if c.round < round_]
-        others = [
+        theirs = [
             candidate
             for candidate in store.candidates(states=[CandidateState.GAVE_UP])
             if candidate.campaign != name
             and candidate.kind == "crystal"
-            and self._parts.energies.shares_settings(candidate)
+            and set(candidate.crystal.species) <= set(self._campaign.elements)
+            and not (candidate.reason or "").startswith((INTERNAL, INTERRUPTED))
         ]
-        return mine + others
+        return mine + [candidate for candidate in theirs if energies.shares_settings(candidate)]
 
     def _write_down(
         self, proposed: Proposed, round_: int, version: ModelVersion | None, started: datetime
@@ -242,30 +244,14 @@ class Loop:
         parent = versions[-1] if versions else None
         relaxed = parts.store.candidates(self._campaign.name, states=[CandidateState.RELAXED])
         busy: list[float] = []
+        number = len(versions) + 1
         with self._time.spent_on("train", after_round, lambda: busy[-1]):
-            trained = parts.trainer.train(self._version_id(len(versions) + 1), after_round, relaxed, parent)
+            version_id = f"{self._campaign.name}-v{number}"
+            trained = parts.trainer.train(version_id, after_round, relaxed, parent)
             busy.append(trained.busy_s)
-            version = self._version(trained, len(versions) + 1, after_round, parent)
+            version = trained.version(version_id, self._campaign.name, number, after_round, parent, parts.now())
             parts.store.add_model_version(version)
         parts.tell(ModelTrained(version))
-
-    def _version_id(self, number: int) -> str:
-        return f"{self._campaign.name}-v{number}"
-
-    def _version(self, trained: Trained, number: int, after_round: int, parent: ModelVersion | None) -> ModelVersion:
-        return ModelVersion(
-            id=self._version_id(number),
-            campaign=self._campaign.name,
-            number=number,
-            round=after_round,
-            parent=parent.id if parent else None,
-            networks=trained.networks,
-            trained_on=trained.trained_on,
-            labelled=trained.labelled,
-            unlabelled=trained.unlabelled,
-            data_digest=trained.data_digest,
-            created_at=self._parts.now(),
-        )
 
     def _finish(self, action: Finish) -> None:
         self._parts.settle_hulls()  # other campaigns of the database may have gone on since the last round was closed

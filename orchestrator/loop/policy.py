@@ -37,7 +37,8 @@ class Snapshot:
         model_round: last round whose results the newest model version was trained on; None without a model.
         stopping: a stop was asked for.
         references_gave_up: elemental references that gave up, each with its reason; none of them can be done without.
-        is_met: whether the target asks for a range and something known lies in it; None where it asks for none.
+        is_met: whether the target asks for a range and something known lies in it; None where it asks for none. Looked
+            up, as `best` is, where the campaign may end with its last round.
         best: the best that is known, in words; empty where nothing is.
         cut: what the alarm at `wall_minutes` cut off, in words; empty where it has not rung.
     """
@@ -162,7 +163,10 @@ def _after(current: RoundView, snapshot: Snapshot, rules: Rules) -> Action:
     if current.chosen == 0 and current.note:
         return _used_up(current, snapshot)
     if number >= rules.rounds and current.chosen:
-        return Finish(f"all {rules.rounds} rounds are done")
+        missed = (
+            f"; nothing met the target, best known: {snapshot.best or 'nothing'}" if snapshot.is_met is False else ""
+        )
+        return Finish(f"all {rules.rounds} rounds are done{missed}")
     if over := over_budget(snapshot, rules):
         return Finish(over)
     following = number + 1 if current.chosen else number  # what chose nobody before enumeration was tried is repeated
@@ -183,7 +187,8 @@ def _used_up(current: RoundView, snapshot: Snapshot) -> Finish:
     if not snapshot.best:
         move = "allow more `elements`, `prototypes` or `bases`, under another `name`"
         return Finish(f"nothing is left to compute: {current.note}{best}; {move}", failed=True)
-    return Finish(f"nothing is left to compute after {current.number - 1} rounds: {current.note}{best}")
+    rounds = "1 round" if current.number == 2 else f"{current.number - 1} rounds"
+    return Finish(f"nothing is left to compute after {rounds}: {current.note}{best}")
 
 
 def _no_references(snapshot: Snapshot) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from crystalloop.models.draw.proposal import Proposals
 from crystalloop.models.generate.base import DrawRequest, Generator, Rows
 from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.cluster.session import start_ray, stop_ray
+from crystalloop.orchestrator.cluster.demand import ACTOR_CPUS, Demand
+from crystalloop.orchestrator.cluster.session import START_TIMEOUT_S, start_ray, stop_ray
+from crystalloop.orchestrator.cluster.waiting import RayDeadline, Tell, wait_for
 
 RESTARTS = 3
 """Ray starts a dead actor anew, which loads its weights again, and repeats the call; more deaths have a cause to mend."""
@@ -28,6 +31,12 @@ class ActorsKeepDying(Exception):
     """An actor died more often than RESTARTS in one call."""
 
     exit_kind = "failed"
+
+
+class ActorsNotStarted(Exception):
+    """Actors for which there was no place, or no time, for minutes."""
+
+    exit_kind = "environment"
 
 
 def vae_generator(folder: Path, voxels: VoxelConfig) -> Generator:
@@ -72,22 +81,50 @@ class ScreenActor:
 
 
 class ActorGroup:
-    """Some actors of one kind, sharing batches of calls."""
+    """Some actors of one kind, sharing batches of calls.
 
-    def __init__(self, kind: Callable[..., Any], arguments: tuple[object, ...], count: int, **resources: float) -> None:
+    Args:
+        kind: their class.
+        arguments: of its constructor.
+        count: of actors.
+        name: what they are called in sentences, in the plural.
+        tell: hears what is waited for where it takes long.
+        resources: options of a Ray actor.
+    """
+
+    def __init__(
+        self,
+        kind: Callable[..., Any],
+        arguments: tuple[object, ...],
+        count: int,
+        name: str,
+        tell: Tell | None = None,
+        **resources: float,
+    ) -> None:
         remote = ray.remote(kind).options(max_restarts=RESTARTS, max_task_retries=RESTARTS, **resources)
         self._actors = [remote.remote(*arguments) for _ in range(count)]
+        self._name, self._tell, self._ready = name, tell, False
 
-    def map(self, method: str, folder: Path, batches: Sequence[object]) -> list[Any]:
+    def map(self, method: str, folder: Path, batches: Sequence[object], deadline: float | None = None) -> list[Any]:
         """Call the method with a model folder once for each batch, spread over the actors; results in this order.
+
+        Args:
+            method: of the actors' class.
+            folder: of the model version, on a path that every node has.
+            batches: one argument each.
+            deadline: on `time.monotonic`; None for no limit.
 
         Raises:
             ActorsKeepDying: an actor could not be kept alive.
+            ActorsNotStarted: they did not start in START_TIMEOUT_S.
+            RayDeadline: the deadline came first.
         """
         path, count = str(folder.resolve()), len(self._actors)
-        calls = [getattr(self._actors[i % count], method).remote(path, batch) for i, batch in enumerate(batches)]
+        what = f"{len(batches)} calls of {count} {self._name}"
         try:
-            return list(ray.get(calls))
+            self._wait_until_ready(deadline)
+            calls = [getattr(self._actors[i % count], method).remote(path, batch) for i, batch in enumerate(batches)]
+            return wait_for(calls, what, deadline, self._tell)
         except ray.exceptions.ActorDiedError as error:
             raise ActorsKeepDying(
                 f"an actor died {RESTARTS + 1} times in {method} ({error}); likely out of memory: lower "
@@ -99,16 +136,44 @@ class ActorGroup:
         for actor in self._actors:
             ray.kill(actor)
 
+    def _wait_until_ready(self, deadline: float | None) -> None:
+        """Return once every actor has its place and its Keras."""
+        if self._ready:
+            return
+        latest = time.monotonic() + START_TIMEOUT_S
+        starts, what = [actor.__ray_ready__.remote() for actor in self._actors], f"{self._name} to start"
+        try:
+            wait_for(starts, what, min(latest, deadline or latest), self._tell)
+        except RayDeadline as error:
+            if deadline is not None and deadline <= latest:
+                raise
+            raise ActorsNotStarted(
+                f"{len(starts)} {self._name} did not start in {START_TIMEOUT_S:.0f} s: the cluster is full, or its nodes "
+                "are too busy; `ray status` says which. Repeat the same command when it is not"
+            ) from error
+        self._ready = True
+
 
 class ModelActors:
     """The generators and screeners of a campaign."""
 
     def __init__(
-        self, voxels: VoxelConfig, open_generator: OpenGenerator, generators: int, screeners: int, gpus: float = 0.0
+        self,
+        voxels: VoxelConfig,
+        open_generator: OpenGenerator,
+        generators: int,
+        screeners: int,
+        gpus: float = 0.0,
+        tell: Tell | None = None,
     ) -> None:
-        share: Mapping[str, float] = {"num_cpus": 0.25}
-        self.generators = ActorGroup(GeneratorActor, (voxels, open_generator), generators, **share, num_gpus=gpus)
-        self.screeners = ActorGroup(ScreenActor, (), screeners, **share)
+        kinds: dict[str, tuple[Callable[..., Any], tuple[object, ...], int, dict[str, float]]] = {
+            "generators": (GeneratorActor, (voxels, open_generator), generators, {"num_gpus": gpus}),
+            "screeners": (ScreenActor, (), screeners, {}),
+        }
+        self.generators, self.screeners = (
+            ActorGroup(kind, given, count, name, tell, num_cpus=ACTOR_CPUS, **more)
+            for name, (kind, given, count, more) in kinds.items()
+        )
 
     def close(self) -> None:
         """End all of them."""
@@ -117,11 +182,29 @@ class ModelActors:
 
 
 class RayRuntime:
-    """One Ray session of a campaign, with its generators and screeners."""
+    """One Ray session of a campaign, with its generators and screeners.
 
-    def __init__(self, campaign: Campaign, open_generator: OpenGenerator = vae_generator) -> None:
-        self._campaign, self._open = campaign, open_generator
+    Args:
+        campaign: its section `ray`.
+        open_generator: makes the generator of a model version in the actors.
+        tell: hears what is waited for where it takes long.
+    """
+
+    def __init__(
+        self, campaign: Campaign, open_generator: OpenGenerator = vae_generator, tell: Tell | None = None
+    ) -> None:
+        self._campaign, self._open, self._tell = campaign, open_generator, tell
         self._actors: ModelActors | None = None
+
+    def check(self) -> None:
+        """Whether the campaign's cluster takes us and has room, before pw.x computes anything; leaves no session.
+
+        Raises:
+            ClusterUnreachable, ClusterTooSmall: within seconds.
+        """
+        if self._campaign.ray.address:
+            self._connect()
+            stop_ray()
 
     def start(self) -> None:
         """Everything that takes seconds to start: Keras here, Ray, the actors with Keras in them. Does nothing twice."""
@@ -139,16 +222,21 @@ class RayRuntime:
                 resources.generator_actors,
                 resources.screen_actors,
                 resources.gpus_per_generator,
+                self._tell,
             )
         return self._actors
 
-    def before_training(self) -> None:
-        """Start Ray where it is not running; where generators hold GPUs, take those back for the trainer."""
+    def before_training(self) -> float:
+        """Start Ray where it is not running; where generators hold GPUs, take those back for the trainer.
+
+        Returns:
+            Logical CPUs that each training worker may have.
+        """
         if self._campaign.ray.gpus_per_generator and self._actors is not None:
             self._actors.close()
             self._actors = None
         import_module(KERAS)
-        self._connect()
+        return self._connect()
 
     def shutdown(self) -> None:
         """End our actors and our session; a cluster of the user's goes on."""
@@ -157,8 +245,15 @@ class RayRuntime:
             self._actors = None
         stop_ray()
 
-    def _connect(self) -> None:
-        """The campaign's cluster, or a Ray of its own: the trainer's logical CPUs, and a share for each actor."""
+    def _connect(self) -> float:
+        """The campaign's cluster, or a Ray of its own with room for all that it asks; CPUs of a training worker."""
         resources = self._campaign.ray
-        actors = resources.generator_actors + resources.screen_actors
-        start_ray(resources.address, resources.train_workers * resources.cpus_per_train_worker + actors / 4 + 1)
+        demand = Demand(
+            resources.train_workers,
+            resources.cpus_per_train_worker,
+            resources.use_gpu,
+            resources.generator_actors,
+            resources.screen_actors,
+            resources.gpus_per_generator,
+        )
+        return start_ray(resources.address, demand)

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import CampaignRecord, CampaignState, Span
@@ -49,6 +49,7 @@ from crystalloop.orchestrator.settle.hulls import settle_hulls
 from crystalloop.orchestrator.show.report_page import write_report
 
 HERE = Machine()
+T = TypeVar("T")
 PREPARING = "reading data and checking pw.x and pseudopotentials"
 NOTED_S = 0.05
 """Ray runs already where asking for it took less."""
@@ -73,12 +74,13 @@ def run_campaign(campaign: Campaign, listener: EventListener, *, again: bool = F
         store = stack.enter_context(open_store(campaign))
         _start(store, campaign, folder, ready[2] if ready else ())
         stack.enter_context(_stop_on_signals())
-        runtime = RayRuntime(campaign)
+        runtime = RayRuntime(campaign, tell=lambda text: tell(Note(text)))
         stack.callback(runtime.shutdown)
         with outcome_of_errors(store, campaign):
             if ready is None:
                 finish = _ended_before(store, campaign, tell)
             else:
+                runtime.check()
                 loop = build(campaign, store, server, *ready[:2], runtime, tell, started)
                 store.add_span(campaign.name, Span(what="prepare", round=0, started_at=started, finished_at=now()))
                 retry_given_up(campaign, loop.parts, everything=again)
@@ -146,12 +148,13 @@ def build(
     start = partial(_on_ray, runtime.start, store, campaign)
     chooser = CandidateProposer(campaign, models, runtime, tell=tell, start=start)
     before_training = partial(_on_ray, runtime.before_training, store, campaign)
+    fit = partial(fit_networks, tell=lambda text: tell(Note(text)))
     parts = Parts(
         store=store,
         queue=queue,
         workers=local_workers(campaign, server, campaign.dft.slots),
         proposer=LedgerProposer(campaign.name, chooser, energies, sources, now),
-        trainer=NetworkTrainer(campaign, models, fit_networks, before_training, sources, tell),
+        trainer=NetworkTrainer(campaign, models, fit, before_training, sources, tell),
         energies=energies,
         settle_hulls=partial(settle_hulls, store, campaign),
         meanwhile=start,
@@ -163,19 +166,25 @@ def build(
     return Loop(campaign, parts, _known(campaign, sources), started)
 
 
-def _on_ray(work: Callable[[], None], store: MongoStore, campaign: Campaign) -> None:
+def _on_ray(work: Callable[[], T], store: MongoStore, campaign: Campaign) -> T:
     """Start Ray or its actors, and note how long it took; called again when they run, it takes no time."""
     started = now()
-    work()
+    made = work()
     if (now() - started).total_seconds() > NOTED_S:
         store.add_span(campaign.name, Span(what="ray", round=0, started_at=started, finished_at=now()))
+    return made
 
 
 def _known(campaign: Campaign, sources: Sources) -> Known:
     """What the data files say of the campaign's target, for crystals of its elements."""
-    name, elements = campaign.target.property, set(campaign.elements)
-    mine = [one for one in sources.files if elements.issuperset(one.structure.symbol_set) and name in one.labels]
-    return Known(sources.labelled, tuple((one.labels[name], one.structure.composition.reduced_formula) for one in mine))
+    target, elements = campaign.target, set(campaign.elements)
+    values = []
+    for one in sources.files:
+        value = one.labels.get(target.property)
+        if value is not None and elements.issuperset(one.structure.symbol_set):
+            met = target.distance(value) == 0 and target.others_hold(one.labels.get)
+            values.append((value, one.structure.composition.reduced_formula, met))
+    return Known(sources.labelled, tuple(values))
 
 
 def local_workers(campaign: Campaign, server: Server, slots: int, machine: Machine = HERE) -> LocalWorkers:

@@ -174,7 +174,7 @@ def _batch_row(campaign: Campaign, draft: Proposal, cost_s: float) -> dict[str, 
         "a": round(draft.structure.lattice.a, 3),
         "atoms": len(draft.structure),
         "cpu_s": round(cost_s, 1),
-    } | ({} if value is None else {"estimate": round(value, 3)})
+    } | ({} if value is None else {"estimate": round(value, 3), "+-": round(draft.sigma or 0.0, 3)})
 
 
 def _describe_target(campaign: Campaign) -> str:

@@ -9,19 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.periodic_table import Element
 
-from crystalloop.models.crystals.chemistry import metallic_radius_ang
+from crystalloop.models.crystals.chemistry import electronegativity, metallic_radius_ang
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.generate.funnel import is_new, run_funnel, valid_distances
+from crystalloop.models.generate.funnel import is_new, run_funnel, valid_distances, wanted_formula
 from crystalloop.orchestrator.acquire.greedy import Greedy
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.propose.cold_start import balanced, choose_decorated, decorated_pool
+from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, balanced, choose_decorated, decorated_pool
 
 RIDGE = 0.1
 """Of the linear fit, on features of unit variance."""
+MOST_ELECTRONEGATIVE = 3.98
+"""Fluorine's."""
 FEWEST_LABELS = 8
 """Labels from which a linear fit is worth more than the order of a cold start."""
 
@@ -50,7 +52,13 @@ def first_batch(campaign: Campaign, known: Sequence[KnownCrystal], *, warm: bool
     if not warm:
         return Preview(tuple(draft for draft, _ in choose_decorated(campaign, pool, KnownCrystals(), count).chosen))
     labelled = KnownCrystals(one.structure for one in known if E_F in one.labels)
-    left = run_funnel(pool, (valid_distances(), *balanced(campaign), is_new(labelled))).survivors
+    filters = (
+        valid_distances(),
+        wanted_formula(campaign.elements, anonymous_formulas(pool), campaign.generate.max_atoms),
+        *balanced(campaign),
+        is_new(labelled),
+    )
+    left = run_funnel(pool, filters).survivors
     ranked, error = _estimated(campaign, left, known)
     chosen = Greedy().choose(ranked, campaign.target, count, np.random.default_rng(campaign.seed))
     return Preview(tuple(draft for draft, _ in chosen), error)
@@ -74,8 +82,9 @@ def _estimated(
     error = float(np.abs((values - scaled @ weights) / np.maximum(1 - leverage, 0.1)).mean())  # leave-one-out
     estimated = []
     for draft in left:
-        value = float(np.r_[(_features(draft.crystal) - mean) / scale, 1.0] @ weights)
-        estimated.append(replace(draft, predicted={name: value}, sigma=error))
+        row = np.r_[(_features(draft.crystal) - mean) / scale, 1.0]
+        sigma = error * float(np.sqrt(1 + row @ np.linalg.solve(gram, row)))  # more where it extrapolates
+        estimated.append(replace(draft, predicted={name: float(row @ weights)}, sigma=sigma))
     return estimated, error
 
 
@@ -92,5 +101,5 @@ def _features(crystal: Crystal) -> NDArray[np.float64]:
 
 
 def _facts(symbol: str) -> tuple[float, float, float]:
-    member = Element(symbol)
-    return float(member.X) if member.X == member.X else 1.5, metallic_radius_ang(symbol), float(member.group)
+    pauling = electronegativity(symbol)  # infinite where there is none, as of helium
+    return min(pauling, MOST_ELECTRONEGATIVE), metallic_radius_ang(symbol), float(Element(symbol).group)

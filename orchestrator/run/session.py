@@ -65,6 +65,8 @@ def outcome_of_errors(store: Store, campaign: Campaign) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        if isinstance(error, StoreUnavailable):
+            raise  # nothing can be written down
         outcome = str(error) if hasattr(error, "exit_kind") else f"ended by {type(error).__name__}"
         if isinstance(error, KeyboardInterrupt):
             outcome = "interrupted; finished work is kept, the same command goes on"

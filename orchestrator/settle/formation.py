@@ -85,8 +85,11 @@ class Energies:
         return candidate.model_copy(update={"settings": {**candidate.settings, **highest}})
 
     def shares_settings(self, candidate: Candidate) -> bool:
-        """Whether a candidate, of any campaign, was computed with this campaign's settings."""
-        return candidate.settings == _plain(self._settings)
+        """Whether a candidate, of any campaign, was computed as this one computes: limits, pseudopotentials, releases, too."""
+        if candidate.settings != _plain(self._settings):
+            return False
+        structure = candidate.crystal.to_structure()
+        return candidate.key == calculation_key(structure, self._settings, self._table, self._version)
 
     def references(self, elements: Iterable[str], now: datetime) -> tuple[Candidate, ...]:
         """The elemental reference calculations that formation energies over these elements need."""

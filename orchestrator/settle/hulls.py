@@ -71,7 +71,7 @@ def _version(found: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 def _scheme_of_this_machine(campaign: Campaign) -> dict[str, str]:
     version = pw_version(campaign.dft.pw_command)
-    table = PseudoTable.load(campaign.pseudo_folder)
+    table = PseudoTable.named(campaign.pseudo_folder)
     return {release(version): energy_scheme(dft_settings(campaign), table, version)}
 
 
@@ -139,7 +139,7 @@ def judge_hulls(store: Store, campaign: Campaign) -> CampaignHull:
     relaxed = store.candidates(states=[CandidateState.RELAXED])
     mine = tuple(c for c in relaxed if c.campaign == campaign.name and c.kind == "crystal")
     try:
-        table = PseudoTable.load(campaign.pseudo_folder)
+        table = PseudoTable.named(campaign.pseudo_folder)
     except PwEnvironmentError as error:
         above = {c.id: AboveHull(None, f"no hull: {error}") for c in mine}
         return CampaignHull({}, (), mine, above, frozenset(above))

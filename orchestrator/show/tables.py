@@ -60,12 +60,21 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     if console.width < WIDE:
         for column in ("model", "tries", "cpu_s"):
             del columns[column]
-    show_rows(console, [{title: row[column] for title, column in columns.items()} for row in rows])
+    shown = [{title: row[column] for title, column in columns.items()} for row in rows]
+    if any(row.get("hit") for row in rows):
+        shown = [one | {"hit": _hit(row)} for one, row in zip(shown, rows, strict=True)]
+    show_rows(console, shown)
     console.print(
         "[dim]predicted, e_f: formation energy, eV/atom; a: conventional cell edge, angstrom; cpu_s: in pw.x[/]"
     )
     for reason, count in Counter(row["hull_reason"] for row in rows if row["hull_reason"]).most_common(HULL_REASONS):
         console.print(f"[dim]{count} without a value above hull: {escape(reason)}[/]", soft_wrap=True)
+
+
+def _hit(row: Mapping[str, Any]) -> str:
+    if not row["hit"]:
+        return ""
+    return "predicted" if row["hit_predicted_in"] else "yes"
 
 
 def show_plan(console: Console, plan: Mapping[str, Any]) -> None:
@@ -208,8 +217,10 @@ def show_relaxations(console: Console, found: Sequence[Mapping[str, Any]]) -> No
     """What `crystalloop relax` found of several files, a row for each."""
     rows = []
     for each in found:
+        file = str(each["file"])
+        file = file if len(file) <= _LONG else f"...{file[3 - _LONG :]}"
         if not each["converged"]:
-            rows.append({"file": each["file"], "formula": each.get("formula"), "result": each["failure"]} | _NO_NUMBERS)
+            rows.append({"file": file, "formula": each.get("formula"), "result": each["failure"]} | _NO_NUMBERS)
             continue
         row = {
             "energy": f"{each['energy_per_atom_ev']:.5f}",
@@ -218,11 +229,13 @@ def show_relaxations(console: Console, found: Sequence[Mapping[str, Any]]) -> No
             "moment": number(each["magnetization_bohr"], ".2f"),
             "edges": _edges([f"{edge:.4f}" for edge in each["edges_ang"]]),
         }
-        rows.append({"file": each["file"], "formula": each["formula"], "result": "relaxed"} | row)
+        rows.append({"file": file, "formula": each["formula"], "result": "relaxed"} | row)
     show_rows(console, rows)
     console.print("[dim]energy, e_f: eV/atom; gap: eV, an upper bound; moment: Bohr magnetons/cell; edges: angstrom[/]")
 
 
+_LONG = 40
+"""Letters of a file's path that a table has room for."""
 _NO_NUMBERS: dict[str, str] = dict.fromkeys(("energy", "e_f", "gap", "moment", "edges"), "")
 
 

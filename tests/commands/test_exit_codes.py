@@ -15,9 +15,9 @@ PROMISED = {
     Exit.USAGE: "BadPlace CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError "
     "EvaluateError GenerateError InputError InvalidDecoration NoReference PathError QueryError "
     "RelaxInputError TargetError TrainInputError UnknownCampaign UnknownCandidate UnknownElement",
-    Exit.ENVIRONMENT: "BackendError CorruptPseudo DiskFull FolderOutside MachineFault MissingPseudo NoScratch "
-    "PwCommandError PwEnvironmentError PwNotFound ScratchNotWritable TooFewGpus UnreadablePath "
-    "WorkersKeepDying",
+    Exit.ENVIRONMENT: "ActorsNotStarted BackendError ClusterTooSmall ClusterUnreachable CorruptPseudo DiskFull FetchError "
+    "FolderOutside MachineFault MissingPseudo NoScratch PwCommandError PwEnvironmentError PwNotFound "
+    "ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
     Exit.FAILED: "ActorsKeepDying CheckpointError RayDeadline TrainError",
     Exit.DATABASE: "DatabaseUnavailable StoreRefused StoreUnavailable UnfitDatabase UnusableUri",
 }

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from crystalloop.orchestrator.campaign.places import default_pseudos, home, user_command, user_path
+from crystalloop.dft.recipe.pseudo_places import install_folder
+from crystalloop.dft.recipe.user_paths import user_path
+from crystalloop.orchestrator.campaign.places import home, user_command
 from crystalloop.orchestrator.cli.app import app
 
 
@@ -45,11 +47,11 @@ def test_variables_of_the_environment_know_the_home_folder(at_home, monkeypatch)
     monkeypatch.setenv("CRYSTALLOOP_HOME", "~/chome")
     monkeypatch.delenv("CRYSTALLOOP_PSEUDOS", raising=False)
     assert home() == at_home / "chome"
-    assert default_pseudos() == at_home / "chome/pseudos"
+    assert install_folder() == at_home / "chome/pseudos"
     monkeypatch.setenv("CRYSTALLOOP_PSEUDOS", "$CRYSTALLOOP_HOME/upf")
-    assert default_pseudos() == at_home / "chome/upf"
+    assert install_folder() == at_home / "chome/upf"
     monkeypatch.setenv("CRYSTALLOOP_PSEUDOS", "")
-    assert default_pseudos() == at_home / "chome/pseudos"
+    assert install_folder() == at_home / "chome/pseudos"
     monkeypatch.setenv("CRYSTALLOOP_PSEUDOS", "~nobody_of_this_name")
     done = CliRunner().invoke(app, ["pseudos", "list"])
     assert (done.exit_code, "CRYSTALLOOP_PSEUDOS: '~nobody_of_this_name'" in done.output) == (2, True)

@@ -222,6 +222,8 @@ def test_what_does_not_fit_is_refused_by_name(changes, sentence):
 def test_texts_that_are_no_input_are_refused():
     for text, sentence in (
         ("", "no namelist &SYSTEM"),
+        ("&SYSTEM\n" + "a=1," * 20_000 + "\n/", "has 20001 assignments"),
+        ("!" * 5 * 2**20, "has 5 MB, one crystal has less than 4"),
         ("&SYSTEM\n ibrav=1", "begins in line 1 is not ended"),
         ("&SYSTEM\n/\n&SYSTEM\n/\n", "stands there twice"),
         ("BEGIN\nBEGIN_PATH_INPUT\n&SYSTEM\n/\n", "several images"),
@@ -253,4 +255,6 @@ def test_what_is_left_aside_is_said():
     assert notes[0].startswith("celldm(5) is not given: its angle is 90 degrees")
     assert notes[1].startswith("ibrav -13 has the axes of pw.x since version 6.5")
     assert notes[2] == "not used of this input: tot_charge, vdw_corr"
+    assert read("ibrav=4, A=5, B=6, C=7, cosAB=-0.5").notes == ("celldm(2) is 1.2: ibrav 4 does not use it",)
+    assert read("ibrav=1, A=5, B=5, C=5").notes == ()
     assert read(atoms="ATOMIC_POSITIONS crystal\nSi 0 0 0 0 0 1").notes == ("if_pos is not used: all atoms may move",)

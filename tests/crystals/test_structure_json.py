@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from salt_cif import CIF
 
 from crystalloop.models.formats.crystal_read import FormatError
 from crystalloop.models.formats.objects.values import lattice_of
@@ -63,6 +64,10 @@ SAME = {
         "atoms": {"lattice_mat": CUBE, "elements": ["Cs", "Cl"], "coords": ROW["frac_coords"], "cartesian": False}
     },
     "ase": {"1": ASE, "ids": [1], "nextid": 2},
+    "JSON in JSON": json.dumps(document()),
+    "JSON in a document": {"structure": json.dumps(document()), "id": "x"},
+    "CIF in a document": {"id": "x", "cif": CIF.format(a=4.12, rows="Cs1 Cs 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1")},
+    "CIF under structure": {"structure": CIF.format(a=4.12, rows="Cs1 Cs 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1")},
     "ase in lists": {"numbers": [55, 17], "positions": [[0, 0, 0], [2.06] * 3], "cell": CUBE, "pbc": [True] * 3},
 }
 
@@ -92,6 +97,8 @@ def test_the_key_under_which_a_crystal_was_found_is_said_unless_it_is_the_usual_
         ({}, "its keys are none"),
         ({"material_id": "mp-1", "density": 3.0}, "its keys are material_id, density"),
         (3, "holds 3 and no crystal"),
+        ("Full Formula (Cs1 Cl1)", "holds the text 'Full Formula"),
+        ({"structure": "Full Formula (Cs1 Cl1)"}, "holds the text 'Full Formula"),
         ({"structure": None, "x": 1}, "its keys are structure, x"),
         ({"structure": document(sites=[])}, "structure: sites is empty: no atoms"),
         (document(lattice={"matrix": CUBE[:2]}), "lattice.matrix holds 2 vectors, expected 3"),
@@ -151,6 +158,7 @@ def test_what_is_no_crystal_is_refused_by_its_field(found, sentence):
         ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
         ("{'a': 1}", "is no JSON .line 1, column 2"),
         ('{"a": 1}\n{"a": 2}\n', "2 objects, one a line"),
+        ("[" + "1, " * 3 * 2**20 + "1]", "has 9 MB, one crystal has less than 8"),
         ('{"structure": ' * 20 + "{}" + "}" * 20, "structure in structure"),
     ],
 )

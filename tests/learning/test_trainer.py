@@ -44,6 +44,7 @@ class FakeFit:
 
     def ray(self):
         self.ray_runs += 1
+        return 0.5
 
     def __call__(self, job, resources):
         assert self.ray_runs > len(self.asked)
@@ -89,6 +90,11 @@ def test_sizes_steps_and_workers_are_the_campaigns(tmp_path):
     assert job.overrides["unet"] == {"base": 4}
     assert job.steps_of("vae", warm=False) == 11
     assert (resources.num_workers, resources.cpus_per_worker, resources.use_gpu) == (3, 1.5, True)
+
+
+def test_workers_get_what_the_cluster_has_room_for_where_the_campaign_does_not_say(tmp_path):
+    _, resources, _ = train(tmp_path)
+    assert resources.cpus_per_worker == 0.5
 
 
 def test_every_version_has_a_folder_a_progress_file_and_a_seed_of_its_own(tmp_path):

@@ -69,6 +69,22 @@ def test_uris_of_other_forms_show_no_more(uri, shown):
     assert shown_uri(uri) == shown
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "database: not a table (given: 'mongodb://anna:pass word@h:1/')",
+        "given: ['mongodb+srv://anna:pa ss/wo@rd@h/']",
+        'uri: "mongodb://anna:p ü @h:1" is wrong; an @ is %40',
+        "MONGODB://anna:x'y@h",
+    ],
+)
+def test_a_connection_string_in_any_text_is_cut_even_where_it_was_never_used(text):
+    said = without_secrets(text)
+    assert "anna" not in said
+    assert "h" in said
+    assert said.count("%40") == text.count("%40")
+
+
 def test_secrets_in_options_are_hidden():
     properties = "AWS_SESSION_TOKEN:FwoGZXIvYXdz%2Fsecret,SERVICE_NAME:x"
     uri = f"mongodb://anna@h/?authMechanismProperties={properties}&tlsCertificateKeyFilePassword=keypass%21"

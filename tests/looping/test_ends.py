@@ -10,6 +10,7 @@ from test_loop import CAMPAIGN, SOURCES, FakeEnergies, FakeProposer, FakeTrainer
 
 from crystalloop.db.ledger.memory import MemoryStore
 from crystalloop.db.ledger.records import CampaignRecord, CampaignState, CandidateState
+from crystalloop.db.ledger.store import StoreUnavailable
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.orchestrator.account.status import campaign_status
 from crystalloop.orchestrator.account.wall_time import account
@@ -116,7 +117,7 @@ def test_a_target_that_nothing_reaches_is_said_so_with_the_best_that_is_known(me
 def test_with_the_target_met_nothing_left_is_a_good_end(memory):
     finish = loop_of(memory, campaign=limited(1e6, target={"maximum": -0.5}), chooser=NobodyLeft()).run()
     assert not finish.failed
-    assert finish.reason.startswith("nothing is left to compute after 1 rounds: everything is computed; best known: ")
+    assert finish.reason.startswith("nothing is left to compute after 1 round: everything is computed; best known: ")
 
 
 def test_a_round_without_anybody_of_an_older_release_is_proposed_anew(memory):
@@ -138,23 +139,41 @@ def test_a_reference_that_gave_up_ends_the_campaign_with_its_reason(memory):
     assert len(memory.rounds("first")) == 1
 
 
-def test_what_gave_up_in_another_campaign_under_the_same_settings_is_not_proposed(memory):
+def given_up_elsewhere(memory, reason="SCF did not converge"):
+    """A store where everything that the campaign would compute has given up in another one."""
     loop_of(memory).run()
-    given_up = [c.model_copy(update={"campaign": "other", "id": f"x{c.id}"}) for c in memory.candidates("first")]
     store = registered()
-    store.add_candidates([c.model_copy(update={"state": CandidateState.GAVE_UP}) for c in given_up])
-    loop_of(store).step()
-    assert not {c.formula + c.prototype for c in store.candidates("first")} & {
-        c.formula + c.prototype for c in given_up if c.campaign == "other"
-    }
-    other = registered()
-    other.add_candidates([c.model_copy(update={"state": CandidateState.GAVE_UP}) for c in given_up])
+    store.add_candidates(
+        [
+            c.model_copy(
+                update={"campaign": "other", "id": f"x{c.id}", "state": CandidateState.GAVE_UP, "reason": reason}
+            )
+            for c in memory.candidates("first")
+        ]
+    )
+    return store
+
+
+def computed_again(store, **changes):
+    """Whether the first round proposes any of those that gave up elsewhere."""
+    loop_of(store, **changes).step()
+    mine, theirs = ({(c.formula, c.prototype) for c in store.candidates(name)} for name in ("first", "other"))
+    return bool(mine & theirs)
+
+
+def test_what_gave_up_in_another_campaign_under_the_same_settings_is_not_proposed(memory):
+    assert not computed_again(given_up_elsewhere(memory))
+
+
+@pytest.mark.parametrize("reason", ["internal error: OSError: disk full", "interrupted 3 times"])
+def test_what_the_machine_gave_up_in_another_campaign_is_proposed(memory, reason):
+    assert computed_again(given_up_elsewhere(memory, reason))
+
+
+def test_what_gave_up_under_other_settings_is_proposed(memory):
     energies = FakeEnergies()
     energies.shares_settings = lambda candidate: False
-    loop_of(other, energies=energies).step()
-    assert {c.formula + c.prototype for c in other.candidates("first")} & {
-        c.formula + c.prototype for c in given_up if c.campaign == "other"
-    }
+    assert computed_again(given_up_elsewhere(memory), energies=energies)
 
 
 class Passing:
@@ -196,6 +215,15 @@ def test_an_error_that_ends_a_run_is_the_outcome_that_status_shows(memory):
         raise KeyboardInterrupt
     assert memory.campaign("first").outcome.startswith("interrupted")
     assert memory.campaign("first").state is CampaignState.ACTIVE
+
+
+def test_an_error_of_the_database_is_not_written_into_the_database():
+    class Away:
+        def set_campaign_state(self, *arguments):
+            raise AssertionError("asked a second time")
+
+    with pytest.raises(StoreUnavailable), outcome_of_errors(Away(), CAMPAIGN):
+        raise StoreUnavailable("gone")
 
 
 def test_a_cold_start_with_every_decoration_done_says_so():

@@ -86,6 +86,14 @@ def test_a_round_that_found_nobody_ends_the_campaign_and_never_as_if_all_rounds_
     assert unknown.reason.startswith("nothing is left to compute: all is computed; nothing is known")
 
 
+def test_rounds_that_are_done_without_a_hit_are_done_and_say_so():
+    done = at(number=3, closed=True, labelled=18, model_round=2, best="LiF with e_f -3.1")
+    assert decide(dataclasses.replace(done, is_met=True), RULES) == Finish("all 3 rounds are done")
+    assert decide(dataclasses.replace(done, is_met=False), RULES) == Finish(
+        "all 3 rounds are done; nothing met the target, best known: LiF with e_f -3.1"
+    )
+
+
 def test_a_round_that_chose_nobody_before_enumeration_was_tried_is_proposed_again():
     assert decide(at(number=2, closed=True, chosen=0, labelled=6, model_round=1), RULES) == Propose(2, with_model=True)
     assert decide(at(number=3, closed=True, chosen=0, labelled=6, model_round=1), RULES) == Retrain(2)

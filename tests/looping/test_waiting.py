@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from threading import Event
+
 import pytest
 
 from crystalloop.orchestrator.cluster import waiting
-from crystalloop.orchestrator.cluster.waiting import SAY_AFTER_S, RayDeadline, wait_for
+from crystalloop.orchestrator.cluster.waiting import SAY_AFTER_S, RayDeadline, wait_for, wait_for_thread
 
 
 class PretendRay:
@@ -84,3 +88,51 @@ def test_after_two_minutes_without_progress_a_sentence_says_what_is_waited_for(p
     assert said[0] == (
         "waiting for Ray: 64 draws by 2 generators, 1 of 1 calls, nothing ended for 2 min; 0.5 of 2 CPUs are free"
     )
+
+
+def test_work_in_a_thread_gives_its_value_or_its_error():
+    assert wait_for_thread(lambda: 7, "a sum", lambda: 0) == 7
+    with pytest.raises(TimeoutError, match="of the work itself"):
+        wait_for_thread(_fail, "a sum", lambda: 0)
+
+
+def _fail():
+    raise TimeoutError("of the work itself")
+
+
+def test_work_in_a_thread_that_shows_no_progress_is_spoken_of(pretend, clock, monkeypatch):
+    pretend()
+    said, go_on = [], Event()
+    monkeypatch.setattr(waiting, "LOOK_S", 0.001)
+
+    def hear(sentence):
+        said.append(sentence)
+        if len(said) == 2:
+            go_on.set()
+
+    wait_for_thread(go_on.wait, "the training in v1", lambda: 0, hear, clock)
+    assert said[0].startswith("waiting for Ray: the training in v1, 1 of 1 calls, nothing ended for 2 min")
+
+
+def test_progress_of_the_work_is_no_silence(pretend, clock, monkeypatch):
+    pretend()
+    bytes_, go_on = iter(range(1000)), Event()
+    monkeypatch.setattr(waiting, "LOOK_S", 0.001)
+
+    def size():
+        seen = next(bytes_)
+        if seen == 20:
+            go_on.set()
+        return seen
+
+    wait_for_thread(go_on.wait, "the training in v1", size, pytest.fail, clock)
+
+
+def test_an_alarm_comes_through_while_the_work_goes_on():
+    """Ray Train takes Ctrl-C for itself in the main thread, and keeps it: the program then ended with code 0."""
+    go_on, handler = Event(), signal.getsignal(signal.SIGINT)
+    threading.Timer(0.05, lambda: signal.raise_signal(signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        wait_for_thread(go_on.wait, "the training in v1", lambda: 0)
+    go_on.set()
+    assert signal.getsignal(signal.SIGINT) is handler

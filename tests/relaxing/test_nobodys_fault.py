@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import random
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from database_fixture import NOON, new_candidate
+from database_fixture import NOON, new_candidate, new_relaxation
 from embedded_process import ServerProcess
 from pymongo.errors import (
     BulkWriteError,
@@ -22,7 +24,7 @@ from pymongo.errors import (
     OperationFailure,
     WriteConcernError,
 )
-from relax_fakes import context_of, launches, queued
+from relax_fakes import context_of, launches, queued, until
 
 from crystalloop.db.ledger.connection import connect
 from crystalloop.db.ledger.mongo import MongoStore
@@ -258,6 +260,93 @@ def test_a_full_disk_of_the_database_gives_nobody_up(tmp_path, monkeypatch):
         assert code == 0
         assert {store.candidate(id_).state for id_ in ids} == {CandidateState.RELAXED}
         close(store, queue)
+
+
+@pytest.mark.slow
+def test_a_database_killed_again_and_again_loses_nothing_and_blames_nobody(tmp_path, monkeypatch):
+    """SIGKILL at random moments while two workers compute: every candidate is recorded once, none is given up."""
+    data, runs, count, rng = tmp_path / "d", tmp_path / "runs", 24, random.Random(5)
+    runs.mkdir()
+    (runs / "gate").touch()
+    candidates = [new_candidate(number) for number in range(count)]
+    server = ServerProcess(data)
+    store, queue = opened(server)
+    store.add_candidates(candidates)
+    store.queue([one.id for one in candidates], datetime.now(UTC))
+    queue.submit(candidates)
+    monkeypatch.setenv("CRYSTALLOOP_MONGODB_URI", server.uri)
+    command = [sys.executable, str(SCRIPT), "--database", "full", "--runs", str(runs), "--pseudos", str(runs)]
+    command += ["--category", "first", "--ttl", "2"]
+    workers = [subprocess.Popen([*command, "--name", f"w{n}"], stderr=subprocess.PIPE, text=True) for n in range(2)]
+    until(lambda: launches(runs), what="the first launch")
+    for _ in range(3):
+        more = len(launches(runs)) + rng.randrange(1, 5)
+        until(lambda: len(launches(runs)) >= more, what="more launches")  # noqa: B023
+        server.kill()
+        server = ServerProcess(data)
+    later = lambda: datetime.now(UTC) + timedelta(minutes=2)  # noqa: E731  (past every lease and every grace)
+    relaxed = lambda: queue.reconcile(later()) or store.candidates(states=[CandidateState.RELAXED])  # noqa: E731
+    until(lambda: len(store.candidates(states=[CandidateState.RELAXED])) == count or not relaxed(), 90, "the end")
+    for worker in workers:
+        worker.terminate()
+        assert worker.wait(timeout=60) == 0
+        assert "Traceback" not in worker.stderr.read()
+        worker.stderr.close()
+    for one in store.candidates("first"):
+        assert one.state is CandidateState.RELAXED, one.reason
+        assert [attempt.outcome for attempt in one.attempts].count("converged") == 1
+    close(store, queue)
+    server.terminate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "lack", ["a full disk", "a file in the way of the runs folder", "a file in the way of the candidate"]
+)
+def test_a_worker_whose_runs_folder_fails_says_so_and_gives_nobody_up(
+    store, mongodb_uri, database_name, tmp_path, monkeypatch, lack
+):
+    runs = tmp_path / "runs"
+    runs.touch() if "runs" in lack else runs.mkdir()
+    queue = RelaxQueue(store, open_launchpad(mongodb_uri, database_name))
+    queue.submit([store.candidate(queued(store))])
+    if "candidate" in lack:
+        (runs / "first-0000").touch()
+    monkeypatch.setenv("CRYSTALLOOP_MONGODB_URI", mongodb_uri)
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--database",
+        database_name,
+        "--runs",
+        str(runs),
+        "--pseudos",
+        str(tmp_path),
+    ]
+    command += ["--category", "first", "--idle-exit", "5"]
+    if "disk" in lack:
+        command = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "environment" in done.stderr.splitlines()[-1]
+    assert (store.candidate("first-0000").state, store.candidate("first-0000").reason) == (CandidateState.QUEUED, None)
+    queue._launchpad.connection.close()
+
+
+def test_a_clock_that_jumps_gives_a_candidate_to_nobody_twice(store, context, tmp_path):
+    """The reconciler's clock is a day ahead: the lease is given away, and the first worker records nothing."""
+    (tmp_path / "gate").unlink()
+    candidate_id, outcome = queued(store), []
+    thread = threading.Thread(target=lambda: outcome.append(perform(candidate_id, context(ttl_s=0.2))))
+    thread.start()
+    until(lambda: launches(tmp_path), what="the launch")
+    assert store.expire_leases(NOON + timedelta(days=1)) == (candidate_id,)
+    back = store.claim(candidate_id, "worker-2", NOON - timedelta(days=1), 600)  # this one's is a day behind
+    (tmp_path / "gate").touch()
+    thread.join()
+    assert outcome == [Outcome.LEASE_LOST]
+    assert store.record_relaxation(candidate_id, back.lease.token, new_relaxation(), NOON)
 
 
 def opened(server):

@@ -103,8 +103,12 @@ def test_a_campaign_of_then_is_read_as_it_was(server, store):
     assert server.kind == "embedded"
     assert [candidate.id for candidate in store.candidates()] == SAID["ids"]
     assert as_then(campaign_status(store, CAMPAIGN), SAID["status"]) == SAID["status"]
-    assert result_rows(store.candidates(CAMPAIGN)) == SAID["results"]
-    assert trace_chain(store, SAID["trace"]["candidate"]["id"]) == SAID["trace"]
+    rows = result_rows(store.candidates(CAMPAIGN))
+    assert [{name: row[name] for name in said} for row, said in zip(rows, SAID["results"], strict=True)] == SAID[
+        "results"
+    ]
+    trace = trace_chain(store, SAID["trace"]["candidate"]["id"])
+    assert as_then(trace, SAID["trace"]) == SAID["trace"]
     assert [plain(energy.model_dump()) for energy in store.imported_energies()] == SAID["imported"]
 
 

@@ -34,20 +34,24 @@ class CifBlock:
 
     name: str
     notes: list[str] = field(default_factory=list)
-    _columns: dict[str, list[str]] = field(default_factory=dict)
+    _columns: dict[str, cif.Column] = field(default_factory=dict)
     _spelt: dict[str, str] = field(default_factory=dict)
 
-    def add(self, tag: str, values: list[str]) -> None:
+    def add(self, tag: str, values: cif.Column) -> None:
         """Keep a column, or a single value; two spellings of one name must say the same.
 
         Raises:
             CifError: they do not.
         """
         name = tag.lower().replace(".", "_")
-        if name in self._columns and self._columns[name] != values and name.startswith(("_cell", "_atom_site_")):
+        if name in self._columns and list(self._columns[name]) != list(values):
             raise CifError(f"{self._spelt[name]} and {tag} are one name and differ; leave one of them out")
         self._columns.setdefault(name, values)
         self._spelt.setdefault(name, tag)
+
+    def length(self, *names: str) -> int:
+        """How many values the longest of these names has."""
+        return max((len(self._columns[name]) for name in names if name in self._columns), default=0)
 
     def column(self, *names: str) -> list[str] | None:
         """Values of the first of these names that the block has, quotes taken off; None where it has none of them."""
@@ -104,7 +108,7 @@ def block_of(text: str, wanted: str | None) -> CifBlock:
     blocks = _parsed(text)
     if wanted is not None:
         return _named(blocks, wanted)
-    with_atoms = [block for block in blocks if block.column(*POSITIONS) is not None]
+    with_atoms = [block for block in blocks if block.length(*POSITIONS)]
     if not with_atoms:
         what = "no atoms (_atom_site_fract_x) in any of its data blocks" if blocks else "no data block"
         raise CifError(f"{what}; give one CIF file with a cell and fractional coordinates")
@@ -117,7 +121,7 @@ def _named(blocks: Sequence[CifBlock], wanted: str) -> CifBlock:
     found = [block for block in blocks if block.name.lower() == wanted.strip().lower().removeprefix("data_")]
     if not found:
         raise CifError(f"no data block is named {wanted!r}; it has {_names(blocks) or 'none'}")
-    if found[0].column(*POSITIONS) is None:
+    if not found[0].length(*POSITIONS):
         raise CifError(f"data block {wanted!r} holds no atoms (_atom_site_fract_x); choose another of {_names(blocks)}")
     return found[0]
 
@@ -154,8 +158,9 @@ def _said(error: str, text: str) -> str:
     line, said = (int(found[1]), found[2]) if found else (0, error.removeprefix("string: "))
     if "expected block header" in said:
         return "no data block (data_...) at its beginning; give one CIF file with a cell and fractional coordinates"
-    shown = f"line {line} ({text.splitlines()[line - 1].strip()[:60]!r})" if 0 < line <= text.count("\n") + 1 else "it"
-    if re.search(r"'''|\"\"\"|(?m:^\s*\S+\s+[\[{])", text) or text.startswith("#\\#CIF_2"):
+    at = next(iter(text.splitlines()[line - 1 : line]), "").strip() if line else ""
+    shown = f"line {line} ({at[:60]!r})" if at else "it"
+    if "'''" in at or '"""' in at or re.match(r"\S+ {1,9}[\[{]", at[:200]):
         said += "; lists, tables and triple quotes of CIF 2 are not read"
     return f"{shown} is no CIF: {said[:160]}; mend the file"
 
@@ -164,9 +169,8 @@ def _block(parsed: cif.Block) -> CifBlock:
     block = CifBlock(parsed.name.strip())
     for item in parsed:
         if isinstance(pair := item.pair, list | tuple):
-            block.add(str(pair[0]), [str(pair[1])])
+            block.add(str(pair[0]), parsed.find_values(str(pair[0])))
         elif item.loop is not None:
-            width, values = item.loop.width(), [str(value) for value in item.loop.values]
-            for index, tag in enumerate(item.loop.tags):
-                block.add(tag, values[index::width])
+            for tag in item.loop.tags:
+                block.add(tag, parsed.find_values(tag))
     return block

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from crystalloop.models.formats.cif_reader.blocks import CifBlock, block_of, number
+from crystalloop.models.formats.cif_reader.blocks import NULLS, CifBlock, block_of, number
 from crystalloop.models.formats.cif_reader.claims import (
     complaint,
     has_amounts,
@@ -21,6 +21,7 @@ from crystalloop.models.formats.cif_reader.claims import (
     stated_formula,
 )
 from crystalloop.models.formats.cif_reader.moments import moments_of
+from crystalloop.models.formats.cif_reader.operations import misfit
 from crystalloop.models.formats.cif_reader.places import (
     WIDE_MERGE_ANG,
     Places,
@@ -44,7 +45,7 @@ class _Made:
     def told(self) -> str:
         """The reading in a few words, for messages."""
         amounts = " ".join(f"{symbol}{n:.4g}" for symbol, n in sorted(self.places.amounts().items()))
-        return f"{self.reading.name}: {self.places.complaint or f'{amounts} in the cell'}"
+        return f"{self.reading.name}: {(self.places.complaint or f'{amounts} in the cell').partition('; ')[0]}"
 
 
 def crystal_of(text: str, block_name: str | None) -> CrystalRead:
@@ -66,14 +67,28 @@ def crystal_of(text: str, block_name: str | None) -> CrystalRead:
     chosen = _agreed(readings, made, lattice) if readings.contradiction else _chosen(block, made, lattice)
     for sentence in chosen.places.notes:
         block.note(sentence)
+    _note_misfit(block, chosen.reading, lattice)
     operations = chosen.reading.operations if readings.magnetic or len(chosen.reading.operations) == 1 else None
     moments = moments_of(block, sites, chosen.places, operations, lattice)
     return CrystalRead(_structure(chosen.places, lattice, moments), tuple(block.notes))
 
 
+def _note_misfit(block: CifBlock, reading: Reading, lattice: NDArray[np.float64]) -> None:
+    edge, angle = misfit(reading.operations, lattice)
+    if edge > 3e-4 or angle > 0.03:
+        block.note(
+            f"the cell fits {reading.name} to {100 * edge:.2g} % of its edges and {angle:.2g} degrees: kept as it is written"
+        )
+
+
 def _refuse_other_kinds(block: CifBlock) -> None:
     dimension = block.first("_cell_modulation_dimension")
-    if (dimension is not None and number(dimension) != 0) or block.named("_space_group_ssg_"):
+    ssg = any(
+        one not in NULLS
+        for tag in block.named("_space_group_ssg_")
+        for one in block.column(tag.lower().replace(".", "_")) or []
+    )
+    if (dimension is not None and number(dimension) != 0) or ssg:
         raise CifError("is a modulated structure, which has no cell that repeats; give a commensurate approximant")
 
 

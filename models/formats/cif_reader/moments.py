@@ -100,6 +100,10 @@ def _listed(
         return {}
     units = lattice / np.linalg.norm(lattice, axis=1)[:, None]
     by_label = {site.label: index for index, site in enumerate(sites)}
+    if len(by_label) < len(sites) or len(set(labels)) < len(labels):
+        raise CifError(
+            "has moments of sites by labels that are not each of one site; give every site a label of its own"
+        )
     found = {}
     for row, label in enumerate(labels):
         given = [column[row] if row < len(column) else "?" for column in axes if column is not None]

@@ -129,10 +129,8 @@ def operations_of(triplets: Sequence[str]) -> Operations:
     """Operations of a list of triplets, each once, in the order of the list.
 
     Raises:
-        CifError: one cannot be read, or there are too many.
+        CifError: one cannot be read.
     """
-    if len(triplets) > MOST_OPERATIONS:
-        raise CifError(f"lists {len(triplets)} operations, {MOST_OPERATIONS} are read; mend the list of operations")
     found = dict.fromkeys(parsed_triplet(text) for text in triplets)
     return Operations(
         np.array([one[0] for one in found], dtype=np.int64).reshape(-1, 3, 3),
@@ -142,7 +140,13 @@ def operations_of(triplets: Sequence[str]) -> Operations:
 
 
 def products(left: Operations, right: Operations) -> Operations:
-    """Every operation of the one after every operation of the other, each once."""
+    """Every operation of the one after every operation of the other, each once.
+
+    Raises:
+        CifError: they are too many.
+    """
+    if len(left) * len(right) > MOST_OPERATIONS:
+        raise CifError(f"lists {len(left)} times {len(right)} operations, {MOST_OPERATIONS} are read; mend the lists")
     rotations = left.rotations[:, None] @ right.rotations[None]
     shifts = (left.rotations[:, None] @ right.shifts[None, :, :, None])[..., 0] + left.shifts[:, None]
     reversals = left.reversals[:, None] * right.reversals[None]

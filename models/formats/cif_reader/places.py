@@ -19,7 +19,7 @@ MERGE_ANG, WIDE_MERGE_ANG, APART_ANG = 0.06, 0.25, 0.5
 """Images within the first are one atom, beyond the last two; within the second they are one where the amounts say so."""
 _TOLD_ANG = 0.0005
 _FULL = 1.005  # what occupancies of one place may add up to: thirds with three digits
-_MOST_SHIFTS = 64
+_MOST_SHIFTS, _MOST_TRIES = 64, 10_000  # origins that are tried, and places times origins
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,9 @@ def orbit_of(
     position: NDArray[np.float64], operations: Operations, lattice: NDArray[np.float64], merge_ang: float
 ) -> Orbit:
     """Images of a site; those within `merge_ang` of it are the site itself, which goes to their middle."""
+    if len(operations) == 1:  # P 1, as most programs write it
+        only = np.zeros(1, dtype=np.int64)
+        return Orbit((position[None] + 1e-9) % 1.0 - 1e-9, only, only, 0.0, float("inf"), True)
     at = position
     for _ in range(3):
         offsets = operations.images(at) - at
@@ -168,7 +171,9 @@ def _settle(found: Places, sites: Sequence[ListedSite], lattice: NDArray[np.floa
         if i in gone or j in gone or (apart >= MERGE_ANG and min(a.occupancy, b.occupancy) < 1):
             continue
         if a.occupancy == b.occupancy == 1 and a.symbol == b.symbol and apart < MERGE_ANG:
-            found.twice = f"sites {a.label} and {b.label} coincide: one atom is listed twice"
+            found.twice = (
+                f"sites {a.label} and {b.label} coincide ({apart:.2g} angstrom apart): one atom is listed twice"
+            )
         elif apart >= MERGE_ANG or sum(species[i].values()) + sum(species[j].values()) > _FULL:
             found.complaint = (
                 f"atoms coincide: sites {a.label} and {b.label} are {apart:.3g} angstrom apart and hold "
@@ -218,7 +223,7 @@ def same_crystal(one: Sequence[Place], other: Sequence[Place], lattice: NDArray[
         return False
     rarest = min(ours, key=lambda kind: len(ours[kind]))
     for sign in (1, -1):
-        for target in theirs[rarest][:_MOST_SHIFTS]:
+        for target in theirs[rarest][: max(1, min(_MOST_SHIFTS, _MOST_TRIES // len(one)))]:
             shift = target - sign * ours[rarest][0]
             if all(_covers(theirs[kind], sign * ours[kind] + shift, lattice) for kind in ours):
                 return True

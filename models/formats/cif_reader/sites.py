@@ -23,7 +23,7 @@ _EDGES_ANG, _LEAST_HEIGHT_ANG = (0.5, 500.0), 0.2
 _FARTHEST = 100.0  # in edges: beyond it no fractional coordinate is meant
 _TYPE = re.compile(r"([A-Za-z]{1,2})(?:\(?\d*\.?\d*[+-]{0,2}\)?|\(?[+-]\d*\.?\d*\)?)")
 _HYDROGENS = {"D": "deuterium", "T": "tritium"}
-_DUMMIES = frozenset({"Va", "Vac", "Wat", "Ow", "Lp", "Du", "Q", "X", "M", "Cn", "Cg", "Xx"})
+_DUMMIES = frozenset({"Va", "Vac", "Wat", "Lp", "Du", "Q", "X", "M", "Cn", "Cg", "Xx"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +94,8 @@ def sites_of(block: CifBlock, lattice: NDArray[np.float64]) -> list[ListedSite]:
     Raises:
         CifError: no sites or too many; an element, position or occupancy that is not said.
     """
+    if (listed := block.length(*POSITIONS)) > MOST_ATOMS:
+        raise CifError(f"lists {listed} sites, {MOST_ATOMS} are read; give a smaller crystal")
     columns = [block.column(tag) for tag in POSITIONS]
     kind = "fract" if any(column is not None for column in columns[:3]) else "Cartn"
     given = columns[:3] if kind == "fract" else columns[3:]
@@ -104,8 +106,6 @@ def sites_of(block: CifBlock, lattice: NDArray[np.float64]) -> list[ListedSite]:
     count = len(places[0])
     if not count or any(len(column) != count for column in places):
         raise CifError("no atoms: its coordinates have no rows, or not as many each; mend the file")
-    if count > MOST_ATOMS:
-        raise CifError(f"lists {count} sites, {MOST_ATOMS} are read; give a smaller crystal")
     labels = _labels(block, count)
     kept = [i for i in range(count) if not _is_dummy(block, labels, i)]
     symbols = _symbols(block, labels, kept)

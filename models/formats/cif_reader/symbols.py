@@ -15,9 +15,9 @@ _E_GLIDES = {
     "aem2": "abm2", "bme2": "bma2", "b2em": "b2cm", "c2me": "c2mb", "cm2e": "cm2a", "ae2m": "ac2m",
     "aea2": "aba2", "bbe2": "bba2", "b2eb": "b2cb", "c2ce": "c2cb", "cc2e": "cc2a", "ae2a": "ac2a",
     "cmce": "cmca", "ccme": "ccmb", "aema": "abma", "aeam": "acam", "bbem": "bbcm", "bmeb": "bmab",
-    "cmme": "cmma", "aemm": "abmm", "bmem": "bmcm", "ccce": "ccca", "aeaa": "abaa", "bbeb": "bbcb",
+    "cmme": "cmma cmmb", "aemm": "abmm acmm", "bmem": "bmcm bmam", "ccce": "ccca cccb", "aeaa": "abaa acaa", "bbeb": "bbcb bbab",
 }  # fmt: skip
-"""Symbols of 1992 with e for two glides, and those of gemmi's table."""
+"""Symbols of 1992 with e for two glides, and those of gemmi's table, the standard one first."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Claim:
     words: str
     settings: tuple[gemmi.SpaceGroup, ...]
     soft: bool = False
+
+    @property
+    def usual(self) -> tuple[gemmi.SpaceGroup, ...]:
+        """The settings of the first one's symbol: origins and axes alone."""
+        return tuple(one for one in self.settings if one.hm == self.settings[0].hm)
 
     @property
     def numbers(self) -> set[int]:
@@ -72,52 +77,73 @@ def _by_axis(setting: gemmi.SpaceGroup) -> int:
     return "bca".find(str(setting.monoclinic_unique_axis()))
 
 
-def _spelt(name: str) -> tuple[gemmi.SpaceGroup, ...]:
+def spelt(name: str) -> tuple[gemmi.SpaceGroup, ...]:
     """Settings of a symbol without its suffix, however it is spelt."""
     tight = re.sub(r"bar\{?(\d)\}?", r"-\1", re.sub(r"[\\$]", "", name.lower()))
     tight = re.sub(r"</?su[bp]>|sub|[\s_(){}~]", "", tight)
-    tight = _E_GLIDES.get(tight, tight)
     short = re.sub(r"^([pif])[24]\d?/([a-z])-3", r"\1\2-3", tight)
     short = re.sub(r"(?<![46])21?/(?=[a-z])", "", short)
     known = _by_spelling()
-    return known.get(tight) or known.get(short) or known.get(_E_GLIDES.get(short, short)) or ()
+    return known.get(tight) or tuple(
+        setting for one in _E_GLIDES.get(short, short).split() for setting in known.get(one, ())
+    )
+
+
+_ENDINGS = (
+    r"[\s,]*\(?\s*origin\s*(?:choice|at)?\s*(?P<suffix>[12])\s*\)?",
+    r"[\s,]*\(?\s*(?P<suffix>hex|rhomb)[a-z]*(?:\s+(?:axes|setting|cell))?\s*\)?",
+    r"\s*:\s*(?P<suffix>[\w-]+)\s*",
+    r"[\s,]*(?:\(\s*(?:no\.?|number|#)?|no\.?|number|#)\s*(?P<number>\d+)\s*\)?",
+    r"(?<=[\w/])\s*(?P<suffix>hr|rs|[szhr])",
+)
+"""What programs write behind a symbol; tried where the symbol as it stands is in no table."""
 
 
 @lru_cache(maxsize=1024)
 def claim_of_symbol(given: str, code: str | None) -> Claim | None:
-    """What a symbol means, its suffix included; None where no table has it."""
-    name, suffix = given.strip().strip("'\""), ""
-    for pattern, meaning in (
-        (r"[\s,]*\(?\s*origin\s*(?:choice|at)?\s*([12])\s*\)?$", None),
-        (r"[\s,]*\(?\s*(hex|rhomb)[a-z]*(?:\s+(?:axes|setting|cell))?\s*\)?$", None),
-        (r"[\s,]*\(?\s*(?:no\.?|#)\s*\d+\s*\)?$", ""),
-        (r"\s*:\s*([\w-]+)\s*$", None),
-    ):
-        if found := re.search(pattern, name, re.IGNORECASE):
-            name, suffix = name[: found.start()], suffix if meaning == "" else found[1].lower()
-    suffix = {"hex": "h", "rhomb": "r"}.get(suffix, suffix)
-    settings = _spelt(name)
-    if not settings and not suffix and (found := re.fullmatch(r"(.*[\w/])\s*(hr|rs|[szhr])", name, re.IGNORECASE)):
-        settings, suffix = _spelt(found[1]), found[2].lower()
+    """What a symbol means, its suffix included; None where no table has it.
+
+    Args:
+        given: as the file writes it.
+        code: of the coordinate system (`_space_group_IT_coordinate_system_code`): 1, 2, H, R, b1, -cba.
+
+    Raises:
+        CifError: the table has the symbol, and not with this suffix.
+    """
+    name, suffix, number = given.strip().strip("'\"")[:80], "", ""
+    settings = spelt(name)
+    for _ in range(3):
+        found = next((one for ending in _ENDINGS if (one := re.search(f"(?:{ending})$", name, re.IGNORECASE))), None)
+        if settings or found is None:
+            break
+        parts = found.groupdict()
+        suffix, number = (parts.get("suffix") or suffix).lower(), parts.get("number") or number
+        name = name[: found.start()]
+        settings = spelt(name)
     if not settings:
         return None
-    for one in filter(None, (suffix, code and code.lower())):
-        settings = _with_suffix(settings, one)
+    for setting in filter(None, (suffix, code and code.lower())):
+        settings = _with_suffix(settings, setting)
+    settings = tuple(one for one in settings if not number or one.number == int(number))
     if not settings:
-        raise CifError(f"space group {given!r} has no setting {suffix or code!r}; write a setting of the tables")
-    return Claim(f"symbol {given!r}", settings, soft=suffix in ("s", "z", "hr", "rs"))
+        raise CifError(
+            f"space group {given[:60]!r} has no setting {suffix or code or number!r}; write a setting of the tables"
+        )
+    return Claim(f"symbol {given[:60]!r}", settings, soft=suffix in ("s", "z", "hr", "rs"))
 
 
 def _with_suffix(settings: tuple[gemmi.SpaceGroup, ...], suffix: str) -> tuple[gemmi.SpaceGroup, ...]:
     """Those of the settings that a suffix means; ICSD writes S and Z (its centre) for origin choices 1 and 2."""
-    wanted = {"s": "1", "z": "2", "hr": "h", "rs": "r"}.get(suffix, suffix)
+    wanted = {"s": "1", "z": "2", "hr": "h", "rs": "r", "hex": "h", "rhomb": "r"}.get(suffix, suffix)
     found = re.fullmatch(r"([12hr]?)(.*)", wanted)
     extension, axes = (found[1], found[2]) if found else ("", wanted)
-    if suffix in ("s", "z") and not any(one.ext in ("1", "2") for one in settings):
+    if suffix in ("s", "z", "1") and not any(one.ext in ("1", "2") for one in settings):
         return settings
+    if axes and settings and settings[0].hm not in {one.hm for one in settings if one.qualifier.lower() == axes}:
+        settings = (*settings, *settings_by_number()[settings[0].number])  # P n m a:cab is P b n m
     return tuple(
         one
-        for one in settings
+        for one in dict.fromkeys(settings)
         if (not extension or one.ext.lower() == extension)
         and (not axes or one.qualifier.lower() == axes or (axes == "abc" and not one.qualifier))
     )

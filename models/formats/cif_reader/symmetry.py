@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from crystalloop.models.formats.cif_reader.blocks import NULLS, CifBlock, number
 from crystalloop.models.formats.cif_reader.operations import (
+    MOST_OPERATIONS,
     Operations,
     misfit,
     missing,
@@ -93,7 +94,7 @@ def readings_of(block: CifBlock, lattice: NDArray[np.float64]) -> Readings:
     claims = _claims(block, listed is not None)
     if (hall := _of_hall(block, listed is not None)) is not None:
         found = tabulated(hall[1])
-        claims.insert(0, Claim(f"Hall symbol {hall[0]!r}", (found,) if found else ()))
+        claims.insert(0, Claim(f"Hall symbol {hall[0][:60]!r}", (found,) if found else ()))
     if listed is None and hall is not None and not claims[0].settings:
         listed = hall[1]
     if listed is not None:
@@ -104,6 +105,8 @@ def readings_of(block: CifBlock, lattice: NDArray[np.float64]) -> Readings:
 
 
 def _listed(block: CifBlock, names: Sequence[str]) -> Operations | None:
+    if (count := block.length(*names)) > MOST_OPERATIONS:
+        raise CifError(f"lists {count} operations, {MOST_OPERATIONS} are read; mend the list of operations")
     given = [text for text in block.column(*names) or [] if text not in NULLS and text.strip()]
     if not given:
         return None
@@ -135,8 +138,8 @@ def _of_hall(block: CifBlock, listed: bool) -> tuple[str, Operations] | None:
     except (RuntimeError, ValueError) as error:  # gemmi's words for a symbol that it cannot read
         named = listed or block.first(*_SYMBOLS, *_NUMBERS)
         if not named:
-            raise CifError(f"Hall symbol {given!r} cannot be read ({error}); list the operations") from error
-        block.note(f"Hall symbol {given!r} cannot be read and is not used")
+            raise CifError(f"Hall symbol {given[:60]!r} cannot be read ({error}); list the operations") from error
+        block.note(f"Hall symbol {given[:60]!r} cannot be read and is not used")
         return None
 
 
@@ -146,17 +149,17 @@ def _claims(block: CifBlock, listed: bool) -> list[Claim]:
         claim = claim_of_symbol(given, block.first(*_CODE))
         if claim is None and not listed and not block.first(*_HALL):
             raise CifError(
-                f"space group {given!r} is not known and no operations are listed; write its symbol as the International "
+                f"space group {given[:60]!r} is not known and no operations are listed; write its symbol as the International "
                 "Tables do (F m -3 m), or its number as _space_group_IT_number"
             )
         if claim is None:
-            block.note(f"the symbol {given!r} ({tag}) is not in the tables; the operations of the file are used")
+            block.note(f"the symbol {given[:60]!r} ({tag}) is not in the tables; the operations of the file are used")
         else:
             claims.append(claim)
     for tag, given in block.all_of(*_NUMBERS):
         value = number(given)
         if value not in range(1, 231):
-            raise CifError(f"{tag} is {given!r}, wanted is a number of 1 to 230; mend the file")
+            raise CifError(f"{tag} is {given[:60]!r}, wanted is a number of 1 to 230; mend the file")
         claims.append(Claim(f"number {int(value)}", settings_by_number()[int(value)]))
     return claims
 
@@ -166,7 +169,9 @@ def _without_group(block: CifBlock) -> Readings:
     others = block.all_of("_space_group_name_schoenflies", "_symmetry_space_group_name_schoenflies")
     if others or (system is not None and system.lower() not in ("triclinic", "anorthic")):
         said = others[0][1] if others else system
-        raise CifError(f"says {said!r} and no symbol, number or operations; write _space_group_name_H-M_alt")
+        raise CifError(f"says {str(said)[:60]!r} and no symbol, number or operations; write _space_group_name_H-M_alt")
+    if magnetic := [*block.named("_space_group_magn"), *block.named("_parent_space_group")]:
+        raise CifError(f"names a magnetic space group ({magnetic[0]}) and lists no operations; list them")
     block.note("names no space group and lists no operations: read as P 1, the atoms as they are listed")
     return Readings((Reading("P 1 (1)", of_setting(gemmi.find_spacegroup_by_name("P 1"))),))
 
@@ -183,16 +188,14 @@ def _by_operations(block: CifBlock, listed: Operations, claims: list[Claim], lat
             agrees = False
         if not agrees:
             against.append(claim.words)
-            others += [_reading(one) for one in claim.settings[:2] if _fits(of_setting(one), lattice)]
+            others += [_reading(one) for one in claim.usual if _fits(of_setting(one), lattice)]
     if not setting and not against:
         block.note(f"its {len(listed)} operations are in no table as they stand (space group {found}); they are used")
     if not against:
         return Readings((_fitting(own, lattice),))
     told = f"its operations are those of {name}, and its {' and '.join(against)} "
     told += "means" if len(against) == 1 else "mean"
-    meant = sorted(
-        {f"{one.xhm()} ({one.number})" for claim in claims if claim.words in against for one in claim.settings}
-    )
+    meant = sorted({f"{one.xhm()} ({one.number})" for claim in claims if claim.words in against for one in claim.usual})
     told += f" {', '.join(meant[:3])}"
     readings = [own] if _fits(listed, lattice) else []
     return Readings((*readings, *others) or (own,), told)
@@ -201,22 +204,29 @@ def _by_operations(block: CifBlock, listed: Operations, claims: list[Claim], lat
 def _by_names(block: CifBlock, claims: list[Claim], lattice: NDArray[np.float64]) -> Readings:
     numbers = set.intersection(*(claim.numbers for claim in claims))
     if not numbers:
-        told = " and ".join(f"{one.words} means {_shown(one.settings)}" for one in claims)
-        return Readings(tuple(_reading(one) for claim in claims for one in claim.settings[:2]), told)
+        told = " and ".join(f"{one.words} means {_shown(one.usual)}" for one in claims)
+        return Readings(tuple(_reading(one) for claim in claims for one in claim.usual), told)
+    for claim in claims:
+        if claim.soft and not any(one.ext in ("1", "2", "H", "R") for one in claim.settings):
+            raise CifError(f"{claim.words} has the suffix of a setting that is in no table; list its operations")
     sharp = [claim for claim in claims if not claim.words.startswith("number")] or claims
     common = [one for one in sharp[0].settings if all(one in claim.settings for claim in sharp[1:])]
     common = [one for one in common if one.number in numbers]
     if not common:
-        told = " and ".join(f"{one.words} means {_shown(one.settings)}" for one in sharp)
-        return Readings(tuple(_reading(one) for claim in sharp for one in claim.settings[:2]), told)
+        told = " and ".join(f"{one.words} means {_shown(one.usual)}" for one in sharp)
+        return Readings(tuple(_reading(one) for claim in sharp for one in claim.usual), told)
     fitting = [one for one in common if _fits(of_setting(one), lattice)]
     if not fitting:
         _fitting(_reading(common[0]), lattice, [_reading(one) for one in common[1:]])
     first = [one for one in fitting if one.hm == fitting[0].hm]
     by_number = sharp is claims and fitting[0].hm != common[0].hm
-    left = fitting if by_number else first
+    standard = settings_by_number()[common[0].number][0].hm
+    two_glides = common[0].crystal_system() == gemmi.CrystalSystem.Orthorhombic and fitting[0].hm != standard
+    left = fitting if by_number or two_glides else first  # B m e m is B m c m or B m a m
     if fitting[0].hm != common[0].hm:
         block.note(f"the cell decides for {_shown(left)}: it does not fit {common[0].xhm()}")
+    if sharp is claims and len({one.hm for one in fitting}) > 1 and not by_number:
+        block.note(f"gives a number alone: read in the standard setting, {_shown(first)}")
     return Readings(tuple(_reading(one) for one in left))
 
 

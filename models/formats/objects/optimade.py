@@ -29,8 +29,9 @@ def crystal_of_optimade(found: Mapping[str, Any]) -> CrystalRead:
     Raises:
         FormatError: the field that is wrong, with its value; atoms without a site, groups of alternatives.
     """
-    for feature in found.get("structure_features") or []:
-        if feature in _BEYOND:
+    features = found.get("structure_features")
+    for feature in [] if features is None else sequence(features, "structure_features"):
+        if isinstance(feature, str) and feature in _BEYOND:
             raise FormatError(f"structure_features says {feature}: {_BEYOND[feature]}; give a crystal without")
     cell = lattice_of(found.get("lattice_vectors"), "lattice_vectors")
     coords = fractions_of(vectors(found.get("cartesian_site_positions"), "cartesian_site_positions"), cell)

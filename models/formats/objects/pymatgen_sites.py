@@ -115,7 +115,8 @@ def _notes(found: Mapping[str, Any], sites: Sequence[Mapping[str, Any]]) -> list
     notes = []
     if found.get("charge"):
         notes.append(f"the charge of the crystal, {shown(found['charge'])}, is not used: it is computed neutral")
-    if any("selective_dynamics" in (site.get("properties") or {}) for site in sites):
+    properties = [site.get("properties") for site in sites]
+    if any(isinstance(one, Mapping) and "selective_dynamics" in one for one in properties):
         notes.append("selective_dynamics is not used: all atoms may move")
     lattice = found["lattice"]
     periodic = lattice.get("pbc") if isinstance(lattice, Mapping) else None

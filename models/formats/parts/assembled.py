@@ -12,6 +12,7 @@ from pymatgen.core.structure import Structure
 from crystalloop.models.formats.crystal_read import CrystalRead, FormatError
 from crystalloop.models.formats.parts.cells import LONGEST_ANG
 from crystalloop.models.formats.parts.moments import along_one_line
+from crystalloop.models.formats.parts.sound import refuse_count
 from crystalloop.models.formats.parts.words import shown
 
 _SMALLEST_BOHR = 0.01
@@ -41,8 +42,7 @@ def assembled(
     """
     if len(species) != len(coords):
         raise FormatError(f"holds {len(species)} species and {len(coords)} positions; mend the file")
-    if not len(species):
-        raise FormatError("holds no atoms; give one crystal")
+    refuse_count(len(species))
     if not np.all(np.abs(coords) < LONGEST_ANG):
         worst = int(np.argmax(np.abs(coords).max(axis=1)))
         raise FormatError(

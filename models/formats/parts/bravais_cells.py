@@ -99,7 +99,18 @@ def bravais_cell(ibrav: int, celldm: Sequence[float | None]) -> tuple[NDArray[np
             raise FormatError(f"{name} is {told}, and ibrav {ibrav} needs it above 0")
     absent = [index for index in needed if index > 3 and celldm[index - 1] is None]
     notes = [f"celldm({index}) is not given: its angle is 90 degrees, as pw.x has it" for index in absent]
+    notes += [f"{name} is {value:g}: ibrav {ibrav} does not use it" for name, value in _unused(ibrav, celldm)]
     if ibrav == -13:
         notes.append("ibrav -13 has the axes of pw.x since version 6.5; before, the first two were others")
     values = [0.0 if value is None else value for value in celldm[1:6]]
     return np.array(vectors(*values), dtype=np.float64), tuple(notes)
+
+
+def _unused(ibrav: int, celldm: Sequence[float | None]) -> list[tuple[str, float]]:
+    """What is given, is not what the ibrav has by itself, and is not used."""
+    own = {2: 1.0, 3: 1.0, 4: -0.5 if ibrav == 4 else 0.0, 5: 0.0, 6: 0.0}
+    return [
+        (f"celldm({index})", value)
+        for index, value in enumerate(celldm[1:], 2)
+        if value and index not in _CELLS[ibrav][0] and abs(value - own[index]) > 1e-3
+    ]

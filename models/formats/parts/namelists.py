@@ -11,7 +11,7 @@ from crystalloop.models.formats.parts.words import real, shown, whole
 
 _PIECE = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|![^\n]*|/|[^'\"!/]+|['\"]")
 _BEGIN = re.compile(r"[ \t]*&(\w{1,30})", re.ASCII)
-_MOST_VALUES = 200
+_MOST_VALUES, _MOST_ASSIGNMENTS = 200, 10_000
 CARDS = (
     "ATOMIC_SPECIES",
     "ATOMIC_POSITIONS",
@@ -137,6 +137,8 @@ def _quiet(piece: str) -> str:
 def _assignments(body: str) -> list[tuple[str, str, tuple[str, ...]]]:
     """(name, index, words) of each `name(index) = words`."""
     pieces = body.split("=")
+    if len(pieces) > _MOST_ASSIGNMENTS:
+        raise FormatError(f"a namelist has {len(pieces)} assignments; mend the input")
     found: list[tuple[str, str, tuple[str, ...]]] = []
     name, index = "", ""
     for number, piece in enumerate(pieces):

@@ -24,15 +24,24 @@ def sound(read: CrystalRead) -> CrystalRead:
         FormatError: no atoms or too many, shared or partly empty sites, dummies, two atoms at one place.
     """
     structure = read.structure
-    if not 0 < len(structure) <= MOST_ATOMS:
-        how_many = f"{len(structure)} atoms, {MOST_ATOMS} are read" if len(structure) else "no atoms"
-        raise FormatError(f"holds {how_many}; give the cell of one crystal")
+    refuse_count(len(structure))
     refuse_unknown(structure)
     refuse_disorder(structure)
     notes = _as_hydrogen(structure)
     structure.remove_oxidation_states()
     refuse_coincidence(structure)
     return CrystalRead(structure, (*read.notes, *notes))
+
+
+def refuse_count(atoms: int) -> None:
+    """No atoms, or more than any calculation here takes.
+
+    Raises:
+        FormatError: how many.
+    """
+    if not 0 < atoms <= MOST_ATOMS:
+        how_many = f"{atoms} atoms, {MOST_ATOMS} are read" if atoms else "no atoms"
+        raise FormatError(f"holds {how_many}; give the cell of one crystal")
 
 
 def refuse_unknown(structure: Structure) -> None:

@@ -10,9 +10,21 @@ from crystalloop.models.crystals.elements import atomic_numbers, symbols
 from crystalloop.models.formats.crystal_read import FormatError
 
 _REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d{1,4})?", re.ASCII)
-_LABEL = re.compile(r"([A-Za-z]{1,3})([0-9_\-].*)?", re.ASCII | re.DOTALL)
+_LABEL = re.compile(r"([A-Za-z]{1,3})([0-9_+\-].*)?", re.ASCII | re.DOTALL)
 _LONGEST = 60
 ISOTOPES = {"D": "deuterium", "T": "tritium"}
+
+
+def refuse_long(text: str, most_mb: int) -> None:
+    """A text that is longer than that of any crystal which is read.
+
+    Raises:
+        FormatError: how long it is.
+    """
+    if len(text) > most_mb * 2**20:
+        raise FormatError(
+            f"has {len(text) / 2**20:.0f} MB, one crystal has less than {most_mb}; give that crystal alone"
+        )
 
 
 def is_real(word: str) -> bool:
