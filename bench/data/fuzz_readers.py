@@ -96,7 +96,7 @@ Cs 0 0 0
 Cl 0.5 0.5 0.5
 K_POINTS gamma
 """
-WHERE = "(class = binary_AB and band_gap > 1) or not (a between 3 and 4) and stable = true and n in (1, 2, 'x')"
+WHERE = "(class = binary_AB and band_gap > 1) or not (a in 3..4) and stable = true and n in (1, 2, 'x')"
 WORDS = (
     "nan NaN inf -inf 1e400 -1 0 00 1e-400 99999999999999999999 1_000 4,12 true True null ~ yes No . ? - + * & << % @ | > !!int "
     "2026-13-45 0x10 1:30 'x \" [ ] { } ( ) , ; : # \\ / \\u0000 \\ud800 Qq Va D X 4.12(1) 1/3 and or not in between = < loop_ "

@@ -22,6 +22,8 @@ __all__ = ["SHARES", "BadRows", "Cell", "Corpus", "read_corpus", "split_of"]
 Cell = Literal["cubic", "orthorhombic"]
 SHARES = (("train", 80), ("val", 90), ("test", 100))
 """Upper ends, in per cent, of the parts of a split by formula."""
+_SAME_VOLUME = 0.02  # relative; rows of one crystal in several files differ by their rounding
+_SAME_LABEL = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,16 +173,8 @@ def split_of(formula: str) -> str:
 
 def _assemble(rows: Sequence[CorpusRow], left_out: tuple[str, ...]) -> Corpus:
     """Rows as a corpus: repeated ones merged, the split completed."""
-    merged: dict[tuple[str, str], CorpusRow] = {}
-    for row in rows:
-        key = (row.id, row.formula)
-        first = merged.setdefault(key, row)
-        if first is not row and row.labels.keys() - first.labels.keys():
-            merged[key] = replace(first, labels={**row.labels, **first.labels})
-    if len(merged) < len(rows):
-        left_out = (*left_out, f"{len(rows) - len(merged):,} rows with the id and formula of an earlier one")
+    kept, told = _merged(rows)
     parts = _split_by_formula(rows)
-    kept = list(merged.values())
     return Corpus(
         ids=tuple(row.id for row in kept),
         formulas=tuple(row.formula for row in kept),
@@ -188,8 +182,48 @@ def _assemble(rows: Sequence[CorpusRow], left_out: tuple[str, ...]) -> Corpus:
         labels=label_array([row.labels for row in kept]),
         split=np.array([parts[row.formula] for row in kept], dtype="<U5"),
         groups=tuple(row.group for row in kept),
-        left_out=left_out,
+        left_out=(*left_out, *told),
     )
+
+
+def _merged(rows: Sequence[CorpusRow]) -> tuple[list[CorpusRow], list[str]]:
+    """Rows of one id, formula and density as one, with the labels of both; and sentences on what was done."""
+    merged: dict[tuple[str, str], CorpusRow] = {}
+    others: list[CorpusRow] = []
+    unlike: list[str] = []
+    for row in rows:
+        key = (row.id, row.formula)
+        first = merged.setdefault(key, row)
+        if first is row:
+            continue
+        if abs(_volume_ang3(row) - _volume_ang3(first)) > _SAME_VOLUME * _volume_ang3(first):
+            others.append(replace(row, id=f"{row.id} #{len(others) + 2}"))
+            continue
+        unlike += [
+            f"{row.where}, {name} = {value:g} and {first.labels[name]:g}"
+            for name, value in row.labels.items()
+            if abs(first.labels.get(name, value) - value) > _SAME_LABEL
+        ]
+        if row.labels.keys() - first.labels.keys():
+            merged[key] = replace(first, labels={**row.labels, **first.labels})
+    told = []
+    if (repeated := len(rows) - len(merged) - len(others)) > 0:
+        told.append(f"{repeated:,} rows with the id and formula of an earlier one")
+    if unlike:
+        told.append(
+            f"{len(unlike):,} labels of such rows differ from the earlier one's, which is kept (first: {unlike[0]})"
+        )
+    if others:
+        told.append(
+            f"{len(others):,} rows have the id and formula of an earlier one and another volume per atom (first: "
+            f"{others[0].where}): kept as crystals of their own"
+        )
+    return [*merged.values(), *others], told
+
+
+def _volume_ang3(row: CorpusRow) -> float:
+    """Per atom."""
+    return row.crystal.volume_ang3 / len(row.crystal)
 
 
 def _split_by_formula(rows: Sequence[CorpusRow]) -> dict[str, str]:

@@ -30,8 +30,9 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without halves of characters, which JSON can name and no terminal can print."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """The text without what steers a terminal, and without halves of characters, which JSON can name and none can print."""
+    whole = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", whole)
 
 
 def sentence_of(error: BaseException) -> str:

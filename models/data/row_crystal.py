@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 _EDGE_ANG = 10_000.0  # the longest edge
-_MOST_COORD = 100.0  # fractions of a cell; crystals that were unwrapped have some
+_COORDS = (-1.0, 2.0)  # fractions of a cell that is not moved by more than one; beyond they are angstrom
 _REST_OF_CELL = ("b", "c", "alpha", "beta", "gamma")
 _DOCUMENTS = frozenset(
     {"structure", "sites", "attributes", "data", "lattice_vectors", "cartesian_site_positions", "species_at_sites"}
@@ -52,8 +52,9 @@ def crystal_of(row: Mapping[str, Any]) -> Read:
         table = atomic_numbers()
         numbers = np.array([table[symbol] for symbol in species])
     except (KeyError, TypeError):  # charges, shared sites: pymatgen knows them, and names what is wrong
-        return _general(lattice, species, coords)
-    return Crystal(lattice, numbers, coords), ()
+        crystal, notes = _general(lattice, species, coords)
+        return crystal, (*notes, *_on_edge(row, lattice))
+    return Crystal(lattice, numbers, coords), _on_edge(row, lattice)
 
 
 def listed(value: Any, name: str) -> Any:  # noqa: ANN401
@@ -94,7 +95,7 @@ def _coords(given: Any, atoms: int) -> NDArray[np.float64]:  # noqa: ANN401
     if (
         len(flat) == 3 * atoms
         and {*map(type, flat)} <= {float, int}
-        and -_MOST_COORD <= min(flat) <= max(flat) <= _MOST_COORD
+        and _COORDS[0] <= min(flat) <= max(flat) <= _COORDS[1]
     ):
         try:
             coords = np.array(given, dtype=np.float64)
@@ -112,13 +113,13 @@ def _position(index: int, given: Any) -> list[float]:  # noqa: ANN401
         position = [number_of(x) for x in given]
     except ValueError as error:
         raise ValueError(_wanted(index, given)) from error
-    if max(map(abs, position)) > _MOST_COORD:
+    if not _COORDS[0] <= min(position) <= max(position) <= _COORDS[1]:
         raise ValueError(_wanted(index, given))
     return position
 
 
 def _wanted(index: int, given: object) -> str:
-    return f"position {index} is {shown(given)}; wanted are three finite fractional coordinates, numbers of 0 to 1"
+    return f"position {index} is {shown(given)}; wanted are three finite fractional coordinates, 0 to 1: angstrom?"
 
 
 def _lattice(row: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -132,6 +133,17 @@ def _lattice(row: Mapping[str, Any]) -> NDArray[np.float64]:
         return _of_cell({name: row.get(name) for name in ("a", *_REST_OF_CELL)})
     a = _edge(row["a"], "a")
     return np.array([[a, 0.0, 0.0], [0.0, a, 0.0], [0.0, 0.0, a]])
+
+
+def _on_edge(row: Mapping[str, Any], lattice: NDArray[np.float64]) -> tuple[str, ...]:
+    """A remark where a field `a` beside the lattice says another edge."""
+    if row.get("lattice") in (None, "") or row.get("a") in (None, ""):
+        return ()
+    try:
+        a, edge = number_of(row["a"]), float(np.linalg.norm(lattice[0]))
+    except ValueError:
+        a, edge = math.nan, 1.0
+    return () if abs(a - edge) <= 0.01 * edge else ("the field a is not used: lattice has another first edge",)
 
 
 def _of_lattice(cell: Any) -> NDArray[np.float64]:  # noqa: ANN401
@@ -234,8 +246,12 @@ def _general(lattice: NDArray[np.float64], species: Sequence[Any], coords: NDArr
         structure = Structure(lattice, species, coords)
     except Exception as error:  # whatever pymatgen says of species of any content
         raise ValueError(f"species = {shown(list(species))}: {first_line(error)}") from error
-    heavy = sorted({one for one in species if one in ("D", "T")})
-    return _of_structure(structure), tuple(f"{_HEAVY[one]} ({one}) is computed as hydrogen" for one in heavy)
+    words = sorted({one for one in species if isinstance(one, str) and one not in atomic_numbers()})
+    notes = [f"{_HEAVY[one]} ({one}) is computed as hydrogen" for one in words if one in _HEAVY]
+    longer = [one for one in words if one not in _HEAVY and one[-1] not in "+-"]
+    if longer:
+        notes.append(f"species {', '.join(map(shown, longer[:4]))}: read as the elements that they begin with")
+    return _of_structure(structure), tuple(notes)
 
 
 def _of_structure(structure: Structure) -> Crystal:

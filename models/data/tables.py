@@ -127,6 +127,10 @@ def _header(path: Path, cells: Sequence[str]) -> list[str]:
                 raise DataError(
                     f"{path}: one column named {shown(name)!r}: {word}; write commas between columns, and decimal points"
                 )
+    if len(names) == 1 and "," in names[0]:
+        raise DataError(
+            f"{path}: one column named {shown(names[0])!r}: quotes round whole lines; write them round cells"
+        )
     if names[0].startswith("#"):
         raise DataError(f"{path} begins with {shown(names[0])!r}; the first line is for the names of columns")
     known = [name.lower() if name.lower() in _COLUMNS else name for name in names]

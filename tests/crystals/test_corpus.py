@@ -98,6 +98,19 @@ def test_duplicates_are_left_out_and_fill_in_labels(tmp_path):
     assert joined.ids == corpus.ids
 
 
+def test_rows_of_one_id_and_formula_are_one_crystal_only_where_their_volumes_agree(tmp_path):
+    rows = [NACL | {"band_gap": 5.0}, NACL | {"a": 5.6901, "band_gap": 4.0}, NACL | {"a": 6.2, "band_gap": 3.0}]
+    corpus = read_corpus([jsonl(tmp_path, *rows)])
+    assert corpus.ids == ("x-1", "x-1 #2")
+    assert corpus.labels[:, PROPERTIES.index("band_gap")].tolist() == [5.0, 3.0]
+    assert corpus.left_out == (
+        "1 rows with the id and formula of an earlier one",
+        "1 labels of such rows differ from the earlier one's, which is kept (first: d.jsonl line 2, band_gap = 4 and 5)",
+        "1 rows have the id and formula of an earlier one and another volume per atom (first: d.jsonl line 3): kept as "
+        "crystals of their own",
+    )
+
+
 @pytest.mark.parametrize(
     ("bad", "says"),
     [

@@ -8,6 +8,7 @@ import pytest
 from crystalloop.models.data.files import DataError, read_crystals
 
 NACL = {"id": "x-1", "a": 5.69, "species": ["Na", "Cl"], "frac_coords": [[0, 0, 0], [0.5, 0.5, 0.5]]}
+CELLLESS = {name: NACL[name] for name in ("id", "species", "frac_coords")}
 HEADER = "id,species,a,frac_coords,formation_energy_per_atom"
 ROW = '"[""Cs"", ""Cl""]",4.12,"[[0, 0, 0], [0.5, 0.5, 0.5]]",-2.0'
 TABLE = f"{HEADER}\ng1,{ROW}\ng2,{ROW}\n"
@@ -66,6 +67,7 @@ def test_a_csv_of_excel_and_of_pandas_is_read(tmp_path, content):
         (f"# from a lab\n{TABLE}", "begins with '# from a lab'; the first line is for the names of columns"),
         ("", "is empty"),
         (f"{HEADER}\n", "no usable crystal; it holds no rows"),
+        (f'"{HEADER}"\n"g1,Cs,4,0,0"\n', "quotes round whole lines; write them round cells"),
     ],
 )
 def test_a_csv_that_is_no_table_is_a_sentence_even_where_rows_are_skipped(tmp_path, content, says):
@@ -156,6 +158,7 @@ def test_documents_of_the_materials_project_are_rows(tmp_path):
         (NACL | {"frac_coords": [[0, 0, 0], [0.5, 0.5]]}, "position 2 is [0.5, 0.5]; wanted are three"),
         (NACL | {"frac_coords": [[0, 0, 0], ["1/2", 0.5, 0.5]]}, "position 2 is"),
         (NACL | {"frac_coords": [[0, 0, 0], [10**400, 0.5, 0.5]]}, "position 2 is [1000"),
+        (NACL | {"frac_coords": [[0, 0, 0], [2.845, 2.845, 2.845]]}, "position 2 is [2.845, 2.845, 2.845]; wanted are"),
         (NACL | {"frac_coords": "none"}, "frac_coords = none is no JSON"),
         (NACL | {"species": []}, "species = [] names no atoms"),
         (NACL | {"species": ["Na", True]}, "species: true is not an element symbol"),
@@ -164,11 +167,11 @@ def test_documents_of_the_materials_project_are_rows(tmp_path):
         (NACL | {"a": True}, "a = true is no number"),
         (NACL | {"a": 0}, "a = 0; a cell edge is positive"),
         (NACL | {"a": 1e300}, "a = 1e+300; a cell edge is positive, in angstrom, and at most 10,000"),
-        (NACL | {"lattice": [4, 4]}, "lattice = [4, 4]; write a (cubic), [a, b, c, alpha, beta, gamma], an object"),
-        (NACL | {"lattice": {"a": 4.0}}, "lattice lacks b, c, alpha, beta, gamma"),
-        (NACL | {"lattice": [4, 4, 4, 90, 90, 180]}, "gamma = 180; an angle lies between"),
-        (NACL | {"lattice": [[0, 0, 0]] * 3}, "3 independent finite row vectors"),
-        (NACL | {"lattice": [[0.3, 0, 0], [0, 20, 0], [0, 0, 20]]}, "two atoms are closer than 0.5 A"),
+        (CELLLESS | {"lattice": [4, 4]}, "lattice = [4, 4]; write a (cubic), [a, b, c, alpha, beta, gamma], an object"),
+        (CELLLESS | {"lattice": {"a": 4.0}}, "lattice lacks b, c, alpha, beta, gamma"),
+        (CELLLESS | {"lattice": [4, 4, 4, 90, 90, 180]}, "gamma = 180; an angle lies between"),
+        (CELLLESS | {"lattice": [[0, 0, 0]] * 3}, "3 independent finite row vectors"),
+        (CELLLESS | {"lattice": [[0.3, 0, 0], [0, 20, 0], [0, 0, 20]]}, "two atoms are closer than 0.5 A"),
         (NACL | {"split": "trian"}, "split = 'trian'; give train, val, test"),
         ('{"a": 1, "a": 2}', "key 'a' stands twice in one object"),
         (json.dumps(NACL) + ",", "a comma after the object; remove it"),
@@ -185,6 +188,26 @@ def test_a_bad_line_of_a_jsonl_is_named_for_campaigns_as_for_training(tmp_path, 
     assert says in told
     read = read_crystals(path, skip_bad=True)
     assert len(read.crystals) == len(read.left_out) == 1
+
+
+def test_no_text_of_a_file_steers_the_terminal(tmp_path):
+    row = NACL | {"id": "\x1b[31mred\ud800", "band_gap": "\x1b]0;x\x07"}
+    read = read_crystals(written(tmp_path, json.dumps(row), "t.jsonl"), skip_bad=True)
+    assert (read.crystals[0].id + read.notes[0]).isprintable()
+
+
+def test_species_with_charges_are_their_elements_and_labels_are_said(tmp_path):
+    rows = [NACL | {"species": ["Na+", "Cl-"]}, NACL | {"species": ["Na1", "Cl2"]}, NACL | {"species": [11, 17]}]
+    read = read_crystals(written(tmp_path, "\n".join(map(json.dumps, rows)), "t.jsonl"))
+    assert [crystal.structure.formula for crystal in read.crystals] == ["Na1 Cl1"] * 3
+    assert read.notes == ("t.jsonl line 2: species Cl2, Na1: read as the elements that they begin with",)
+
+
+def test_an_edge_that_the_lattice_contradicts_is_said_not_to_be_used(tmp_path):
+    rows = [NACL | {"lattice": [4, 4, 4, 90, 90, 90]}, NACL | {"lattice": [5.69, 5.69, 5.69, 90, 90, 90]}]
+    read = read_crystals(written(tmp_path, "\n".join(map(json.dumps, rows)), "t.jsonl"))
+    assert read.crystals[0].structure.lattice.a == pytest.approx(4.0)
+    assert read.notes == ("t.jsonl line 1: the field a is not used: lattice has another first edge",)
 
 
 def test_deuterium_is_hydrogen_with_a_note(tmp_path):
