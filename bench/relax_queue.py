@@ -36,8 +36,9 @@ from crystalloop.dft.relax.attempt import AttemptReport
 from crystalloop.dft.relax.outcome import Relaxed
 from crystalloop.dft.work.candidate_work import WorkContext
 from crystalloop.dft.work.firetask import RelaxTask, working
+from crystalloop.dft.work.queued_work import launch_next
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
-from crystalloop.dft.work.worker import launch_next, work
+from crystalloop.dft.work.worker import work
 
 DATABASE = "bench_queue"
 

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 _GC_THRESHOLDS = (100_000, 50, 1000)
 """Stored documents are trees and need no cycle collector, which would walk through all of them again and again."""
+_PIECE_BYTES = 1 << 20
+_MOST_CONNECTIONS = 2000
+"""More are closed at once: each is a thread."""
 _GRACE_S = 5.0
 """How long a stopping server waits for answers under way."""
 
@@ -132,8 +135,18 @@ class Service:
         peer.setblocking(True)
         thread = threading.Thread(target=self._converse, args=(peer,), daemon=True)
         with self._lock:
-            self._connections[peer] = thread
-        thread.start()
+            full = len(self._connections) >= _MOST_CONNECTIONS
+            if not full:
+                self._connections[peer] = thread
+        try:
+            if full:
+                raise RuntimeError(f"there are {_MOST_CONNECTIONS} already")
+            thread.start()
+        except RuntimeError as error:  # no thread, no connection: others are still served
+            log.warning("a connection was closed at once: %s", error)
+            with self._lock:
+                self._connections.pop(peer, None)
+            peer.close()
 
     def _converse(self, peer: socket.socket) -> None:
         try:
@@ -143,6 +156,8 @@ class Service:
             pass  # the peer hung up
         except ProtocolError as error:
             log.warning("a connection was closed after %s", error)
+        except Exception:  # whatever a peer sent, the others are still served
+            log.exception("a connection was closed after an error")
         finally:
             peer.close()
             with self._lock:
@@ -177,11 +192,12 @@ class Service:
 
 
 def _receive(peer: socket.socket, size: int) -> bytes:
-    buffer = bytearray(size)
-    view = memoryview(buffer)
-    while view:
-        count = peer.recv_into(view)
-        if not count:
+    """Exactly so many bytes; memory is taken as they come, not as they are promised."""
+    pieces, left = [], size
+    while left:
+        piece = peer.recv(min(left, _PIECE_BYTES))
+        if not piece:
             raise EOFError
-        view = view[count:]
-    return bytes(buffer)
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)

@@ -55,7 +55,7 @@ def read_message(receive: Callable[[int], bytes]) -> Message:
             return _op_msg(id_, body)
         if operation == OP_QUERY:
             return _op_query(id_, body)
-    except (BSONError, ValueError, IndexError, struct.error, UnicodeDecodeError) as error:
+    except (BSONError, ValueError, IndexError, struct.error, RecursionError, OverflowError, MemoryError) as error:
         raise ProtocolError(f"a malformed message: {error}") from error
     raise ProtocolError(f"operation {operation}")
 
@@ -90,7 +90,10 @@ def _op_msg(id_: int, body: bytes) -> Message:
         at += 1 + size
     if not command:
         raise ProtocolError("a message without a command")
-    return Message(id_, OP_MSG, command.get("$db", "admin"), {**command, **sequences}, not flags & _MORE_TO_COME)
+    database = command.get("$db", "admin")
+    if not isinstance(database, str):
+        raise ProtocolError(f"a database named {database!r:.60}")
+    return Message(id_, OP_MSG, database, {**command, **sequences}, not flags & _MORE_TO_COME)
 
 
 def _op_query(id_: int, body: bytes) -> Message:
@@ -98,4 +101,7 @@ def _op_query(id_: int, body: bytes) -> Message:
     (size,) = struct.unpack_from("<i", body, name_end + 9)
     command = bson.decode(body[name_end + 9 : name_end + 9 + size], STORED)
     database = body[4:name_end].decode().partition(".")[0]
-    return Message(id_, OP_QUERY, database, command.get("$query", command), True)
+    command = command.get("$query", command)
+    if not isinstance(command, dict) or not command:
+        raise ProtocolError("a message without a command")
+    return Message(id_, OP_QUERY, database, command, True)

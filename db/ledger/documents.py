@@ -20,10 +20,19 @@ from crystalloop.db.ledger.records import (
 )
 from crystalloop.db.ledger.standing import STANDING_FIELDS, Standing
 from crystalloop.db.ledger.store import CampaignMismatch
+from crystalloop.db.ledger.unreadable import Unreadable
 
 
 class DocumentStore(Leases):
     """See db.ledger.store.Store for the promises."""
+
+    def __init__(self) -> None:
+        self._unreadable = Unreadable()
+
+    @property
+    def unreadable(self) -> Unreadable:
+        """See Store."""
+        return self._unreadable
 
     @abstractmethod
     def _find(
@@ -50,6 +59,12 @@ class DocumentStore(Leases):
         if self._insert("campaigns", record.to_document()):
             return record
         stored = self.campaign(record.id)
+        if ("campaigns", record.id) in self.unreadable:
+            raise CampaignMismatch(
+                f"the record of the campaign {record.id!r} cannot be read "
+                f"({self.unreadable.reasons['campaigns', record.id]}); run it with the release that wrote it, or give it "
+                "another name"
+            )
         if stored is None or stored.spec_digest != record.spec_digest:
             raise CampaignMismatch(
                 f"the campaign {record.id!r} was started with another specification "
@@ -61,11 +76,12 @@ class DocumentStore(Leases):
     def campaign(self, name: str) -> CampaignRecord | None:
         """See Store."""
         found = self._find("campaigns", {"_id": name}, ("_id",))
-        return CampaignRecord.from_document(found[0]) if found else None
+        return next(iter(self.unreadable.read("campaigns", found, CampaignRecord.from_document)), None)
 
     def campaigns(self) -> tuple[CampaignRecord, ...]:
         """See Store."""
-        return tuple(map(CampaignRecord.from_document, self._find("campaigns", {}, ("created_at", "_id"))))
+        found = self._find("campaigns", {}, ("created_at", "_id"))
+        return self.unreadable.read("campaigns", found, CampaignRecord.from_document)
 
     def set_campaign_state(self, name: str, state: CampaignState, now: datetime, outcome: str = "") -> None:
         """See Store."""
@@ -101,13 +117,18 @@ class DocumentStore(Leases):
 
     def matching(self, condition: Mapping[str, Any]) -> tuple[Candidate, ...]:
         """See Store."""
-        return tuple(map(Candidate.from_document, self._find("candidates", condition, ("round", "_id"))))
+        found = self._find("candidates", condition, ("round", "_id"))
+        return self.unreadable.read("candidates", found, Candidate.from_document)
 
     def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
         """See Store."""
         documents = self._find("candidates", {"_id": {"$in": list(candidate_ids)}}, ("_id",), STANDING_FIELDS)
-        found = {document["_id"]: document for document in documents}
-        return tuple(Standing.from_document(found[id_]) for id_ in candidate_ids if id_ in found)
+        return self._standings(candidate_ids, {document["_id"]: document for document in documents})
+
+    def _standings(self, candidate_ids: Sequence[str], found: Mapping[str, Mapping[str, Any]]) -> tuple[Standing, ...]:
+        """The standings of documents, without those that were found unreadable as a whole."""
+        wanted = [found[id_] for id_ in candidate_ids if id_ in found and ("candidates", id_) not in self.unreadable]
+        return self.unreadable.read("candidates", wanted, Standing.from_document)
 
     def relaxation_by_key(self, key: str) -> Candidate | None:
         """See Store."""
@@ -129,12 +150,12 @@ class DocumentStore(Leases):
     def model_version(self, version_id: str) -> ModelVersion | None:
         """See Store."""
         found = self._find("model_versions", {"_id": version_id}, ("_id",))
-        return ModelVersion.from_document(found[0]) if found else None
+        return next(iter(self.unreadable.read("model_versions", found, ModelVersion.from_document)), None)
 
     def model_versions(self, campaign: str) -> tuple[ModelVersion, ...]:
         """See Store."""
         found = self._find("model_versions", {"campaign": campaign}, ("number", "_id"))
-        return tuple(map(ModelVersion.from_document, found))
+        return self.unreadable.read("model_versions", found, ModelVersion.from_document)
 
     def put_round(self, round_: Round) -> None:
         """See Store."""
@@ -142,7 +163,8 @@ class DocumentStore(Leases):
 
     def rounds(self, campaign: str) -> tuple[Round, ...]:
         """See Store."""
-        return tuple(map(Round.from_document, self._find("rounds", {"campaign": campaign}, ("number", "_id"))))
+        found = self._find("rounds", {"campaign": campaign}, ("number", "_id"))
+        return self.unreadable.read("rounds", found, Round.from_document)
 
     def import_energies(self, energies: Sequence[ReferenceEnergy]) -> tuple[int, int]:
         """See Store."""
@@ -151,7 +173,8 @@ class DocumentStore(Leases):
 
     def imported_energies(self) -> tuple[ReferenceEnergy, ...]:
         """See Store."""
-        return tuple(map(ReferenceEnergy.from_document, self._find("reference_energies", {}, ("_id",))))
+        found = self._find("reference_energies", {}, ("_id",))
+        return self.unreadable.read("reference_energies", found, ReferenceEnergy.from_document)
 
 
 def _never_started(name: str) -> str:

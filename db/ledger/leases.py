@@ -7,11 +7,25 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from crystalloop.db.ledger.records import Attempt, Candidate, CandidateState, Lease, Relaxation
+
+INTERRUPTED = "interrupted"
+TAKEN_BACK = "taken_back"
+AFRESH = "taken_back_afresh"
+"""Outcomes of attempts that launched nothing: a lease ended; what was given up is tried again, from what there is or anew."""
+
+INTERNAL = "internal error"
+"""How the reason of a candidate begins that was given up for an error of this program, of every release."""
+
+
+def since_taken_back(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """The attempts that count: those since the candidate was last taken back."""
+    marks = [place for place, attempt in enumerate(attempts) if attempt.outcome in {TAKEN_BACK, AFRESH}]
+    return tuple(attempts[marks[-1] + 1 :] if marks else attempts)
 
 
 class Leases(ABC):
@@ -46,6 +60,8 @@ class Leases(ABC):
 
     def claim(self, candidate_id: str, worker: str, now: datetime, ttl_s: float) -> Candidate | None:
         """See Store."""
+        if not self.matching({"_id": candidate_id}):  # there is none, or it cannot be read
+            return None
         lease = Lease(token=uuid.uuid4().hex, worker=worker, started_at=now, expires_at=now + timedelta(seconds=ttl_s))
         fields = {"state": str(CandidateState.RUNNING), "lease": lease.to_document()}
         return self._move(candidate_id, {"state": str(CandidateState.QUEUED)}, fields, now)
@@ -75,6 +91,18 @@ class Leases(ABC):
         fields = {"state": str(CandidateState.QUEUED), "lease": None}
         return self._move(candidate_id, _under(token), fields, now) is not None
 
+    def take_back(self, candidate: Candidate, now: datetime, *, afresh: bool = False) -> bool:
+        """See Store."""
+        attempt = Attempt(
+            number=len(candidate.attempts) + 1,
+            started_at=now,
+            outcome=AFRESH if afresh else TAKEN_BACK,
+            detail=f"given up before: {candidate.reason}",
+        )
+        old = {"state": str(CandidateState.GAVE_UP), "reason": candidate.reason}
+        fields = {"state": str(CandidateState.QUEUED), "reason": None}
+        return self._move(candidate.id, old, fields, now, {"attempts": attempt.to_document()}) is not None
+
     def expire_leases(self, now: datetime) -> tuple[str, ...]:
         """See Store."""
         ended = self.matching({"state": str(CandidateState.RUNNING), "lease.expires_at": {"$lt": now}})
@@ -87,7 +115,7 @@ class Leases(ABC):
         attempt = Attempt(
             number=len(candidate.attempts) + 1,
             started_at=lease.started_at,
-            outcome="interrupted",
+            outcome=INTERRUPTED,
             detail=f"no sign of life from {lease.worker} since its lease ended at {lease.expires_at.isoformat()}",
             worker=lease.worker,
         )

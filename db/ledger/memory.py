@@ -20,6 +20,7 @@ class MemoryStore(DocumentStore):
     """See db.ledger.store.Store for the promises; "durable" is as long as the process lives. Threads may share one."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._lock = RLock()
         self._documents: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(
             dict
@@ -43,8 +44,7 @@ class MemoryStore(DocumentStore):
     def standings(self, candidate_ids: Sequence[str]) -> tuple[Standing, ...]:
         """See Store."""
         with self._lock:
-            stored = self._documents["candidates"]
-            return tuple(Standing.from_document(stored[id_]) for id_ in candidate_ids if id_ in stored)
+            return self._standings(candidate_ids, self._documents["candidates"])
 
     def queue(self, candidate_ids: Sequence[str], now: datetime) -> tuple[str, ...]:
         """See Store."""

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from bson.codec_options import CodecOptions
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, ReturnDocument
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, InvalidName
 from pymongo.write_concern import WriteConcern
 
 from crystalloop.db.ledger.connection import Document, Retry, connect, insert_new, server_name
 from crystalloop.db.ledger.documents import DocumentStore
 from crystalloop.db.ledger.records import Candidate, CandidateState
+from crystalloop.db.ledger.store import StoreRefused
+from crystalloop.db.ledger.unreadable import reason_of
 
 INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "candidates": (("campaign", "round", "state"), ("state",), ("key",), ("lease.expires_at",)),
@@ -30,6 +35,11 @@ INDEXES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "rounds": (("campaign", "number"),),
 }
 
+_STORED: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+_LENIENT: CodecOptions[Document] = CodecOptions(
+    unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+_AS_SENT: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 LIGHT_BATCH = 100_000
 """Documents of a few fields that come in one answer, where the default is 101: a step of the loop asks in one command."""
 
@@ -45,8 +55,9 @@ class MongoStore(DocumentStore):
     """
 
     def __init__(self, database: Database[Document], sleep: Callable[[float], None] = time.sleep) -> None:
+        super().__init__()
         self._database: Database[Document] = database.with_options(
-            codec_options=CodecOptions(tz_aware=True, tzinfo=UTC), write_concern=WriteConcern(w="majority", j=True)
+            codec_options=_STORED, write_concern=WriteConcern(w="majority", j=True)
         )
         self._candidates = self._database["candidates"]
         self._retry = Retry(server_name(database.client, database.name), sleep=sleep)
@@ -57,8 +68,14 @@ class MongoStore(DocumentStore):
 
         Raises:
             StoreUnavailable: nothing answers at the URI.
+            StoreRefused: what answers there has no use for the name, or for us.
         """
-        store = cls(connect(uri)[database])
+        client = connect(uri)
+        try:
+            store = cls(client[database])
+        except InvalidName as error:
+            client.close()
+            raise StoreRefused(f"{database!r} is no name of a database: {error}") from None
         store.ensure_indexes()
         return store
 
@@ -115,7 +132,8 @@ class MongoStore(DocumentStore):
             return changed or self._candidates.find_one({"_id": candidate_id, "move": mark})
 
         document = self._retry(command)
-        return None if document is None else Candidate.from_document(_unmarked(document))
+        found = [] if document is None else [_unmarked(document)]
+        return next(iter(self.unreadable.read("candidates", found, Candidate.from_document)), None)
 
     def _marked(self, candidate_ids: Sequence[str], mark: str) -> tuple[str, ...]:
         condition = {"_id": {"$in": list(candidate_ids)}, "move": mark}
@@ -127,9 +145,19 @@ class MongoStore(DocumentStore):
     ) -> list[Document]:
         keys, wanted = [(field, ASCENDING) for field in order], dict.fromkeys(fields, 1) or None
         batch = LIGHT_BATCH if fields else 0  # 0: the server's choice
-        find = partial(self._database[collection].find, condition, wanted, batch_size=batch)
+        find = partial(self._database[collection].with_options(_AS_SENT).find, condition, wanted, batch_size=batch)
         found = self._retry(lambda: list(find().sort(keys)))
-        return [_unmarked(document) for document in found]
+        return [_unmarked(document) for document in self._decoded(collection, found)]
+
+    def _decoded(self, collection: str, found: Sequence[RawBSONDocument]) -> Iterator[Document]:
+        """Each document by itself, so that one whose BSON is broken does not take the others with it."""
+        broken: dict[str, str] = {}
+        for raw in found:
+            try:
+                yield bson.decode(raw.raw, _STORED)
+            except (BSONError, ValueError) as error:
+                broken[_id_of(raw)] = reason_of(error)
+        self.unreadable.note(collection, broken)
 
     def _insert(self, collection: str, document: Document) -> bool:
         def command() -> bool:
@@ -153,6 +181,13 @@ class MongoStore(DocumentStore):
     def _add_to_set(self, collection: str, key: str, field: str, value: Document) -> bool:
         added = {"$addToSet": {field: value}}  # not again after a lost answer
         return self._retry(lambda: self._database[collection].update_one({"_id": key}, added)).matched_count == 1
+
+
+def _id_of(raw: RawBSONDocument) -> str:
+    try:
+        return str(bson.decode(raw.raw, _LENIENT).get("_id"))
+    except (BSONError, ValueError):
+        return f"an unreadable id, {len(raw.raw)} bytes"
 
 
 def _new_mark() -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from crystalloop.db.ledger.names import Id, PathId
+
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
-
 
 Vector = tuple[float, float, float]
 REFERENCES = "references"
@@ -26,18 +27,11 @@ class Record(BaseModel):
 
     def to_document(self) -> dict[str, Any]:
         """Plain dictionary as MongoDB stores it: enums as strings, tuples as lists, datetimes kept."""
-        document: dict[str, Any] = _bsonable(self.model_dump())
-        if "id" in document:
-            document["_id"] = document.pop("id")
-        return document
+        return {"_id" if name == "id" else name: _bsonable(value) for name, value in self.model_dump().items()}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Inverse of `to_document`.
-
-        Raises:
-            pydantic.ValidationError: the document has another shape, for example of a newer schema_version.
-        """
+        """Inverse of `to_document`; raises pydantic.ValidationError for another shape, as of a newer schema_version."""
         return cls.model_validate({"id" if name == "_id" else name: value for name, value in document.items()})
 
 
@@ -87,7 +81,7 @@ class CandidateState(StrEnum):
 class OriginKind(StrEnum):
     """How a candidate came to be proposed."""
 
-    DECORATED = "decorated"  # a known prototype with the campaign's elements; no model
+    DECORATED = "decorated"  # a known prototype with the campaign's elements; ranked by a model at most
     RANDOM = "random"  # latent drawn from the prior
     AROUND = "around"  # latent drawn around a base compound
     BETWEEN = "between"  # latent on the line between two base compounds
@@ -119,7 +113,7 @@ class Attempt(Record):
 
     number: int
     started_at: datetime
-    outcome: str  # "converged", "interrupted" or the name of a failure of dft.heal.failures
+    outcome: str  # "converged", a name of db.ledger.leases, or that of a failure of dft.heal.failures
     detail: str = ""  # what was seen, in a sentence
     correction: str = ""  # what the next attempt changes
     cpu_s: float = 0.0
@@ -168,6 +162,9 @@ class Relaxation(Record):
     bulk_modulus_gpa: float | None = None  # this and the next two where an equation of state was asked for
     bulk_modulus_prime: float | None = None
     fit_rms_mev_per_atom: float | None = None
+    band_gap: float | None = (
+        None  # eV, of the states that were computed: an upper bound; None where it was not asked for
+    )
     rungs: tuple[RungRecord, ...] = ()  # in order; empty where there was one
     reused_from: str | None = None  # id of the candidate that was computed, where this result is a copy
 
@@ -175,11 +172,11 @@ class Relaxation(Record):
 class Candidate(Record):
     """One crystal of one campaign, from proposal to result; the source of truth about it."""
 
-    id: str
-    campaign: str
+    id: Id
+    campaign: Id
     kind: Literal["crystal", "reference"] = "crystal"
     round: int
-    key: str  # digest of cell, species and DFT settings: equal keys are the same calculation
+    key: Id  # digest of cell, species and DFT settings: equal keys are the same calculation
     formula: str
     prototype: str | None
     crystal: CrystalDoc  # as proposed
@@ -210,9 +207,9 @@ class Candidate(Record):
         """A property of a finished candidate: computed where pw.x computes it, else as predicted."""
         if name == "formation_energy_per_atom":
             return self.e_f
-        if name == "energy_per_atom" and self.relaxation is not None:
-            return self.relaxation.energy_per_atom_ev
-        return self.predicted.get(name)
+        found = self.relaxation
+        computed = {} if found is None else {"energy_per_atom": found.energy_per_atom_ev, "band_gap": found.band_gap}
+        return self.predicted.get(name) if computed.get(name) is None else computed[name]
 
 
 class ReferenceEnergy(Record):
@@ -240,8 +237,8 @@ class NetworkRecord(Record):
 class ModelVersion(Record):
     """The three networks as trained after one round, and what they were trained on."""
 
-    id: str
-    campaign: str
+    id: PathId
+    campaign: Id
     number: int
     round: int  # the last round whose results are in the training set
     parent: str | None
@@ -256,12 +253,13 @@ class ModelVersion(Record):
 class Round(Record):
     """One turn of the loop."""
 
-    id: str  # "<campaign>/<number>"
-    campaign: str
+    id: PathId  # "<campaign>/<number>"
+    campaign: Id
     number: int
     model_version: str | None
     funnel: tuple[tuple[str, int], ...]  # stage name and how many were left after it
     chosen: tuple[str, ...]  # candidate ids sent to DFT
+    note: str = ""  # why there are fewer than the batch, though everything was tried
     started_at: datetime
     finished_at: datetime | None = None
 
@@ -269,7 +267,7 @@ class Round(Record):
 class Span(Record):
     """A stretch of a campaign's wall time, for the account of where it went."""
 
-    what: Literal["generate", "dft", "train", "ray", "report"]
+    what: Literal["prepare", "generate", "dft", "train", "ray", "settle", "report"]
     round: int
     started_at: datetime
     finished_at: datetime
@@ -282,17 +280,19 @@ class CampaignState(StrEnum):
     ACTIVE = "active"
     STOPPING = "stopping"  # `crystalloop stop` was called; the loop ends at the next step
     FINISHED = "finished"
+    FAILED = "failed"  # ended without what it was asked for; `outcome` says what to change
 
 
 class CampaignRecord(Record):
     """A campaign as first run; a later run with another specification is refused."""
 
-    id: str  # the campaign's name
+    id: Id  # the campaign's name
     spec: dict[str, Any]
     spec_digest: str
     folder: str
     state: CampaignState
-    outcome: str = ""  # why it finished
+    outcome: str = ""  # why its last run ended
+    data_notes: tuple[str, ...] = ()  # what was read of its data files, and what was done to their energies
     spans: tuple[Span, ...] = ()
     created_at: datetime
     updated_at: datetime

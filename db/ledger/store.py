@@ -19,12 +19,20 @@ from crystalloop.db.ledger.records import (
     Span,
 )
 from crystalloop.db.ledger.standing import Standing
+from crystalloop.db.ledger.unreadable import Unreadable
 
 
 class StoreUnavailable(Exception):
     """The database cannot be reached after the retries; nothing was lost, the same command resumes."""
 
     exit_kind = "database"
+
+
+class StoreRefused(StoreUnavailable):
+    """The database answers, but not with what it is there for: its disk is full, it lets nobody in, it steps down.
+
+    Never the fault of what was to be written: the same command may be given again, here or elsewhere.
+    """
 
 
 class CampaignMismatch(Exception):
@@ -41,8 +49,14 @@ class Store(Protocol):
     * A write that returned is durable; what was read is the caller's own, and changes nothing here.
     * Moments are kept to the millisecond and come back in UTC.
     * A write under a lease carries its token; with an expired, replaced token it changes nothing and returns False.
-    * Every method may raise StoreUnavailable, and may then be called again.
+    * Every method may raise StoreUnavailable, and may then be called again; StoreRefused, where the server answers.
+    * A document that cannot be read (of another release, damaged) ends nothing: it is named and counted in `unreadable`,
+      and left out of every answer.
     """
+
+    @property
+    def unreadable(self) -> Unreadable:
+        """The documents that were left out so far, with the reasons."""
 
     def start_campaign(self, record: CampaignRecord) -> CampaignRecord:
         """Insert the campaign, or return the stored one; raises CampaignMismatch when its spec_digest differs."""
@@ -107,6 +121,12 @@ class Store(Protocol):
 
     def expire_leases(self, now: datetime) -> tuple[str, ...]:
         """RUNNING -> QUEUED for every lease that ended before `now`, each noted as an "interrupted" attempt."""
+
+    def take_back(self, candidate: Candidate, now: datetime, *, afresh: bool = False) -> bool:
+        """GAVE_UP -> QUEUED, where its reason is still that of the candidate given; noted as an attempt.
+
+        `afresh`: what was computed for it is not gone on from.
+        """
 
     def relaxation_by_key(self, key: str) -> Candidate | None:
         """The RELAXED candidate with this key, of any campaign: of several the oldest, which was computed, not copied."""

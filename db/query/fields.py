@@ -2,57 +2,98 @@
 
 from __future__ import annotations
 
-import re
-from difflib import get_close_matches
+from crystalloop.db.query.conditions import Field, UnknownField
+from crystalloop.db.query.quantities import (
+    LENGTH,
+    PER_ATOM,
+    PRESSURE,
+    TIME,
+    Quantity,
+    names,
+    nearest,
+    note_on,
+    quantity,
+    to_predicted,
+    to_stored,
+)
 
-from crystalloop.db.query.language import Field, UnknownField
+STATES = ("proposed", "queued", "running", "relaxed", "gave_up")
+CANDIDATE_KINDS = ("crystal", "reference")
+ORIGINS = ("decorated", "random", "around", "between", "element")
+SYMBOLS = """H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb
+Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb
+Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"""
+"""What a candidate's fields can have: db knows neither models nor the documents' types; a test holds them together."""
 
 FIELDS: dict[str, Field] = {
     "id": Field("_id", str),
     "campaign": Field("campaign", str),
-    "kind": Field("kind", str),
+    "kind": Field("kind", str, values=CANDIDATE_KINDS),
     "round": Field("round", int),
     "formula": Field("formula", str),
-    "element": Field("crystal.species", str),
+    "element": Field("crystal.species", str, values=tuple(SYMBOLS.split())),
     "prototype": Field("prototype", str),
-    "state": Field("state", str),
+    "state": Field("state", str, values=STATES),
     "reason": Field("reason", str),
-    "origin": Field("origin.kind", str),
+    "origin": Field("origin.kind", str, values=ORIGINS),
     "base": Field("origin.bases", str),
     "model_version": Field("origin.model_version", str),
     "score": Field("score", float),
-    "e_f": Field("e_f", float, "eV/atom"),
-    "e_f_without_d2": Field("e_f_without_d2", float, "eV/atom"),
-    "e_above_hull": Field("e_above_hull", float, "eV/atom"),
+    "e_f_without_d2": Field("e_f_without_d2", float, "eV/atom", PER_ATOM),
     "hull_reason": Field("hull_reason", str),
-    "e_f_predicted": Field("e_f_predicted", float, "eV/atom"),
-    "energy_per_atom": Field("relaxation.energy_per_atom_ev", float, "eV/atom"),
-    "a": Field("relaxation.a_ang", float, "ang"),
+    "e_f_predicted": Field("e_f_predicted", float, "eV/atom", PER_ATOM),
+    "a": Field("relaxation.a_ang", float, "ang", LENGTH),
     "spacegroup": Field("relaxation.spacegroup", int),
     "volume_per_atom": Field("relaxation.volume_per_atom_ang3", float, "ang3/atom"),
-    "pressure": Field("relaxation.pressure_kbar", float, "kbar"),
+    "pressure": Field("relaxation.pressure_kbar", float, "kbar", {unit: 10 * gpa for unit, gpa in PRESSURE.items()}),
     "fmax": Field("relaxation.fmax_ev_ang", float, "eV/ang"),
     "bond_change": Field("relaxation.bond_change_percent", float, "%"),
     "cell_change": Field("relaxation.cell_change_percent", float, "%"),
     "volume_change": Field("relaxation.volume_change_percent", float, "%"),
-    "bulk_modulus": Field("relaxation.bulk_modulus_gpa", float, "GPa"),
     "steps": Field("relaxation.steps", int),
-    "cpu": Field("relaxation.cpu_s", float, "s"),
-    "wall": Field("relaxation.wall_s", float, "s"),
+    "cpu": Field("relaxation.cpu_s", float, "s", TIME),
+    "wall": Field("relaxation.wall_s", float, "s", TIME),
 }
-PREDICTED = "predicted."  # predicted.<property> is the networks' value before DFT, whatever properties they have
+COLUMN_NAMES = {
+    "status": "state",
+    "bases": "base",
+    "bond_change_percent": "bond_change",
+    "cell_change_percent": "cell_change",
+    "volume_change_percent": "volume_change",
+    "cpu_s": "cpu",
+    "wall_s": "wall",
+    "space_group": "spacegroup",
+}
+"""Names of columns, and the fields they show."""
+PREDICTED = "predicted."
+"""predicted.<quantity> is the networks' value before DFT."""
 
 
 def ledger_field(name: str) -> Field:
-    """The candidate's field of this name.
+    """The candidate's field of this name; a quantity is as pw.x computed it, or as predicted where pw.x never does.
 
     Raises:
-        UnknownField: there is none; the sentence has the nearest name, or all.
+        UnknownField: there is none; the sentence has the nearest names, or all.
     """
-    if name in FIELDS:
-        return FIELDS[name]
-    if re.fullmatch(re.escape(PREDICTED) + r"\w+", name):
-        return Field(name, float)
-    near = get_close_matches(name, FIELDS, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FIELDS)}, {PREDICTED}<property>"
-    raise UnknownField(f"unknown field; {hint}")
+    if (found := FIELDS.get(COLUMN_NAMES.get(name, name))) is not None:
+        return found
+    if (one := quantity(name)) is not None:
+        return _computed(one, name) if one.stored else _predicted(one, name)
+    if name.startswith(PREDICTED) and (one := quantity(name.removeprefix(PREDICTED))) is not None and one.network:
+        return _predicted(one, name.removeprefix(PREDICTED))
+    known = (*FIELDS, *COLUMN_NAMES, *names(), *(f"{PREDICTED}{other}" for other in names()))
+    all_of_them = f"known are {', '.join((*FIELDS, *names()))}, {PREDICTED}<property>"
+    raise UnknownField(f"unknown field; {nearest(name, known) or all_of_them}")
+
+
+def _computed(one: Quantity, name: str) -> Field:
+    return Field(one.stored, float, one.unit, one.units, to_stored(one, name), note=note_on(name))
+
+
+def _predicted(one: Quantity, name: str) -> Field:
+    note = note_on(name) or (
+        ""
+        if one.stored
+        else f"{one.name} is not computed by pw.x here: it is the networks' value, as in {PREDICTED}{one.name}"
+    )
+    return Field(f"{PREDICTED}{one.network}", float, one.unit, one.units, to_predicted(one, name), note=note)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from crystalloop.db.query.conditions import Among, Between, Compared, Condition, Not
 from crystalloop.db.query.fields import ledger_field
-from crystalloop.db.query.language import Among, Between, Compared, Condition, Not, parse
+from crystalloop.db.query.language import parse
 
 MongoFilter = dict[str, Any]
 _COMPARED = {"=": "$eq", "!=": "$ne", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}

@@ -8,14 +8,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from crystalloop.db.ledger.connection import Document, connect
+from crystalloop.db.ledger.redaction import without_secrets
 
 THREADS, INCREMENTS = 8, 50
+UNAUTHORISED = 13  # MongoDB's code
 
 
 class UnfitDatabase(Exception):
@@ -36,14 +39,21 @@ def probe(uri: str) -> None:
             for name, check in CHECKS.items():
                 _run(name, check, database)
         finally:
-            client.drop_database(database.name)
+            with suppress(PyMongoError):  # a database that fails here has failed above
+                client.drop_database(database.name)
 
 
 def _run(name: str, check: Callable[[Database[Document]], bool], database: Database[Document]) -> None:
     try:
         fit = check(database)
     except PyMongoError as error:
-        raise UnfitDatabase(f"the database fails at: {name} ({error}); use MongoDB 4.4 or later") from error
+        said = without_secrets((str(error).splitlines() or [type(error).__name__])[0].partition(", full error:")[0])[
+            :200
+        ]
+        move = "use MongoDB 4.4 or later"
+        if getattr(error, "code", None) == UNAUTHORISED:
+            move = "let its user read and write any database, since each new server is tried in one of its own"
+        raise UnfitDatabase(f"the database fails at: {name} ({said}); {move}") from None
     if not fit:
         raise UnfitDatabase(f"the database answers wrongly: {name}; use MongoDB 4.4 or later")
 

@@ -7,8 +7,6 @@ of this module.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import shutil
 import socket
@@ -19,28 +17,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote, unquote, urlsplit
+from typing import Literal
+from urllib.parse import quote, unquote
 
 from pymongo import MongoClient
-from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+from pymongo.errors import PyMongoError
 
 from crystalloop.db.embedded import folder as embedded
 from crystalloop.db.ledger.connection import Document, connect
+from crystalloop.db.serving.given import DatabaseUnavailable, answering, hello
 from crystalloop.db.serving.probe import probe
 
-URI_DELAYS_S = (0.5, 1.0, 2.0)  # with 2 s to select a server each time: about 10 s in all
 START_S = 120.0
 """How long a server may take to read its data."""
 STOP_S = 20.0
 _POLL_S = 0.05
 ServerKind = Literal["uri", "mongod", "embedded"]
-
-
-class DatabaseUnavailable(Exception):
-    """No database could be reached or started."""
-
-    exit_kind = "database"
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,8 @@ def ensure_server(uri: str | None, folder: Path, *, idle_s: float = embedded.UNU
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _one_at_a_time(folder):
         if uri:
-            return _given(uri, folder)
+            shown, version = answering(uri, folder)
+            return Server(uri, "uri", f"the database at {shown} (version {version})")
         start = _launcher(folder)
         running = start.running(folder)
         if running is not None:
@@ -119,51 +112,6 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
     with (folder / "launch.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # the kernel's: it ends with the process
         yield
-
-
-# --- a given URI
-
-
-def _given(uri: str, folder: Path) -> Server:
-    shown = _without_password(uri)
-    if not uri.startswith(("mongodb://", "mongodb+srv://")):
-        raise DatabaseUnavailable(f"{shown} is not a usable MongoDB connection string: it starts with mongodb://")
-    version = _wait_for(uri, shown)
-    mark = folder / "probed.json"
-    identity = {"server": hashlib.sha256(uri.encode()).hexdigest(), "version": version}
-    if not mark.exists() or json.loads(mark.read_text() or "null") != identity:
-        probe(uri)
-        mark.write_text(json.dumps(identity))
-    return Server(uri, "uri", f"the database at {shown} (version {version})")
-
-
-def _wait_for(uri: str, shown: str) -> str:
-    """The version of the server at `uri`, once it answers."""
-    last: Exception | None = None
-    for delay_s in (*URI_DELAYS_S, None):
-        try:
-            return str(_hello(uri)["version"])
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            raise DatabaseUnavailable(f"{shown} is not a usable MongoDB connection string: {error}") from error
-        except PyMongoError as error:
-            last = error
-        if delay_s is not None:
-            time.sleep(delay_s)
-    reason = str(last).partition(" (configured timeouts")[0].partition(", Timeout")[0][:200]
-    raise DatabaseUnavailable(
-        f"no database answers at {shown} ({reason}); start it, correct the URI, or leave the URI out to use a local one"
-    ) from last
-
-
-def _hello(uri: str) -> dict[str, Any]:
-    with connect(uri) as client:
-        info: dict[str, Any] = client.server_info()
-        return info
-
-
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return unquote(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 
 # --- a server of our own
@@ -224,7 +172,7 @@ def _running_mongod(folder: Path) -> Server | None:
     uri, pid_file = _mongod_uri(folder), folder / "mongod" / "mongod.pid"
     if not pid_file.exists() or not _answers(uri):
         return None
-    version = _hello(uri)["version"]
+    version = hello(uri)["version"]
     return Server(uri, "mongod", f"mongod {version} with its data in {folder}", int(pid_file.read_text()))
 
 
@@ -273,7 +221,7 @@ def _answers(uri: str) -> bool:
     if not _listens(uri):
         return False
     try:
-        _hello(uri)
+        hello(uri)
     except PyMongoError:
         return False
     return True

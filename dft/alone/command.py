@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,8 @@ from pymatgen.core.structure import Structure
 
 from crystalloop.dft.alone.folder import RelaxInputError, claimed
 from crystalloop.dft.alone.plan import Plan, make_plan
+from crystalloop.dft.alone.references import Formation, formation_energy, reference_folder
+from crystalloop.dft.alone.start import Start, begin
 from crystalloop.dft.pw.command import Filled, check_command
 from crystalloop.dft.pw.input import OUTDIR
 from crystalloop.dft.pw.launch import Launcher
@@ -19,7 +21,7 @@ from crystalloop.dft.pw.replay import COMPLETE, Replay, was_cut_off
 from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.pw.stop_and_restart import drop_scratch
 from crystalloop.dft.pw.watch import Step, Watch
-from crystalloop.dft.recipe.pseudos import ACTINIDES, PseudoTable
+from crystalloop.dft.recipe.pseudos import ACTINIDES, PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.attempt import AttemptReport
 from crystalloop.dft.relax.estimate import too_large
@@ -46,6 +48,8 @@ class RelaxRequest:
     memory_mb: float | None = None  # that a launch may take; None for what the machine has
     moments: tuple[dict[str, float], ...] = ()  # sets of starting moments; of several the lowest energy counts
     spin: bool = True
+    gap: Literal["scf", "nscf"] = "scf"
+    references: bool = False  # elemental references that are missing are computed, too
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def settings_of(request: RelaxRequest) -> PwSettings:
         "method": request.method,
         "cheap_first": request.cheap_first,
         "start_volume": request.start_volume,
+        "band_gap": request.gap,
     }
     if request.max_seconds is not None:
         changes["max_seconds"] = request.max_seconds
@@ -102,14 +107,14 @@ def relax_crystal(
         RelaxInputError: a setting cannot be used, or the folder is another's.
         PwEnvironmentError: pw.x, a pseudopotential or disk space is missing.
     """
-    settings = settings_of(request)
     _refuse_elements(request, structure)
     _refuse_moments(request, structure)
-
+    begun = begin(structure, settings_of(request))
+    structure, settings = begun.structure, begun.settings
     table, folder = PseudoTable.load(request.pseudos), request.folder
     table.check(site.specie.symbol for site in structure)
     check_command(request.command)
-    refused = _refusal(starting_cell(structure, settings), settings, table, request, listener)
+    refused = _refusal(replace(begun, structure=starting_cell(structure, settings)), table, request, listener)
     if refused is not None:
         return refused
     with claimed(folder, request.file, structure):
@@ -134,18 +139,47 @@ def relax_crystal(
         return answer
 
 
+def formation_of(answer: Relaxed, request: RelaxRequest, listener: Listener, run: Launcher = run_pw) -> Formation:
+    """The formation energy of what `relax_crystal` found, against elements computed by the same recipe.
+
+    Args:
+        answer: of the same request.
+        request: with `references` those that are missing are computed, each once for this user.
+        listener: hears of each SCF of theirs.
+        run: launches pw.x.
+
+    Returns:
+        The energy, or the reason why there is none, the machine's faults included.
+    """
+    table, settings = PseudoTable.load(request.pseudos), preset(request.preset)
+    if request.max_seconds is not None:
+        settings = settings.model_copy(update={"max_seconds": request.max_seconds})
+
+    def compute(state: Structure, recipe: PwSettings, folder: Path) -> Relaxed | GaveUp:
+        listener.on_say(
+            f"elemental reference {state.composition.reduced_formula}: computed once, kept in {folder.parent}"
+        )
+        launcher = Replay(folder, Watch(listener.on_step, listener.on_say, Filled(table.folder, run)))
+        memory_mb, command = request.memory_mb, request.command
+        return relax(state, recipe, table, folder, run=launcher, command=command, memory_mb=memory_mb)
+
+    try:
+        return formation_energy(answer, settings, table, reference_folder(), compute if request.references else None)
+    except (RelaxInputError, PwEnvironmentError, OSError) as error:  # the crystal is relaxed and written all the same
+        return Formation(reason=f"its references cannot be computed here now: {error}")
+
+
 def _refusal(
-    start: Structure,
-    settings: PwSettings,
+    begun: Start,
     table: PseudoTable,
     request: RelaxRequest,
     listener: Listener,
 ) -> GaveUp | None:
     """Why no pw.x is started for this crystal; the plan is told where one can be made."""
-    refusal = preflight(start)
+    refusal = preflight(begun.structure, begun.in_box)
     if refusal is None:
-        listener.on_plan(make_plan(start, settings, table, request.folder, request.memory_mb))
-        refusal = too_large(start, settings, table, request.memory_mb)
+        listener.on_plan(make_plan(begun, table, request.folder, request.memory_mb))
+        refusal = too_large(begun.structure, begun.settings, table, request.memory_mb)
     return None if refusal is None else GaveUp(refusal[0], refusal[1], (), None)
 
 

@@ -16,6 +16,7 @@ from pymatgen.core.structure import Structure
 from crystalloop.dft.pw.launch import STDOUT
 from crystalloop.dft.pw.output import parse_pw_output
 from crystalloop.dft.pw.run import ScratchNotWritable
+from crystalloop.dft.recipe.moments import kind_moments, kinds
 from crystalloop.dft.recipe.whole_file import whole
 
 log = logging.getLogger(__name__)
@@ -99,10 +100,19 @@ def _identify(folder: Path, file: Path, structure: Structure) -> None:
 
 
 def digest_of(structure: Structure) -> str:
-    """Of lattice and sites as read, to 1e-6 angstrom."""
+    """Of lattice, sites and moments as read, to 1e-6 angstrom."""
     matrix = [[round(float(x), 6) + 0.0 for x in row] for row in structure.lattice.matrix]
-    sites = [(site.specie.symbol, [round(float(x), 6) + 0.0 for x in site.frac_coords]) for site in structure]
+    sites = [
+        (kind, [round(float(x), 6) + 0.0 for x in site.frac_coords])
+        for kind, site in zip(_told_apart(structure), structure, strict=True)
+    ]
     return hashlib.sha256(json.dumps([matrix, sites]).encode()).hexdigest()
+
+
+def _told_apart(structure: Structure) -> list[str]:
+    """Elements, with their moments where the sites have any."""
+    moments = kind_moments(structure)
+    return [kind if not moments else f"{kind} {moments[kind]:g}" for kind in kinds(structure)]
 
 
 def _formula_of_launches(folder: Path) -> str | None:

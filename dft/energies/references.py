@@ -24,6 +24,7 @@ from crystalloop.dft.energies.ground_states import (
 )
 from crystalloop.dft.recipe.cells import primitive_cell, spacegroup_number
 from crystalloop.dft.recipe.element_rules import for_crystal
+from crystalloop.dft.recipe.moments import without_moments
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import CODE_VERSION, PwSettings
 
@@ -64,6 +65,7 @@ def reference_settings(element: str, settings: PwSettings) -> PwSettings:
     changes: dict[str, object] = {"nspin": 1, "tot_magnetization": None, "vary": "cell", "gamma_only": False}
     # Bulk modulus, coarse rung and limits are asked of candidates; a mesh that fits one cell fits no other.
     changes |= {"cheap_first": False, "reject_above_ev_per_atom": None, "start_volume": "given", "k_mesh": None}
+    changes["band_gap"] = "none"
     # Moments are guessed for compounds; an element starts as it is known.
     changes |= {"starting_magnetization": 0.5, "starting_moments": {}}
     changes["method"] = "auto" if settings.method == "eos" else settings.method
@@ -91,6 +93,7 @@ def calculation_key(structure: Structure, settings: PwSettings, table: PseudoTab
     of the settings do not enter. Tiny differences can still fall on two sides of a rounding step: ask a
     StructureMatcher before computing twice what is expensive.
     """
+    structure = without_moments(structure)  # moments of a file are no part of a campaign's crystals
     cell, settings = primitive_cell(structure), for_crystal(structure, settings)
     elements = sorted({site.specie.symbol for site in cell})
     content = {

@@ -247,9 +247,11 @@ def _physics(output: PwOutput, settings: PwSettings | None) -> PwFailure | None:
     last = output.last
     if last is None or not output.scf_converged or last.largest_stress_kbar is None or last.fmax_ev_ang is None:
         return PwFailure.NO_RESULT
+    if last.structure is None:  # no atoms are printed, or a cell that is none
+        return PwFailure.NO_RESULT
     if settings is None or settings.vary == "nothing":
         return None
-    if not output.final_scf and output.n_scf > 1:
+    if not output.final_scf and output.n_scf > 1 and settings.vary == "cell":
         return PwFailure.NO_FRESH_CELL
     amiss = _amiss(last, settings)
     absolute = output.absolute_magnetization
@@ -261,7 +263,7 @@ def _physics(output: PwOutput, settings: PwSettings | None) -> PwFailure | None:
 def _amiss(last: Cycle, settings: PwSettings) -> PwFailure | None:
     if last.largest_stress_kbar is None or last.fmax_ev_ang is None:
         return PwFailure.NO_RESULT
-    if last.largest_stress_kbar > settings.press_conv_thr_kbar:
+    if settings.vary == "cell" and last.largest_stress_kbar > settings.press_conv_thr_kbar:
         return PwFailure.RESIDUAL_STRESS
     if last.fmax_ev_ang > settings.forc_conv_thr_ry_bohr * RYDBERG_EV / BOHR_ANG:
         return PwFailure.RESIDUAL_FORCE

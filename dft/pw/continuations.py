@@ -43,7 +43,7 @@ def launch(run: Launcher, input_text: str, folder: Path, command: str, settings:
     Returns:
         One PwRun with the outputs one behind the other and the times added.
     """
-    options = LaunchOptions(command, timeout_s=settings.max_seconds * _KILL_AFTER + 60)
+    options = LaunchOptions(command, timeout_s=time_for(settings))
     whole = run(input_text, folder, options)
     full = int(_used_its_time(whole, settings))
     for k in range(1, _MOST):
@@ -60,6 +60,11 @@ def launch(run: Launcher, input_text: str, folder: Path, command: str, settings:
         whole = _joined(whole, more)
     drop_scratch(whole.folder)
     return whole
+
+
+def time_for(settings: PwSettings) -> float:
+    """Seconds after which a launch is killed."""
+    return settings.max_seconds * _KILL_AFTER + 60
 
 
 def _used_its_time(run: PwRun, settings: PwSettings) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
+from crystalloop.dft.recipe.moments import kinds, symbol_of
 from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import InputError, PwSettings
 
@@ -32,7 +33,7 @@ def pw_input_text(
     structure: Structure,
     settings: PwSettings,
     table: PseudoTable,
-    calculation: Literal["vc-relax", "relax", "scf"] = "vc-relax",
+    calculation: Literal["vc-relax", "relax", "scf", "nscf"] = "vc-relax",
     pseudo_dir: str | None = None,
 ) -> str:
     """The input file of one launch.
@@ -43,7 +44,7 @@ def pw_input_text(
         structure: the cell that pw.x gets; pass the symmetrised primitive one, pw.x is 7 times slower otherwise.
         settings: thresholds per atom are multiplied out here.
         table: file names and cutoffs.
-        calculation: vc-relax writes the IONS and CELL namelists.
+        calculation: vc-relax writes the IONS and CELL namelists; nscf finds states at the density of an scf.
         pseudo_dir: as pw.x shall see it; by default the absolute path of the table's folder.
 
     Raises:
@@ -51,7 +52,7 @@ def pw_input_text(
         UnreadablePath: a path that Fortran namelists cannot hold.
         MissingPseudo: an element is not in the table.
     """
-    elements = species_of(structure)
+    species = labels_of(structure, settings)
     folder = pseudo_dir if pseudo_dir is not None else str(table.folder.resolve())
     if "'" in folder or not folder.isprintable() or len(folder.encode(errors="replace")) > 200:
         raise UnreadablePath(
@@ -60,17 +61,17 @@ def pw_input_text(
         )
     namelists: dict[str, dict[str, Value]] = {
         "CONTROL": _control(settings, calculation, folder),
-        "SYSTEM": _system(structure, elements, settings, table),
+        "SYSTEM": _system(structure, tuple(dict.fromkeys(species)), settings, table),
         "ELECTRONS": _electrons(structure, settings),
     }
-    if calculation != "scf":
+    if calculation in ("relax", "vc-relax"):
         namelists["IONS"] = _ions(settings)
     if calculation == "vc-relax":
         namelists["CELL"] = _cell(settings)
     cards = [
-        _species_card(elements, table),
+        _species_card(tuple(dict.fromkeys(species)), table),
         _cell_card(structure),
-        _positions_card(structure),
+        _positions_card(structure, species),
         _k_points_card(structure, settings),
     ]
     return "\n".join([*(_namelist(name, values) for name, values in namelists.items()), *cards]) + "\n"
@@ -100,6 +101,11 @@ def without_time_limit(input_text: str) -> str:
 def species_of(structure: Structure) -> tuple[str, ...]:
     """Element symbols in order of first appearance."""
     return tuple(dict.fromkeys(site.specie.symbol for site in structure))
+
+
+def labels_of(structure: Structure, settings: PwSettings) -> tuple[str, ...]:
+    """The species of each site: elements, and numbered ones where sites of an element start from different moments."""
+    return kinds(structure) if settings.nspin == 2 else tuple(site.specie.symbol for site in structure)
 
 
 def k_mesh(structure: Structure, kspacing_inv_ang: float) -> tuple[int, int, int]:
@@ -135,8 +141,8 @@ def _control(settings: PwSettings, calculation: str, folder: str) -> dict[str, V
         "outdir": f"./{OUTDIR}",
         "pseudo_dir": folder,
         "disk_io": "low",
-        "tstress": True,
-        "tprnfor": True,
+        "tstress": calculation != "nscf",
+        "tprnfor": calculation != "nscf",
         "etot_conv_thr": settings.etot_conv_thr_ry,
         "forc_conv_thr": settings.forc_conv_thr_ry_bohr,
         "nstep": settings.nstep,
@@ -145,13 +151,13 @@ def _control(settings: PwSettings, calculation: str, folder: str) -> dict[str, V
 
 
 def _system(
-    structure: Structure, elements: tuple[str, ...], settings: PwSettings, table: PseudoTable
+    structure: Structure, species: tuple[str, ...], settings: PwSettings, table: PseudoTable
 ) -> dict[str, Value]:
-    wfc, rho = cutoffs_ry(elements, settings, table)
+    wfc, rho = cutoffs_ry(species_of(structure), settings, table)
     system: dict[str, Value] = {
         "ibrav": 0,
         "nat": len(structure),
-        "ntyp": len(elements),
+        "ntyp": len(species),
         "ecutwfc": wfc,
         "ecutrho": rho,
         "occupations": "smearing",
@@ -160,7 +166,7 @@ def _system(
     }
     if settings.nspin == 2:
         system["nspin"] = 2
-        system |= _starting_magnetizations(elements, settings, table)
+        system |= _starting_magnetizations(species, settings, table)
     if settings.tot_magnetization is not None:
         system["tot_magnetization"] = settings.tot_magnetization
     if settings.extra_bands:
@@ -172,11 +178,16 @@ def _system(
     return system
 
 
-def _starting_magnetizations(elements: tuple[str, ...], settings: PwSettings, table: PseudoTable) -> dict[str, Value]:
+def _starting_magnetizations(species: tuple[str, ...], settings: PwSettings, table: PseudoTable) -> dict[str, Value]:
     """pw.x wants the share of an atom's valence electrons that is unpaired, between -1 and 1."""
-    if not settings.starting_moments:
-        return {f"starting_magnetization({i})": settings.starting_magnetization for i in range(1, len(elements) + 1)}
-    shares = [settings.starting_moments.get(element, 0.0) / table.valence(element) for element in elements]
+    moments = settings.starting_moments
+    if not moments:
+        return {f"starting_magnetization({i})": settings.starting_magnetization for i in range(1, len(species) + 1)}
+    elements = [symbol_of(kind) for kind in species]
+    shares = [
+        moments.get(kind, moments.get(element, 0.0)) / table.valence(element)
+        for kind, element in zip(species, elements, strict=True)
+    ]
     return {f"starting_magnetization({i})": max(-1.0, min(1.0, share)) for i, share in enumerate(shares, start=1)}
 
 
@@ -237,8 +248,9 @@ def _fortran(value: Value) -> str:
     return f"{value:d}" if isinstance(value, int) else f"{value:.10g}"
 
 
-def _species_card(elements: tuple[str, ...], table: PseudoTable) -> str:
-    lines = [f"  {el} {float(Element(el).atomic_mass):.4f} {table[el].filename}" for el in elements]
+def _species_card(species: tuple[str, ...], table: PseudoTable) -> str:
+    elements = {kind: symbol_of(kind) for kind in species}
+    lines = [f"  {kind} {float(Element(el).atomic_mass):.4f} {table[el].filename}" for kind, el in elements.items()]
     return "\n".join(["ATOMIC_SPECIES", *lines])
 
 
@@ -248,8 +260,11 @@ def _cell_card(structure: Structure) -> str:
     return "\n".join(["CELL_PARAMETERS angstrom", *rows])
 
 
-def _positions_card(structure: Structure) -> str:
-    rows = [f"  {site.specie.symbol:2s} " + " ".join(f"{x:16.12f}" for x in site.frac_coords) for site in structure]
+def _positions_card(structure: Structure, species: tuple[str, ...]) -> str:
+    rows = [
+        f"  {kind:2s} " + " ".join(f"{x:16.12f}" for x in site.frac_coords)
+        for kind, site in zip(species, structure, strict=True)
+    ]
     return "\n".join(["ATOMIC_POSITIONS crystal", *rows])
 
 

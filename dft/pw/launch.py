@@ -33,6 +33,7 @@ class LaunchOptions:
         resume: folder of the launch that the input continues (restart_mode = 'restart'); its scratch is copied, so that
             it can be continued once more if this launch is killed. `drop_scratch` deletes it.
         min_free_mb: on the file system of the folder.
+        keep_scratch: leave density and wave functions, for a launch that starts from them; `drop_scratch` deletes them.
         grace_s: for pw.x to end by itself once it was asked to.
     """
 
@@ -41,6 +42,7 @@ class LaunchOptions:
     on_progress: Callable[[ScfProgress], None] | None = None
     resume: Path | None = None
     min_free_mb: int = MIN_FREE_MB
+    keep_scratch: bool = False
     grace_s: float = STOP_GRACE_S
 
     def heard_by(self, listener: Callable[[ScfProgress], None]) -> LaunchOptions:

@@ -7,13 +7,31 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET  # our own pw.x wrote the file
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
-from crystalloop.dft.pw.printed import NUMBER, integer, last_number, number, search, seconds
+from crystalloop.dft.pw.printed import (
+    NUMBER,
+    clock,
+    crystal,
+    error_boxes,
+    first_structure,
+    floats,
+    forces_ry_bohr,
+    integer,
+    last_number,
+    next_structure,
+    number,
+    ram_mb,
+    search,
+    site_moments,
+    stress_ry_bohr3,
+    table,
+)
+from crystalloop.dft.recipe.moments import KIND
 from crystalloop.dft.recipe.units import BOHR_ANG, KBAR_PER_EV_ANG3, RYDBERG_EV
 
 Array = NDArray[np.float64]
@@ -59,6 +77,15 @@ class RoutineError:
 
 
 @dataclass(frozen=True)
+class Bands:
+    """The states of one cycle on its mesh of k points."""
+
+    energies_ev: Array  # [k, spin, band]; one channel of spin, or up and down
+    electrons: float
+    magnetization: float  # Bohr magnetons per cell
+
+
+@dataclass(frozen=True)
 class PwOutput:
     """One launch as reported by pw.x. `dft.heal.failures.diagnose` says what to make of it."""
 
@@ -79,6 +106,8 @@ class PwOutput:
     stdout: str
     stderr: str
     absolute_magnetization: float | None = None  # Bohr magnetons per cell; also of what is antiparallel
+    moments: tuple[float, ...] = ()  # Bohr magnetons of each atom, in spheres that pw.x chooses
+    bands: Bands | None = None  # of the last cycle, where the XML is of it
     timed_out: bool = False  # killed by us: it passed its wall-time limit
 
     @property
@@ -116,11 +145,13 @@ def parse_pw_output(
     """
     before, *chunks = re.split(r"^!\s+total energy", stdout_text, flags=re.MULTILINE)
     cycles = _cycles(before, chunks)
-    xml = _xml(xml_text)
+    xml, bands = _output_of(xml_text), None
     if xml is not None and cycles and "JOB DONE" in stdout_text:
+        bands = _bands(xml) if _same_energy(number(xml.findtext("total_energy/etot")) or 0.0, cycles[-1]) else None
         cycles = (*cycles[:-1], _sharpened(cycles[-1], xml))
-    cpu_s, wall_s = _clock(stdout_text)
-    unfinished = "Self-consistent Calculation" in (chunks[-1] if chunks else before)
+    cpu_s, wall_s = clock(stdout_text)
+    # A chunk without a cycle has an energy that is no number.
+    unfinished = len(cycles) < len(chunks) or "Self-consistent Calculation" in (chunks[-1] if chunks else before)
     return PwOutput(
         returncode=returncode,
         job_done="JOB DONE" in stdout_text,
@@ -128,11 +159,11 @@ def parse_pw_output(
         scf_converged=bool(cycles) and not unfinished and "convergence NOT achieved" not in stdout_text,
         relax_converged="bfgs converged in" in stdout_text or "Damped Dynamics: convergence achieved" in stdout_text,
         final_scf=bool(chunks) and "Final scf calculation at the relaxed structure" in "".join([before, *chunks[:-1]]),
-        errors=_errors(stdout_text + "\n" + stderr_text),
+        errors=tuple(RoutineError(*row) for row in error_boxes(stdout_text + "\n" + stderr_text)),
         version=search(r"Program PWSCF v\.?\s*(\S+)", stdout_text) or "",
         cpu_s=cpu_s,
         wall_s=wall_s,
-        ram_mb=_ram_mb(stdout_text),
+        ram_mb=ram_mb(stdout_text),
         scf_accuracy_ry=last_number(rf"estimated scf accuracy\s+<\s+({NUMBER})", stdout_text),
         magnetization=last_number(rf"total magnetization\s+=\s+({NUMBER})", stdout_text),
         absolute_magnetization=last_number(rf"absolute magnetization\s+=\s+({NUMBER})", stdout_text),
@@ -140,142 +171,104 @@ def parse_pw_output(
         stdout=stdout_text,
         stderr=stderr_text,
         timed_out=timed_out,
+        moments=site_moments(stdout_text),
+        bands=bands,
     )
 
 
 def _cycles(before: str, chunks: list[str]) -> tuple[Cycle, ...]:
     """Each chunk starts behind a `!    total energy`; the geometry it belongs to was printed before it."""
-    structure = _first_structure(before)
+    structure = first_structure(before)
     cycles = []
     for chunk in chunks:
         free = number(search(rf"\A\s*=\s*({NUMBER}) Ry", chunk))
         # What follows the results is the next geometry and its iterations; a cut-off chunk ends anywhere.
         if free is not None:
+            dispersion = number(search(rf"Dispersion Correction\s*=\s*({NUMBER}) Ry", chunk))
             minus_ts = number(search(rf"smearing contrib\. \(-TS\)\s*=\s*({NUMBER}) Ry", chunk)) or 0.0
             cycles.append(
                 Cycle(
                     structure=structure,
                     energy_ev=(free - minus_ts / 2) * RYDBERG_EV,
                     free_energy_ev=free * RYDBERG_EV,
-                    forces_ev_ang=_forces(chunk),
-                    stress_kbar=_stress(chunk),
-                    dispersion_ev=_dispersion(chunk),
+                    forces_ev_ang=_in(forces_ry_bohr(chunk), RYDBERG_EV / BOHR_ANG),
+                    stress_kbar=_in(stress_ry_bohr3(chunk), RYDBERG_EV / BOHR_ANG**3 * KBAR_PER_EV_ANG3),
+                    dispersion_ev=None if dispersion is None else dispersion * RYDBERG_EV,
                 )
             )
-        structure = _next_structure(chunk, structure)
+        structure = next_structure(chunk, structure)
     return tuple(cycles)
 
 
-def _first_structure(text: str) -> Structure | None:
-    """From the header: `crystal axes` and the site list, both in units of alat."""
-    alat = number(search(rf"celldm\(1\)=\s*({NUMBER})", text))
-    rows = re.findall(rf"a\(\d\) = \(\s*({NUMBER})\s*({NUMBER})\s*({NUMBER})", text)[:3]
-    sites = re.findall(rf"^\s+\d+\s+([A-Z][a-z]?)\w*\s+tau\(\s*\d+\) = \(\s*({NUMBER})\s*({NUMBER})\s*({NUMBER})",
-                       text, flags=re.MULTILINE)  # fmt: skip
-    count = integer(search(r"number of atoms/cell\s+=\s+(\d+)", text))
-    sites = sites[:count]  # a launch that was continued within its first cycle has two headers
-    if alat is None or len(rows) < 3 or not sites or len(sites) != count:
-        return None
-    lattice = np.array(rows, float) * alat * BOHR_ANG  # [3, 3]
-    coords = np.array([site[1:] for site in sites], float) * alat * BOHR_ANG  # [a, 3]
-    return Structure(lattice, [site[0] for site in sites], coords, coords_are_cartesian=True)
+def _in(values: Array | None, unit: float) -> Array | None:
+    return None if values is None else values * unit
 
 
-def _next_structure(chunk: str, current: Structure | None) -> Structure | None:
-    """The geometry printed after a cycle, if a whole one was; else the present one."""
-    if current is None:
-        return None
-    cell = re.search(rf"^CELL_PARAMETERS \(angstrom\)\n((?:\s+{NUMBER}\s+{NUMBER}\s+{NUMBER}\s*\n){{3}})",
-                     chunk, flags=re.MULTILINE)  # fmt: skip
-    lattice = np.array(cell.group(1).split(), float).reshape(3, 3) if cell else current.lattice.matrix
-    block = search(r"^ATOMIC_POSITIONS \(crystal\)\n((?:[A-Z][a-z]?\w*\s.*\n)+)", chunk)
-    if block is None:
-        return current
-    sites = re.findall(rf"^([A-Z][a-z]?)\w*\s+({NUMBER})\s+({NUMBER})\s+({NUMBER})", block, flags=re.MULTILINE)
-    if len(sites) != len(current):
-        return current
-    return Structure(lattice, [site[0] for site in sites], np.array([site[1:] for site in sites], float))
-
-
-def _dispersion(chunk: str) -> float | None:
-    found = number(search(rf"Dispersion Correction\s*=\s*({NUMBER}) Ry", chunk))
-    return None if found is None else found * RYDBERG_EV
-
-
-def _forces(chunk: str) -> Array | None:
-    block = search(r"Forces acting on atoms.*?\n\s*\n((?:\s+atom\s+\d+ type.*\n)+)", chunk)
-    if block is None:
-        return None
-    rows = re.findall(rf"force =\s*({NUMBER})\s*({NUMBER})\s*({NUMBER})", block)
-    return np.array(rows, float) * (RYDBERG_EV / BOHR_ANG) if rows else None
-
-
-def _stress(chunk: str) -> Array | None:
-    block = search(rf"total\s+stress.*P=.*\n((?:(?:\s+{NUMBER}){{6}}\s*\n){{3}})", chunk)
-    if block is None:
-        return None
-    table = np.array(block.split(), float).reshape(3, 6)
-    return np.asarray(table[:, :3] * RYDBERG_EV / BOHR_ANG**3 * KBAR_PER_EV_ANG3)
-
-
-def _xml(text: str | None) -> ET.Element | None:
+def _output_of(text: str | None) -> ET.Element | None:
     if not text:
         return None
     try:
         return ET.fromstring(text).find("output")
-    except ET.ParseError:  # pw.x was killed while writing it
+    except (ET.ParseError, ValueError):  # pw.x was killed while writing it, or a byte of it is broken
         return None
 
 
 def _sharpened(cycle: Cycle, output: ET.Element) -> Cycle:
     """The last cycle with the XML's digits, where the XML is of the same cycle and not of an earlier one."""
-    free = number(output.findtext("total_energy/etot"))
-    if free is None or abs(2 * free * RYDBERG_EV - cycle.free_energy_ev) > 1e-5:
+    free, demet = number(output.findtext("total_energy/etot")), number(output.findtext("total_energy/demet")) or 0.0
+    if free is None or not _same_energy(free, cycle):
         return cycle
-    demet = number(output.findtext("total_energy/demet")) or 0.0  # -TS in hartree
-    return Cycle(
+    hartree_ev, atoms = 2 * RYDBERG_EV, None if cycle.structure is None else len(cycle.structure)
+    stress = table(output.findtext("stress"), 3)
+    forces = table(output.findtext("forces"), atoms)
+    return replace(
+        cycle,
         structure=_xml_structure(output, cycle.structure),
-        energy_ev=(free - demet / 2) * 2 * RYDBERG_EV,
-        free_energy_ev=free * 2 * RYDBERG_EV,
-        forces_ev_ang=_matrix(output.findtext("forces"), 2 * RYDBERG_EV / BOHR_ANG, cycle.forces_ev_ang),
-        stress_kbar=_matrix(
-            output.findtext("stress"), 2 * RYDBERG_EV / BOHR_ANG**3 * KBAR_PER_EV_ANG3, cycle.stress_kbar
-        ),
-        dispersion_ev=cycle.dispersion_ev,
+        energy_ev=(free - demet / 2) * hartree_ev,  # demet: -TS in hartree
+        free_energy_ev=free * hartree_ev,
+        forces_ev_ang=cycle.forces_ev_ang if forces is None else forces * (hartree_ev / BOHR_ANG),
+        stress_kbar=cycle.stress_kbar if stress is None else stress * (hartree_ev / BOHR_ANG**3 * KBAR_PER_EV_ANG3),
     )
+
+
+def parse_bands(xml_text: str | None) -> Bands | None:
+    """The states of an nscf calculation, which has no energy of its own; None where they were not all written."""
+    xml = _output_of(xml_text)
+    return None if xml is None else _bands(xml)
+
+
+def _same_energy(free_hartree: float, cycle: Cycle) -> bool:
+    return abs(2 * free_hartree * RYDBERG_EV - cycle.free_energy_ev) <= 1e-5
 
 
 def _xml_structure(output: ET.Element, printed: Structure | None) -> Structure | None:
     """The printed structure with more digits; itself where the XML has already moved on to the next geometry."""
-    atomic = output.find("atomic_structure")
-    atoms = [] if atomic is None else atomic.findall("atomic_positions/atom")
-    rows = [] if atomic is None else [atomic.findtext(f"cell/a{i}") for i in (1, 2, 3)]
-    if printed is None or len(atoms) != len(printed) or len(rows) != 3 or None in rows:
+    if printed is None:
+        return None
+    lattice = table(" ".join(output.findtext(f"atomic_structure/cell/a{i}") or "" for i in (1, 2, 3)), 3)
+    atoms = output.findall("atomic_structure/atomic_positions/atom")
+    coords = table(" ".join(atom.text or "" for atom in atoms), len(printed))
+    if lattice is None or coords is None:
         return printed
-    lattice = np.array([str(row).split() for row in rows], float) * BOHR_ANG
-    coords = np.array([str(atom.text).split() for atom in atoms], float) * BOHR_ANG
-    if not np.allclose(lattice, printed.lattice.matrix, atol=1e-4):
+    if not np.allclose(lattice * BOHR_ANG, printed.lattice.matrix, atol=1e-4):
         return printed
-    return Structure(lattice, [site.specie for site in printed], coords, coords_are_cartesian=True)
+    labels = printed.site_properties.get(KIND) or [site.specie.symbol for site in printed]
+    return crystal(lattice * BOHR_ANG, labels, coords * BOHR_ANG, cartesian=True) or printed
 
 
-def _matrix(text: str | None, factor: float, otherwise: Array | None) -> Array | None:
-    if not text or not text.split():
-        return otherwise
-    return np.array(text.split(), float).reshape(-1, 3) * factor
-
-
-def _errors(text: str) -> tuple[RoutineError, ...]:
-    found = re.findall(r"Error in routine\s+(.+?)\s*\(\s*(-?\d+)\)\s*:?\s*\n\s*(.*)", text)
-    unique = dict.fromkeys((routine.strip(), int(code), message.strip()) for routine, code, message in found)
-    return tuple(RoutineError(*row) for row in unique)
-
-
-def _clock(text: str) -> tuple[float | None, float | None]:
-    line = re.search(r"PWSCF\s+:\s+(.+?)\s*CPU\s+(.+?)\s*WALL", text)
-    return (seconds(line.group(1)), seconds(line.group(2))) if line else (None, None)
-
-
-def _ram_mb(text: str) -> float | None:
-    line = re.search(r"Estimated max dynamical RAM per process >\s+([\d.]+)\s*(MB|GB)", text)
-    return None if line is None else float(line.group(1)) * (1024 if line.group(2) == "GB" else 1)
+def _bands(output: ET.Element) -> Bands | None:
+    """The states of all k points, where all of them were written."""
+    of = output.find("band_structure")
+    points = [] if of is None else of.findall("ks_energies")
+    electrons = None if of is None else number(of.findtext("nelec"))
+    rows = [floats(point.findtext("eigenvalues")) for point in points]
+    if of is None or electrons is None or not rows or any(row is None or row.size == 0 for row in rows):
+        return None
+    if len({row.size for row in rows if row is not None}) > 1 or integer(of.findtext("nks")) != len(rows):
+        return None
+    channels = 2 if (of.findtext("lsda") or "").strip() == "true" else 1
+    up = integer(of.findtext("nbnd_up")) if channels == 2 else rows[0].size  # type: ignore[union-attr]
+    if not up or up * channels != rows[0].size:  # type: ignore[union-attr]
+        return None
+    energies = np.array(rows).reshape(len(rows), channels, up) * 2 * RYDBERG_EV
+    return Bands(energies, electrons, number(output.findtext("magnetization/total")) or 0.0)

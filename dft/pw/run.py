@@ -53,7 +53,8 @@ class ScratchNotWritable(PwEnvironmentError):
 def run_pw(input_text: str, folder: Path, options: LaunchOptions) -> PwRun:
     """Run pw.x once and wait for it. Input, stdout, stderr and XML stay in the folder; wave functions do not.
 
-    Unless pw.x stopped by itself before it was done: then its scratch stays, and a launch with `resume` goes on from it.
+    Unless pw.x stopped by itself before it was done, or they are to be kept: then its scratch stays, and a launch with
+    `resume` goes on from it.
 
     Where `on_progress` raises StopKindly, pw.x is asked to stop, and what it then left is returned as always; the
     exception comes out where it did not end in time. Whatever else ends the wait early (time-out, Ctrl-C, another
@@ -91,7 +92,7 @@ def run_pw(input_text: str, folder: Path, options: LaunchOptions) -> PwRun:
         timed_out=timed_out,
         folder=folder,
     )
-    if not stopped_cleanly(run.stdout):
+    if not stopped_cleanly(run.stdout) and not options.keep_scratch:
         drop_scratch(folder)
     return run
 

@@ -70,7 +70,7 @@ class Scratch:
                 _copy(options.resume, place)
                 withdraw(folder)
             ran = self._inner(input_text, folder, replace(options, resume=None))
-            keep = stopped_cleanly(ran.stdout)
+            keep = stopped_cleanly(ran.stdout) or options.keep_scratch
             return ran
         finally:
             with suppress(FileNotFoundError):

@@ -1,4 +1,7 @@
-"""Symmetrised cells of a crystal (spglib): the primitive one that pw.x gets, the conventional one that is compared."""
+"""Symmetrised cells of a crystal (spglib): the primitive one that pw.x gets, the conventional one that is compared.
+
+Atoms of one element with different moments (dft.recipe.moments) are different atoms: an antiferromagnet is not folded.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import numpy as np
 import spglib
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
+
+from crystalloop.dft.recipe.moments import site_moments, with_moments
 
 SYMPREC_ANG = 0.01
 SpglibCell = tuple[np.ndarray, np.ndarray, list[int]]
@@ -28,7 +33,7 @@ def conventional_cell(structure: Structure, symprec_ang: float = SYMPREC_ANG) ->
 def spacegroup_number(structure: Structure, symprec_ang: float = SYMPREC_ANG) -> int:
     """International number; 1 where spglib finds no symmetry."""
     try:
-        dataset = spglib.get_symmetry_dataset(_cell(structure), symprec=symprec_ang)
+        dataset = spglib.get_symmetry_dataset(spglib_cell(structure), symprec=symprec_ang)
     except spglib.SpglibError:
         return 1
     return 1 if dataset is None else int(dataset.number)
@@ -41,7 +46,7 @@ def only_volume_is_free(structure: Structure, symprec_ang: float = SYMPREC_ANG) 
     """
     if spacegroup_number(structure, symprec_ang) < 195:
         return False
-    operations = spglib.get_symmetry(_cell(structure), symprec=symprec_ang)
+    operations = spglib.get_symmetry(spglib_cell(structure), symprec=symprec_ang)
     for position in structure.frac_coords:
         images = operations["rotations"] @ position + operations["translations"] - position  # [operations, 3]
         stays = np.all(np.abs(images - np.round(images)) < 1e-3, axis=1)
@@ -52,7 +57,7 @@ def only_volume_is_free(structure: Structure, symprec_ang: float = SYMPREC_ANG) 
 
 def _standardized(structure: Structure, symprec_ang: float, to_primitive: bool) -> Structure:
     try:
-        found = spglib.standardize_cell(_cell(structure), to_primitive=to_primitive, symprec=symprec_ang)
+        found = spglib.standardize_cell(spglib_cell(structure), to_primitive=to_primitive, symprec=symprec_ang)
     except spglib.SpglibError:
         found = None
     if found is None:
@@ -60,8 +65,19 @@ def _standardized(structure: Structure, symprec_ang: float, to_primitive: bool) 
     lattice, positions, numbers = found
     # Many operations are lost to an x of 1 - 1e-17 beside one of 0; + 0.0 takes the sign off zero.
     positions = np.where(np.isclose(positions, 1.0, atol=1e-10), 0.0, positions) + 0.0
-    return Structure(lattice, [Element.from_Z(int(z)).symbol for z in numbers], positions)
+    found = Structure(lattice, [Element.from_Z(int(z) % _SIZES).symbol for z in numbers], positions)
+    sizes = sorted(set(site_moments(structure)))
+    return with_moments(found, [sizes[int(z) // _SIZES] for z in numbers]) if sizes else found
 
 
-def _cell(structure: Structure) -> SpglibCell:
-    return structure.lattice.matrix, structure.frac_coords, [int(site.specie.Z) for site in structure]
+_SIZES = 1000
+"""Above all atomic numbers."""
+
+
+def spglib_cell(structure: Structure) -> SpglibCell:
+    """Lattice, positions and a number for each kind of atom: Z, and more where moments tell atoms of an element apart."""
+    numbers, moments = [int(site.specie.Z) for site in structure], site_moments(structure)
+    if moments:
+        sizes = sorted(set(moments))
+        numbers = [z + _SIZES * sizes.index(moment) for z, moment in zip(numbers, moments, strict=True)]
+    return structure.lattice.matrix, structure.frac_coords, numbers

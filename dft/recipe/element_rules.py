@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pymatgen.core.periodic_table import Element
 from pymatgen.core.structure import Structure
 
+from crystalloop.dft.recipe.molecules import has_open_oxygen
+from crystalloop.dft.recipe.moments import kind_moments
 from crystalloop.dft.recipe.pseudos import LANTHANIDES
 from crystalloop.dft.recipe.settings import InputError, PwSettings
 
@@ -48,12 +50,17 @@ STARTING_MOMENTS_BOHR = {
 comes down to the true one, from one that is too small it may fall into the unpolarised solution."""
 
 
-def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
-    """The settings that this crystal is computed with: polarised where `magnetic` is auto and an element calls for it.
+OPEN_OXYGEN_BOHR = 1.0
+"""Per atom of O2 and of superoxides: two unpaired electrons of the molecule, one of the ion."""
 
-    Before that, the k points of a metal where it is one (`dft.recipe.element_rules`).
-    A ferromagnetic start: a moment that the crystal does not have vanishes within the first SCF, and the relaxation goes
-    on without spin. An antiferromagnet needs starting moments of both signs on request, and a cell that holds them.
+
+def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
+    """The settings that this crystal is computed with.
+
+    Polarised where `magnetic` is auto and its sites have moments (`dft.recipe.moments`), an element calls for it, or its
+    oxygen stands in pairs that are open shells. Before that, the k points of a metal where it may be one.
+    By element the start is ferromagnetic: a moment that the crystal does not have vanishes within the first SCF, and the
+    relaxation goes on without spin. An antiferromagnet needs moments of both signs on its sites, and a cell that holds them.
     Applied twice, the same comes out.
 
     Args:
@@ -63,6 +70,8 @@ def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
     settings = with_metallic_k_points(structure, settings)
     if settings.magnetic == "off" or settings.nspin == 2:
         return settings
+    if of_sites := kind_moments(structure):
+        return settings.model_copy(update={"nspin": 2, "starting_moments": of_sites, "moment_sets": ()})
     elements = {site.specie.symbol for site in structure}
     if settings.moment_sets:
         sets = tuple(kept for moments in settings.moment_sets if (kept := _of_these(elements, moments)))
@@ -71,6 +80,8 @@ def for_crystal(structure: Structure, settings: PwSettings) -> PwSettings:
         settings = settings.model_copy(update={"moment_sets": ()})
     moments = settings.starting_moments or STARTING_MOMENTS_BOHR
     found = _of_these(elements, moments)
+    if not settings.starting_moments and has_open_oxygen(structure):
+        found["O"] = OPEN_OXYGEN_BOHR
     return settings.model_copy(update={"nspin": 2, "starting_moments": found}) if found else settings
 
 
@@ -97,18 +108,33 @@ ANIONS = frozenset(["H", "C", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "
 """Elements whose compounds mostly have a gap, or have few states at the Fermi level."""
 
 
+SEMICONDUCTORS = frozenset(["B", "Si", "Ge"])
+"""Elements that are no metals, beside the anions. Compounds of theirs with metals are metals more often than not."""
+KSPACING_SEMICONDUCTORS_INV_ANG = 0.30
+"""As their elemental references have. Si with pw.x 6.7: 0.70 is 300 meV/atom above it, 0.45 27, and it 4 above 0.20."""
+
+
+def may_be_metal(structure: Structure) -> bool:
+    """Whether its elements let it be a metal: not with anions, and not of semiconductors alone. What it is pw.x finds."""
+    elements = {site.specie.symbol for site in structure}
+    return not elements & ANIONS and not elements <= SEMICONDUCTORS
+
+
 def with_metallic_k_points(structure: Structure, settings: PwSettings) -> PwSettings:
-    """The settings with k points no further apart than `kspacing_metals_inv_ang` for a crystal without any anion.
+    """The settings with k points no further apart than `kspacing_metals_inv_ang` for a crystal that may be a metal.
 
     With a Fermi surface the energy converges slowly and back and forth: at 0.45/angstrom B2 CaMg is 43 meV/atom above
     0.16, LiMg moves by 50 between 4 and 6 points per edge, and AlNi's pressure by 2.5 kbar from 5 to 11. LiH is within 0.1
-    meV/atom. Elemental references have k points of their own (`dft.energies.references`). Applied twice, the same comes out.
+    meV/atom. Boron, silicon and germanium are no metals, and have the k points of their references. Elemental references
+    have k points of their own (`dft.energies.references`). Applied twice, the same comes out.
 
     Args:
         structure: ordered.
         settings: of the campaign; returned as they are where they ask for no denser k points.
     """
     elements, limit = {site.specie.symbol for site in structure}, settings.kspacing_metals_inv_ang
+    if limit is not None and elements <= SEMICONDUCTORS:
+        limit = max(limit, KSPACING_SEMICONDUCTORS_INV_ANG)
     if limit is None or limit >= settings.kspacing_inv_ang or elements & ANIONS:
         return settings
     return settings.model_copy(update={"kspacing_inv_ang": limit})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from crystalloop.dft.recipe.user_paths import path_from
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder of this program's source, where it is used out of a checkout."""
 
@@ -19,12 +21,16 @@ def user_pseudos() -> Path:
 
 
 def places() -> dict[Path, str]:
-    """The folders that are looked through, in this order, with why each is among them; a named one is the only one."""
+    """The folders that are looked through, in this order, with why each is among them; a named one is the only one.
+
+    Raises:
+        BadPlace: a variable of the environment names no path.
+    """
     found: dict[Path, str] = {}
-    if given := os.environ.get("CRYSTALLOOP_PSEUDOS"):
-        return {Path(given).expanduser(): "CRYSTALLOOP_PSEUDOS"}
-    if given := os.environ.get("CRYSTALLOOP_HOME"):
-        found[Path(given).expanduser() / "pseudos"] = "CRYSTALLOOP_HOME"
+    if named := path_from("CRYSTALLOOP_PSEUDOS"):
+        return {named: "CRYSTALLOOP_PSEUDOS"}
+    if home := path_from("CRYSTALLOOP_HOME"):
+        found[home / "pseudos"] = "CRYSTALLOOP_HOME"
     found.setdefault(user_pseudos(), "this user's")
     found.setdefault(Path(".crystalloop", "pseudos"), "here")
     found.setdefault(CHECKOUT / ".crystalloop" / "pseudos", "made by `make setup`")

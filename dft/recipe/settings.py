@@ -51,7 +51,7 @@ class WhatIsComputed(_Part):
         "off"  # auto: spin-polarised where dft.recipe.element_rules knows an element as magnetic
     )
     tot_magnetization: float | None = None  # fixed moment of the cell in Bohr magnetons, for open-shell molecules
-    vary: Literal["cell", "nothing"] = "cell"  # "nothing": one SCF at the given geometry
+    vary: Literal["cell", "atoms", "nothing"] = "cell"  # atoms: in a cell that stays; nothing: one SCF as given
     gamma_only: bool = False  # one k point, for molecules in a box
 
     @model_validator(mode="after")
@@ -100,6 +100,8 @@ class HowItIsReached(_Part):
     reject_volume_percent: Positive = 40.0  # change of the volume against the crystal as generated; 12 to 16 % in a_ang
     reject_above_ev_per_atom: float | None = None  # total energy, say that of the elements and half an eV
     always_vc_relax: bool = False  # the older name of method: vc-relax
+    band_gap: Literal["none", "scf", "nscf"] = "none"
+    """Whether the gap is part of the answer: of the states on the mesh, or on one of twice as many points per edge too."""
     k_mesh: tuple[int, int, int] | None = None  # kept over a series of volumes; None: from kspacing and the cell
     damped: bool = False  # damped dynamics in place of BFGS
     nosym: bool = False
@@ -123,6 +125,8 @@ class PwSettings(HowItIsReached, WhatItMayCost, WhatIsComputed):
         # Keys of earlier documents stay what they were.
         if self.method == "eos":
             physics["method"] = "eos"  # a result without bulk modulus does not serve
+        if self.band_gap != "none":
+            physics["band_gap"] = self.band_gap  # nor does one without a gap
         if self.starting_moments and self.nspin == 2:
             physics["starting_moments"] = dict(self.starting_moments)
         if self.moment_sets and self.nspin == 2:

@@ -13,6 +13,7 @@ from crystalloop.dft.heal.failures import PwFailure
 from crystalloop.dft.pw.output import PwOutput
 from crystalloop.dft.pw.stop_and_restart import in_fresh_cell
 from crystalloop.dft.recipe.cells import only_volume_is_free, primitive_cell
+from crystalloop.dft.recipe.moments import without_moments
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.calculation import Bench, MachineFault, Seen, look
 from crystalloop.dft.relax.equation_of_state import EquationOfState
@@ -63,11 +64,17 @@ def make_attempt(
         spent_cpu_s: by earlier attempts; none follows this one where settings.max_cpu_hours are over.
     """
     started_at, name = bench.now(), f"attempt-{number}"
-    refusal = preflight(cell) or too_large(cell, settings, bench.table, bench.memory_mb)
+    if settings.nspin == 1:
+        cell = without_moments(cell)
+    refusal = preflight(cell, in_box=settings.vary == "atoms") or too_large(
+        cell, settings, bench.table, bench.memory_mb
+    )
     if refusal is not None:
         seen = Seen(*refusal)
     elif settings.vary == "nothing":
         seen = look(bench, name, primitive_cell(cell), settings, "scf")
+    elif settings.vary == "atoms":
+        seen = look(bench, name, cell, settings, "relax" if len(cell) > 1 else "scf")
     elif settings.follows_the_volume and only_volume_is_free(cell):
         seen = along_the_volume(bench, name, primitive_cell(cell), settings)
     else:

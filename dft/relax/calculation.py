@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -15,8 +15,9 @@ from crystalloop.dft.heal.failures import MACHINES_FAULT, PwFailure, diagnose
 from crystalloop.dft.pw.continuations import launch
 from crystalloop.dft.pw.input import pw_input_text
 from crystalloop.dft.pw.launch import Launcher, PwRun
-from crystalloop.dft.pw.output import PwOutput, parse_pw_output
+from crystalloop.dft.pw.output import Cycle, PwOutput, parse_pw_output
 from crystalloop.dft.pw.replay import forget
+from crystalloop.dft.recipe.moments import with_moments_of
 from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import InputError, PwSettings
 from crystalloop.dft.relax.equation_of_state import EquationOfState
@@ -55,7 +56,7 @@ class Seen:
 
 
 def look(
-    bench: Bench, name: str, cell: Structure, settings: PwSettings, calculation: Literal["scf", "vc-relax"]
+    bench: Bench, name: str, cell: Structure, settings: PwSettings, calculation: Literal["scf", "relax", "vc-relax"]
 ) -> Seen:
     """Run pw.x on a cell as it is, going on where it stopped for time, and judge what it wrote.
 
@@ -64,7 +65,7 @@ def look(
         name: of the subfolder, such as attempt-1/volume-2.
         cell: primitive.
         settings: of this launch.
-        calculation: scf, or vc-relax.
+        calculation: scf; relax, of the atoms alone; or vc-relax.
 
     Raises:
         MachineFault: pw.x cannot work on this machine as it was started.
@@ -75,6 +76,7 @@ def look(
         return Seen(PwFailure.BAD_INPUT, str(error))
     ran = _launched(bench, text, name, settings)
     output = parse_pw_output(ran.xml, ran.stdout, ran.stderr, ran.returncode, ran.timed_out)
+    output = replace(output, cycles=tuple(_with_moments(cycle, cell) for cycle in output.cycles))
     failure = diagnose(output, settings)
     if failure in MACHINES_FAULT | {PwFailure.LAUNCH_FAILED, PwFailure.DISK_FULL}:
         forget(ran.folder)  # else the next worker would be told of it again, and launch nothing
@@ -85,6 +87,18 @@ def look(
     return Seen(
         failure, detail, output, output.last_structure, output.steps, ran.cpu_s, ran.wall_s, first, None, ran.continued
     )
+
+
+def _with_moments(cycle: Cycle, cell: Structure) -> Cycle:
+    """pw.x prints species; the moments that these began with are those of the cell that it was given.
+
+    Other atoms than it was given are no answer: a byte of the output is broken.
+    """
+    found = cycle.structure
+    if found is None:
+        return cycle
+    same = [site.specie for site in found] == [site.specie for site in cell]
+    return replace(cycle, structure=with_moments_of(found, cell) if same else None)
 
 
 def _launched(bench: Bench, text: str, name: str, settings: PwSettings) -> PwRun:

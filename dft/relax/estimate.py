@@ -11,7 +11,7 @@ from pymatgen.core.structure import Structure
 
 from crystalloop.dft.heal.failures import PwFailure
 from crystalloop.dft.pw.input import cutoffs_ry, k_mesh, species_of
-from crystalloop.dft.recipe.cells import only_volume_is_free, primitive_cell
+from crystalloop.dft.recipe.cells import only_volume_is_free, primitive_cell, spglib_cell
 from crystalloop.dft.recipe.element_rules import for_crystal
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import InputError, PwSettings
@@ -70,8 +70,8 @@ def irreducible_points(cell: Structure, settings: PwSettings) -> int:
     """K points that symmetry leaves to compute."""
     if settings.gamma_only:
         return 1
-    positions = (cell.lattice.matrix, cell.frac_coords, [site.specie.Z for site in cell])
-    mapping, _ = spglib.get_ir_reciprocal_mesh(settings.k_mesh or k_mesh(cell, settings.kspacing_inv_ang), positions)
+    mesh = settings.k_mesh or k_mesh(cell, settings.kspacing_inv_ang)
+    mapping, _ = spglib.get_ir_reciprocal_mesh(mesh, spglib_cell(cell))
     return len(set(mapping.tolist()))
 
 

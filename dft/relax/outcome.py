@@ -8,9 +8,11 @@ from typing import Self
 
 from pymatgen.core.structure import Structure
 
-from crystalloop.dft.heal.failures import PwFailure
+from crystalloop.dft.heal.failures import NO_MOMENT_BOHR, PwFailure
 from crystalloop.dft.recipe.cells import conventional_cell, spacegroup_number
+from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.attempt import AttemptReport, Tried
+from crystalloop.dft.relax.band_gap import BandGap, band_gap
 from crystalloop.dft.relax.equation_of_state import EquationOfState
 from crystalloop.dft.relax.rungs import Rung, compare
 
@@ -53,6 +55,18 @@ class Relaxed:
     equation: EquationOfState | None = None  # with method eos
     rungs: tuple[Rung, ...] = ()  # with cheap_first
     spin_states: tuple[SpinState, ...] = ()  # with moment_sets, those that were reached, this one among them
+    moments_bohr: tuple[float, ...] = ()  # of the atoms of `structure`, in spheres that pw.x chooses
+    gap: BandGap | None = None  # None where no states were written
+
+    @property
+    def is_magnetic(self) -> bool:
+        """Whether its atoms have moments, parallel or not."""
+        return (self.absolute_magnetization_bohr or 0.0) >= NO_MOMENT_BOHR
+
+    @property
+    def band_gap(self) -> float | None:
+        """Of the states that were computed, eV: an upper bound; 0 for a metal."""
+        return None if self.gap is None else self.gap.gap_ev
 
     @classmethod
     def of(
@@ -65,6 +79,7 @@ class Relaxed:
         pressure_kbar: float = 0.0,
         fmax_ev_ang: float = 0.0,
         steps: int = 0,
+        in_box: bool = False,
     ) -> Self:
         """With all that follows from the two structures and from the attempts; pw.x adds what it alone knows.
 
@@ -76,8 +91,9 @@ class Relaxed:
             pressure_kbar: left in `final`.
             fmax_ev_ang: the largest force left in it.
             steps: moves of cell and atoms over all attempts.
+            in_box: an atom or a molecule: its box has no other conventional cell.
         """
-        conventional, change = conventional_cell(final), compare(generated, final)
+        conventional, change = final if in_box else conventional_cell(final), compare(generated, final)
         return cls(
             structure=final,
             conventional=conventional,
@@ -130,6 +146,7 @@ def relaxed(
     steps: int,
     reports: tuple[AttemptReport, ...],
     generated_pressure_kbar: float | None,
+    settings: PwSettings,
 ) -> Relaxed:
     """What an attempt that diagnose() passed is as a result.
 
@@ -140,6 +157,7 @@ def relaxed(
         steps: moves over all attempts.
         reports: of all attempts.
         generated_pressure_kbar: before anything moved.
+        settings: of the attempt.
 
     Raises:
         ValueError: the attempt has no result.
@@ -156,6 +174,7 @@ def relaxed(
         pressure_kbar=last.pressure_kbar,
         fmax_ev_ang=last.fmax_ev_ang,
         steps=steps,
+        in_box=settings.vary == "atoms",
     )
     return replace(
         found,
@@ -166,6 +185,8 @@ def relaxed(
         dispersion_ev=last.dispersion_ev,
         generated_pressure_kbar=generated_pressure_kbar,
         equation=tried.equation,
+        moments_bohr=output.moments,
+        gap=None if output.bands is None or settings.band_gap == "none" else band_gap(output.bands),
     )
 
 

@@ -22,10 +22,14 @@ VOLUME_PER_ATOM_ANG3 = (2.0, 300.0)
 """Inside lie hydrogen under pressure, caesium (115) and a diatomic molecule in an 8 angstrom box (256)."""
 
 
-def preflight(structure: Structure) -> tuple[PwFailure, str] | None:
+def preflight(structure: Structure, in_box: bool = False) -> tuple[PwFailure, str] | None:
     """Why a cell must not be computed, with the next move; or None.
 
     Volume per atom before distances: in a cell that is too small everything is too close.
+
+    Args:
+        structure: as it would be computed.
+        in_box: an atom or a molecule, which may have any room around it.
     """
     refusal = unfit_elements(structure)
     if refusal is not None:
@@ -48,12 +52,14 @@ def preflight(structure: Structure) -> tuple[PwFailure, str] | None:
         )
     volume = structure.volume / len(structure)
     low, high = VOLUME_PER_ATOM_ANG3
-    if not low <= volume <= high:
+    if not low <= volume <= (np.inf if in_box else high):
         return (
             PwFailure.VOLUME_OUT_OF_RANGE,
             f"{volume:.3g} cubic angstrom per atom, outside {low:g} to {high:g}; {RESCALE}",
         )
     pair = closest_pair(structure)
+    if in_box and len(structure) == 1:
+        return None
     if pair is None:
         return PwFailure.ATOMS_TOO_FAR, f"no two atoms are within 9 angstrom of each other; {RESCALE}"
     first, second, distance, ratio = pair

@@ -21,10 +21,12 @@ from crystalloop.dft.pw.launch import STDOUT, Launcher
 from crystalloop.dft.pw.output import parse_pw_output
 from crystalloop.dft.pw.run import run_pw
 from crystalloop.dft.recipe.element_rules import for_crystal, starts
+from crystalloop.dft.recipe.moments import site_moments, with_moments_of
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.attempt import AttemptReport, make_attempt
 from crystalloop.dft.relax.calculation import Bench
+from crystalloop.dft.relax.denser_mesh import on_denser_mesh
 from crystalloop.dft.relax.outcome import GaveUp, Relaxed, lowest, relaxed
 from crystalloop.dft.relax.preflight import preflight, unfit_elements
 from crystalloop.dft.relax.pressure_search import scaled_by_radii
@@ -88,7 +90,7 @@ def _from_one_start(
     climb: Climb, structure: Structure, settings: PwSettings, start: Structure | None, on_attempt: OnAttempt | None
 ) -> Relaxed | GaveUp:
     cheap = cheap_settings(settings) if start is None else None
-    cell = starting_cell(structure, settings) if start is None else start
+    cell = starting_cell(structure, settings) if start is None else with_moments_of(start, structure)
     if cheap is None:
         return climb(cell, settings, on_attempt)
     return _on_two_rungs(climb, structure, cell, cheap, settings, on_attempt)
@@ -107,7 +109,7 @@ def starting_cell(structure: Structure, settings: PwSettings) -> Structure:
 
     As given, too, where scaling makes no crystal either: then it is refused by its own fault.
     """
-    if settings.start_volume == "radii":
+    if settings.start_volume == "radii" and settings.vary == "cell":
         with suppress(ValueError):
             scaled = scaled_by_radii(structure)
             if preflight(scaled) is None or preflight(structure) is None:
@@ -169,6 +171,8 @@ def _climb(
 ) -> Relaxed | GaveUp:
     """Attempts with one set of settings, from one cell, until one is believed or none is left."""
     first, reports, steps = _next_number(bench.folder), list[AttemptReport](), 0
+    if site_moments(generated) and not site_moments(cell):  # they vanished before, on another rung or in another launch
+        settings = settings.model_copy(update={"magnetic": "off"})
     as_generated, current = None, for_crystal(generated, settings)
     unmoved = cell is generated
     for attempt in count(1):
@@ -182,7 +186,8 @@ def _climb(
         if on_attempt is not None:
             on_attempt(tried.report)
         if tried.failure is None and tried.output is not None:
-            return relaxed(generated, tried, pseudos, steps, tuple(reports), as_generated)
+            found = relaxed(generated, tried, pseudos, steps, tuple(reports), as_generated, current)
+            return on_denser_mesh(bench, f"attempt-{first + attempt - 1}", found, current)
         if tried.failure is not None and tried.following is None:
             return GaveUp(tried.failure, tried.report.detail, tuple(reports), cell)
         current = tried.following or current

@@ -114,11 +114,11 @@ def cheap_settings(settings: PwSettings) -> PwSettings | None:
     There is none when it was not asked for, for fixed geometries, and where it would be no cheaper.
     """
     test = preset("test")
-    if not settings.cheap_first or settings.vary == "nothing" or settings.kspacing_inv_ang >= test.kspacing_inv_ang:
+    if not settings.cheap_first or settings.vary != "cell" or settings.kspacing_inv_ang >= test.kspacing_inv_ang:
         return None
     looser = ("kspacing_inv_ang", "etot_conv_thr_ry", "forc_conv_thr_ry_bohr", "press_conv_thr_kbar")
     changes: dict[str, object] = {name: max(getattr(settings, name), getattr(test, name)) for name in looser}
-    changes["kspacing_metals_inv_ang"] = None
+    changes |= {"kspacing_metals_inv_ang": None, "band_gap": "none"}
     if settings.method == "eos":
         changes["method"] = "auto"
     return settings.model_copy(update={**changes, "cheap_first": False})

@@ -1,8 +1,10 @@
 """One candidate under one lease, from claim to record: what runs on a worker. FireWorks is met in firetask alone.
 
-Every ending is a recorded outcome; nothing that happens to one candidate stops the worker. A finished relaxation is
-written to the candidate's folder before it is recorded: when the database, the worker or the machine goes away in
-between, whoever claims the candidate next records that answer and computes nothing.
+Every ending is a recorded outcome, and nothing that is a crystal's own stops the worker. What is not the crystal's fault is
+never written down as one: the database's errors and the machine's hand the candidate back and end the worker, and an
+error of this program hands it back a few times. A finished relaxation is written to the candidate's folder before it is
+recorded: when the database, the worker or the machine goes away in between, whoever claims the candidate next records
+that answer and computes nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +17,32 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from crystalloop.db.ledger.leases import AFRESH, INTERNAL, INTERRUPTED, since_taken_back
+from crystalloop.db.ledger.names import path_name
 from crystalloop.db.ledger.records import Attempt, Candidate, CandidateState, Lease
-from crystalloop.db.ledger.store import Store, StoreUnavailable
+from crystalloop.db.ledger.redaction import without_secrets
+from crystalloop.db.ledger.store import Store, StoreRefused, StoreUnavailable
 from crystalloop.dft.oracles.base import Job, Oracle
 from crystalloop.dft.pw.limit import Clock
 from crystalloop.dft.pw.stop_and_restart import Interrupted
 from crystalloop.dft.recipe.pseudos import PwEnvironmentError
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.attempt import AttemptReport
+from crystalloop.dft.work.heartbeat import Heartbeat
 from crystalloop.dft.work.stored_result import StoredResult, attempt_of
 
 logger = logging.getLogger(__name__)
 
 MAX_INTERRUPTIONS = 20
 """A candidate that was interrupted so often takes its workers with it, for example by their memory."""
+MAX_SURPRISES = 3
+"""So often an error of this program itself is met with the same candidate before it is given up, until the next `run`."""
+SURPRISE = "internal_error"
+"""The outcome of an attempt that met an error of this program itself."""
+
+
+class FolderOutside(PwEnvironmentError):
+    """The folder of a candidate is not in the runs folder: a link leads elsewhere."""
 
 
 class Outcome(StrEnum):
@@ -43,6 +57,7 @@ class Outcome(StrEnum):
     RELEASED = "released"  # the worker was told to stop; handed back
     LEASE_LOST = "lease_lost"  # the lease ended and was given away; nothing was recorded
     ENVIRONMENT = "environment"  # this machine cannot run pw.x; handed back
+    OUR_FAULT = "our_fault"  # an error of this program itself; handed back
 
 
 @dataclass(frozen=True)
@@ -80,49 +95,16 @@ def perform(candidate_id: str, context: WorkContext) -> Outcome:
 
     Raises:
         StoreUnavailable: the database went away; the lease will end and somebody repeats this.
+        StoreRefused: it answers with an error; the candidate was handed back, or its lease will end.
     """
     candidate = context.store.claim(candidate_id, context.worker, context.now(), context.ttl_s)
     if candidate is None or candidate.lease is None:
         return Outcome.NOT_OURS
-    with Heartbeat(context, candidate.id, candidate.lease) as heartbeat:
+    with Heartbeat(context.store, candidate.id, candidate.lease, context.now, context.ttl_s) as heartbeat:
         outcome, detail = _Work(candidate, candidate.lease, heartbeat.lost, context).do()
     logger.info("%s: %s %s", candidate.id, outcome, detail)
     context.report(candidate.id, outcome, detail)
     return outcome
-
-
-class Heartbeat:
-    """Extends a lease from a thread of its own until the `with` ends; outlives database trouble, unlike FireWorks'.
-
-    `lost` is set when the lease is somebody else's.
-    """
-
-    def __init__(self, context: WorkContext, candidate_id: str, lease: Lease) -> None:
-        self.lost = threading.Event()
-        self._context, self._candidate_id, self._token = context, candidate_id, lease.token
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat {candidate_id}", daemon=True)
-
-    def __enter__(self) -> Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._ended.set()
-        self._thread.join(timeout=self._context.ttl_s)
-
-    def _beat(self) -> None:
-        context = self._context
-        while not self._ended.wait(context.ttl_s / 4):
-            try:
-                ours = context.store.heartbeat(self._candidate_id, self._token, context.now(), context.ttl_s)
-            except StoreUnavailable as error:
-                logger.warning("%s: no heartbeat, trying again: %s", self._candidate_id, error)
-                continue
-            if not ours:
-                if not self._ended.is_set():  # else it was recorded a moment ago
-                    self.lost.set()
-                return
 
 
 @dataclass(frozen=True)
@@ -135,26 +117,69 @@ class _Work:
     context: WorkContext
 
     def do(self) -> tuple[Outcome, str]:
-        twin, folder = self._twin(), self.context.runs / self.candidate.id
-        if twin is not None and twin.relaxation is not None:
-            return self._record(Outcome.REUSED, StoredResult.copied_from(twin, twin.relaxation))
-        if twin is not None:
-            return self._hand_back(Outcome.DEFERRED, f"the same calculation runs for {twin.id}")
-        if waiting := StoredResult.read(folder, self.candidate.key):
-            return self._record(Outcome.RECOVERED, waiting)
+        """How it ended, with a sentence; whose fault an error is, is decided here."""
         try:
-            result = self._compute(folder)
+            return self._done()
         except Interrupted:
             if self.lost.is_set():
                 return Outcome.LEASE_LOST, "another worker has it"
             return self._hand_back(Outcome.RELEASED, "the worker stops, or its slot ends")
         except PwEnvironmentError as error:
             return self._hand_back(Outcome.ENVIRONMENT, str(error))
+        except StoreRefused:
+            self._let_go()
+            raise
+        except StoreUnavailable:
+            raise
+        except (OSError, MemoryError) as error:
+            return self._hand_back(Outcome.ENVIRONMENT, _of_the_machine(error, self.context.runs))
+        except Exception as error:  # ours, of a crystal nobody thought of: it comes back, but not for ever
+            logger.exception("%s: unexpected", self.candidate.id)
+            return self._surprised(without_secrets(f"{type(error).__name__}: {error}"))
+
+    def _done(self) -> tuple[Outcome, str]:
+        twin, folder = self._twin(), self._folder()
+        if twin is not None and twin.relaxation is not None:
+            return self._record(Outcome.REUSED, StoredResult.copied_from(twin, twin.relaxation))
+        if twin is not None:
+            return self._hand_back(Outcome.DEFERRED, f"the same calculation runs for {twin.id}")
+        if waiting := StoredResult.read(folder, self.candidate.key):
+            return self._record(Outcome.RECOVERED, waiting)
+        interruptions = sum(attempt.outcome == INTERRUPTED for attempt in self._counted)
+        if interruptions >= MAX_INTERRUPTIONS:
+            reason = f"interrupted {interruptions} times; does pw.x need more memory than there is?"
+            return self._record(Outcome.GAVE_UP, StoredResult(key=self.candidate.key, reason=reason))
+        result = self._compute(folder)
         try:
             result.write(folder)
         except OSError as error:  # a full disk; the file serves only if the store cannot be reached now
             logger.warning("%s: its result is not written to %s: %s", self.candidate.id, folder, error)
         return self._record(Outcome.RELAXED if result.relaxation else Outcome.GAVE_UP, result)
+
+    @property
+    def _counted(self) -> tuple[Attempt, ...]:
+        return since_taken_back(self.candidate.attempts)
+
+    def _again(self) -> str:
+        """The subfolder of a candidate that is computed anew after it was given up; empty the first time."""
+        anew = sum(attempt.outcome == AFRESH for attempt in self.candidate.attempts)
+        return f"again-{anew}" if anew else ""
+
+    def _folder(self) -> Path:
+        """The candidate's folder, which lies in the runs folder.
+
+        Raises:
+            FolderOutside: a link leads out of it.
+        """
+        runs = self.context.runs.resolve()
+        own = runs / path_name(self.candidate.id)
+        folder = own / self._again()
+        if own.is_symlink() or not folder.resolve().is_relative_to(own):
+            raise FolderOutside(
+                f"{folder} leads to {folder.resolve()}, out of the runs folder {runs}: nothing is written there; "
+                "remove the link"
+            )
+        return folder
 
     def _twin(self) -> Candidate | None:
         """Another candidate of the same calculation that is computed, or that runs and has the older right to it.
@@ -173,30 +198,25 @@ class _Work:
 
     def _compute(self, folder: Path) -> StoredResult:
         candidate, context = self.candidate, self.context
-        interruptions = sum(attempt.outcome == "interrupted" for attempt in candidate.attempts)
-        if interruptions >= MAX_INTERRUPTIONS:
-            return self._failed(f"interrupted {interruptions} times; does pw.x need more memory than there is?")
         attempts: list[Attempt] = []
-        recorded = {attempt.folder for attempt in candidate.attempts}
+        recorded, again = {attempt.folder for attempt in candidate.attempts}, self._again()
 
         def note(report: AttemptReport) -> None:
+            if again and report.folder:
+                report = replace(report, folder=f"{again}/{report.folder}")
             if report.folder and report.folder in recorded:
                 return
             attempts.append(attempt_of(report, len(candidate.attempts) + len(attempts) + 1, context.worker))
             try:
                 context.store.add_attempt(candidate.id, self.lease.token, attempts[-1], context.now())
+            except StoreRefused:
+                raise
             except StoreUnavailable:
                 logger.warning("%s: attempt %d will be recorded with the result", candidate.id, attempts[-1].number)
 
-        try:
-            structure, settings = candidate.crystal.to_structure(), PwSettings.model_validate(candidate.settings)
-            clock = replace(context.clock, lost=self.lost)
-            answer = context.oracle(structure, settings, Job(folder, clock, note))
-        except (Interrupted, PwEnvironmentError):
-            raise
-        except Exception as error:  # of a crystal nobody thought of; it must not come back for ever
-            logger.exception("%s: unexpected", candidate.id)
-            return self._failed(f"internal error: {type(error).__name__}: {error}")
+        structure, settings = candidate.crystal.to_structure(), PwSettings.model_validate(candidate.settings)
+        clock = replace(context.clock, lost=self.lost)
+        answer = context.oracle(structure, settings, Job(folder, clock, note))
         return StoredResult.of(candidate.key, answer, tuple(attempts))
 
     def _record(self, outcome: Outcome, result: StoredResult) -> tuple[Outcome, str]:
@@ -219,5 +239,34 @@ class _Work:
         self.context.store.release(self.candidate.id, self.lease.token, self.context.now())
         return outcome, detail
 
-    def _failed(self, reason: str) -> StoredResult:
-        return StoredResult(key=self.candidate.key, reason=reason)
+    def _let_go(self) -> None:
+        """Hand back what a database that refuses may still take back; else the lease ends by itself."""
+        try:
+            self.context.store.release(self.candidate.id, self.lease.token, self.context.now())
+        except StoreUnavailable as error:
+            logger.warning("%s: its lease will end by itself: %s", self.candidate.id, error)
+
+    def _surprised(self, error: str) -> tuple[Outcome, str]:
+        """An error of this program: noted, and handed back while it has not come too often."""
+        store, candidate_id, token, now = self.context.store, self.candidate.id, self.lease.token, self.context.now()
+        stored = (store.candidate(candidate_id) or self.candidate).attempts
+        tries = 1 + sum(attempt.outcome == SURPRISE for attempt in since_taken_back(stored))
+        noted = Attempt(
+            number=len(stored) + 1, started_at=now, outcome=SURPRISE, detail=error, worker=self.context.worker
+        )
+        store.add_attempt(candidate_id, token, noted, now)
+        if tries < MAX_SURPRISES:
+            return self._hand_back(Outcome.OUR_FAULT, f"an error of this program, not of the crystal: {error}")
+        reason = (
+            f"{INTERNAL} ({tries} tries): {error}; an error of this program, please report it: the next run tries again"
+        )
+        recorded = store.record_failure(candidate_id, token, reason, now)
+        return (Outcome.GAVE_UP, reason) if recorded else (Outcome.LEASE_LOST, "another worker has it")
+
+
+def _of_the_machine(error: OSError | MemoryError, runs: Path) -> str:
+    """What this machine lacks, and what to do about it."""
+    if isinstance(error, MemoryError):
+        return "this machine has no memory left for the worker; run fewer slots, or close other programs"
+    what = error.strerror or type(error).__name__
+    return f"{what}: {error.filename or runs}; give this machine what it lacks (disk space, permission, open files)"

@@ -17,7 +17,14 @@ from typing import Any
 from fireworks.core.firework import Firework, Workflow
 from fireworks.core.launchpad import LaunchPad
 
-from crystalloop.db.ledger.connection import CLIENT_OPTIONS, Document, Retry, insert_new, server_name
+from crystalloop.db.ledger.connection import (
+    CLIENT_OPTIONS,
+    Document,
+    Retry,
+    insert_new,
+    require_usable,
+    server_name,
+)
 from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.db.ledger.store import Store, StoreUnavailable
 from crystalloop.dft.work.firetask import RelaxTask
@@ -52,7 +59,12 @@ class Repairs:
 
 
 def open_launchpad(uri: str, database: str) -> LaunchPad:
-    """The LaunchPad of a database of ours: on the same server, in `<database>_fireworks`."""
+    """The LaunchPad of a database of ours: on the same server, in `<database>_fireworks`.
+
+    Raises:
+        UnusableUri: it cannot be read as a connection string.
+    """
+    require_usable(uri)
     return LaunchPad(
         host=uri,
         name=f"{database}_fireworks",
@@ -129,7 +141,11 @@ class RelaxQueue:
         # Workflows first: a firework without one would be taken and could not be finished. Where another process
         # was faster, its workflow stays and decides the number of the firework.
         self._retry(insert_new, pad.workflows, [workflow for workflow, _ in built.values()])
-        numbers = {document["_id"]: document["nodes"][0] for document in self._find(pad.workflows, list(built))}
+        numbers = {
+            document["_id"]: nodes[0]
+            for document in self._find(pad.workflows, list(built))
+            if isinstance(nodes := document.get("nodes"), list) and nodes
+        }
         fireworks = [
             {**firework, "fw_id": numbers[candidate_id]}
             for candidate_id, (_, firework) in built.items()
@@ -155,6 +171,8 @@ class RelaxQueue:
             for id_, firework in fireworks.items()
         }
         for firework in self._retry(_documents, pad.fireworks, {"state": {"$in": ACTIVE}}):
+            if not isinstance(firework["_id"], str):
+                continue  # somebody else's
             repairs.setdefault(firework["_id"], partial(self._repair_other, firework, now))
         done: dict[str, list[str]] = {"rebuilt": [], "unlocked": [], "closed": [], "failed": []}
         for id_, repair in repairs.items():

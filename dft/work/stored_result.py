@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Self
 
+from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
 from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, Record, Relaxation
 from crystalloop.dft.recipe.settings import CODE_VERSION
 from crystalloop.dft.recipe.whole_file import whole
@@ -42,12 +43,13 @@ class StoredResult(Record):
 
     @classmethod
     def read(cls, folder: Path, key: str) -> Self | None:
-        """The result that waits in the folder, if it is of this very calculation."""
+        """The result that waits in the folder, if it is of this very calculation and says something of the crystal."""
         try:
             result = cls.model_validate_json((folder / RESULT).read_text())
         except (OSError, ValueError):  # none, or of another version: compute it again
             return None
-        return result if result.key == key else None
+        blames_us = (result.reason or "").startswith((INTERNAL, INTERRUPTED))  # earlier releases wrote such answers
+        return None if result.key != key or blames_us else result
 
     def write(self, folder: Path) -> None:
         """Durably: the whole file or none."""
@@ -73,6 +75,7 @@ def _relaxation(relaxed: Relaxed) -> Relaxation:
             "conventional": CrystalDoc.from_structure(relaxed.conventional),
             "rungs": tuple(asdict(rung) for rung in relaxed.rungs),
             "volume_per_atom_ang3": cell.volume / len(cell),
+            "band_gap": relaxed.band_gap,
             "energy_without_d2_ev": _without(relaxed.energy_ev, relaxed.dispersion_ev),
             "code_version": CODE_VERSION,
         }

@@ -1,7 +1,7 @@
 """The worker process, `python -m crystalloop.dft.work.worker`: takes fireworks of its campaign and of the references.
 
-It does not use FireWorks' rapidfire: that sleeps a minute when idle. Whoever can write to the queue's database could
-name any Python class in a firework, so a worker only loads those that look exactly like ours.
+It does not use FireWorks' rapidfire, which sleeps a minute when idle, nor its rocket, which makes objects of whatever a
+document names: how a firework is taken and done is said in queued_work.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 import logging
 import math
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -22,21 +21,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fireworks.core.fworker import FWorker
 from fireworks.core.launchpad import LaunchPad
-from fireworks.core.rocket_launcher import launch_rocket
-from pymongo.errors import PyMongoError
 
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import REFERENCES
-from crystalloop.db.ledger.store import StoreUnavailable
+from crystalloop.db.ledger.redaction import guard, keep_secret
+from crystalloop.db.ledger.store import StoreRefused, StoreUnavailable
 from crystalloop.dft.oracles.pwx import PwxOracle
 from crystalloop.dft.pw.command import check_command
 from crystalloop.dft.pw.limit import LEAST_LEFT_S
 from crystalloop.dft.pw.scratch import require_scratch
 from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.work.candidate_work import Outcome, WorkContext
-from crystalloop.dft.work.firetask import RelaxTask, working
+from crystalloop.dft.work.firetask import working
+from crystalloop.dft.work.queued_work import launch_next
 from crystalloop.dft.work.relax_queue import open_launchpad
 
 logger = logging.getLogger(__name__)
@@ -45,15 +43,14 @@ LOOK_AGAIN_S = 1.0
 SOON_S = 0.1  # after a job: the loop often queues the next one at once
 SOON_LOOKS = 10
 OUTAGE_S = 5.0
-PEEK = 20  # fireworks looked at; more foreign ones than this at the top of the queue would hide ours
-SPEC_FIELDS = frozenset({"_tasks", "_category", "_priority", "candidate_id", "key"})
-EXIT_ENVIRONMENT = 3
+EXITS = {"environment": 3, "database": 4}
+"""Exit codes of a worker that ends for what it cannot mend; 0 for every other end."""
 URI_VARIABLE = "CRYSTALLOOP_MONGODB_URI"
 
 
 @dataclass(frozen=True)
 class Ended:
-    """Why a worker ended: `stopped`, `slot`, `idle`, `orphaned` or `environment`, and how many fireworks it launched."""
+    """Why it ended: `stopped`, `slot`, `idle`, `orphaned`, `environment` or `database`, and how many fireworks it launched."""
 
     why: str
     detail: str = ""
@@ -96,7 +93,9 @@ def work(
                 )
             try:
                 took = launch_next(context.worker, launchpad, categories)
-            except (PyMongoError, StoreUnavailable) as error:
+            except StoreRefused as error:  # it would refuse the next one, too
+                return Ended("database", str(error), launched)
+            except StoreUnavailable as error:
                 logger.warning("the queue is out of reach, trying again: %s", error)
                 context.stop.wait(OUTAGE_S)
                 continue
@@ -112,34 +111,6 @@ def work(
     return Ended("stopped", launched=launched)
 
 
-def launch_next(name: str, launchpad: LaunchPad, categories: list[str]) -> bool:
-    """Launch the first firework of ours; False when there is none or another worker was faster."""
-    condition = {"state": "READY", "spec._category": {"$in": categories}}
-    waiting = launchpad.fireworks.find(condition, sort=[("spec._priority", -1)], limit=PEEK)
-    number = next((document["fw_id"] for document in waiting if is_ours(document)), None)
-    if number is None:
-        return False
-    # With the number in the query rather than as fw_id=..., FireWorks asks for READY too and only one worker gets it.
-    fworker = FWorker(name=name, category=categories, query={"fw_id": number})
-    try:
-        return bool(launch_rocket(launchpad, fworker, strm_lvl="CRITICAL"))
-    except PyMongoError:
-        raise
-    except Exception:  # FireWorks' bookkeeping: the store has the outcome, and the reconciler mends the workflow
-        logger.exception("firework %s was not finished properly", number)
-        return True
-
-
-def is_ours(firework: Mapping[str, Any]) -> bool:
-    """Whether a firework, not yet made an object, holds our task and plain values only: nothing that names a class."""
-    spec = firework.get("spec", {})
-    plain = all(isinstance(value, str | int | float) for name, value in spec.items() if name != "_tasks")
-    ours = spec.get("_tasks") == [RelaxTask().to_dict()] and set(spec) <= SPEC_FIELDS and plain
-    if not ours:
-        logger.error("firework %s is not one of ours and is left alone", firework.get("fw_id"))
-    return ours
-
-
 def main(arguments: Sequence[str] | None = None, **replaced: Any) -> int:  # noqa: ANN401
     """Run a worker until SIGTERM or SIGINT.
 
@@ -148,30 +119,39 @@ def main(arguments: Sequence[str] | None = None, **replaced: Any) -> int:  # noq
         replaced: fields of PwxOracle, for tests.
 
     Returns:
-        The exit code: 0, or 3 when this machine cannot run pw.x or the database does not answer.
+        The exit code: 0, or 3 when this machine cannot do the work, or 4 when the database cannot be used.
     """
     options = _options().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    keep_secret(options.uri)
+    os.environ.pop(URI_VARIABLE, None)  # pw.x and what starts it have no use for it
+    guard(logging.INFO, "%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        context = _context(options, stop, replaced)
-    except (PwEnvironmentError, StoreUnavailable) as error:
-        logger.error("%s", error)
-        return EXIT_ENVIRONMENT
-    own_folder = _own_folder(context.runs, options.name)
+        ended = _worked(options, stop, replaced)
+    except StoreUnavailable as error:
+        ended = Ended("database", str(error))
+    except (PwEnvironmentError, OSError, MemoryError) as error:
+        ended = Ended("environment", str(error) or type(error).__name__)
+    failed = ended.why in EXITS
+    (logger.error if failed else logger.info)(
+        "worker %s ended after %d launches: %s %s", options.name, ended.launched, ended.why, ended.detail
+    )
+    return EXITS.get(ended.why, 0)
+
+
+def _worked(options: argparse.Namespace, stop: threading.Event, replaced: Mapping[str, Any]) -> Ended:
+    context = _context(options, stop, replaced)
+    context.runs.mkdir(parents=True, exist_ok=True)
     launchpad = open_launchpad(options.uri, options.database)
+    limits = {"parent_pid": options.parent_pid, "idle_exit_s": options.idle_exit}
     try:
         with _ending_at(context.ends_at, stop):
-            ended = work(
-                context, launchpad, options.category, parent_pid=options.parent_pid, idle_exit_s=options.idle_exit
-            )
+            return work(context, launchpad, options.category, **limits)
     finally:
-        os.chdir(context.runs)
-        shutil.rmtree(own_folder, ignore_errors=True)
-    logger.info("worker %s ended after %d launches: %s %s", options.name, ended.launched, ended.why, ended.detail)
-    return EXIT_ENVIRONMENT if ended.why == "environment" else 0
+        launchpad.connection.close()
+        context.store.close()
 
 
 def _context(options: argparse.Namespace, stop: threading.Event, replaced: Mapping[str, Any]) -> WorkContext:
@@ -215,14 +195,6 @@ def _ending_at(moment: float | None, stop: threading.Event) -> Iterator[None]:
     finally:
         if timer is not None:
             timer.cancel()
-
-
-def _own_folder(runs: Path, name: str) -> Path:
-    """FireWorks writes FW.json into the working directory: one per worker, removed at the end."""
-    folder = runs / ".workers" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    os.chdir(folder)
-    return folder
 
 
 def _options() -> argparse.ArgumentParser:

@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import product
 from math import gcd, inf, isnan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 
+from crystalloop.models.crystals.contacts import periodic_distances_ang
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_number, covalent_radii_ang
-
-if TYPE_CHECKING:
-    pass
-
 
 _COVALENT_TO_METALLIC = 1.1  # typical ratio of the two radii, for elements without a metallic radius
 # Where that ratio is far off: the radius that the training split of the shared cubic crystals asks for (median).
@@ -91,9 +89,9 @@ def reduced_formula(counts: Mapping[str, int]) -> str:
 
 @cache
 def _written(counts: tuple[tuple[str, int], ...]) -> str:
-    ordered = sorted(counts, key=lambda item: (_electronegativity(item[0]), item[0]))
+    ordered = sorted(counts, key=lambda item: (electronegativity(item[0]), item[0]))
     text = _joined(ordered)
-    if len(ordered) >= 3 and _electronegativity(ordered[-1][0]) - _electronegativity(ordered[-2][0]) < _ANION_PAIR:
+    if len(ordered) >= 3 and electronegativity(ordered[-1][0]) - electronegativity(ordered[-2][0]) < _ANION_PAIR:
         common = gcd(ordered[-1][1], ordered[-2][1])
         if common > 1:
             anion = _joined([(symbol, count // common) for symbol, count in ordered[-2:]])
@@ -106,9 +104,100 @@ def _joined(counts: list[tuple[str, int]]) -> str:
 
 
 @cache
-def _electronegativity(symbol: str) -> float:
+def electronegativity(symbol: str) -> float:
     """Pauling's value as pymatgen has it; elements without one come last."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen warns of every element without a value
         value = float(Element(symbol).X)
     return inf if isnan(value) else value
+
+
+HARD_ANIONS = frozenset({"F", "O", "Cl", "Br", "I"})
+"""With one of these a crystal is held to the balance of charges."""
+SOFT_ANIONS = frozenset({"N", "S", "Se"})
+"""With one of these only where every other element is of groups 1 and 2: nitrides and sulfides of other metals are often
+metals themselves, and their electrons need not count out."""
+BONDED_ANIONS, BONDED_CATIONS = 1.25, 1.15
+"""Like atoms nearer than this times twice their covalent radius are bonded: O-O up to 1.65 angstrom, B-B up to 1.9."""
+LEAST_OF_A_CHAIN = -0.125
+"""The least charge of a bonded anion: peroxides have -1, superoxides -1/2, azides -1/3."""
+
+Charges = tuple[float, float]
+"""The least and the largest mean charge of an element's atoms."""
+
+
+def must_balance(crystal: Crystal) -> bool:
+    """Whether its elements make a crystal ionic; elements, alloys, and what holds carbon and hydrogen are exempt."""
+    elements = set(crystal.composition)
+    if len(elements) < 2 or {"C", "H"} <= elements:
+        return False
+    others = elements - SOFT_ANIONS
+    return bool(elements & HARD_ANIONS) or (others < elements and all(Element(one).block == "s" for one in others))
+
+
+def charges_balance(crystal: Crystal) -> bool:
+    """Whether known oxidation states can make a crystal neutral; always where `must_balance` says that they need not.
+
+    After SMACT (Davies et al., Chem 1, 617, 2016): the more electronegative elements are the anions, the others the
+    cations, and charges must sum to zero for some choice of states. Atoms of one element may have several states at a
+    time (Fe3O4), so any mean between its lowest and its highest counts; anions bonded to their like may have less
+    charge (Li2O2, KO2, NaN3, FeS2), which only the structure can tell.
+    """
+    if not must_balance(crystal):
+        return True
+    ordered = tuple(sorted(crystal.composition.items(), key=lambda item: (electronegativity(item[0]), item[0])))
+    return _balances(ordered, frozenset()) or _balances(ordered, _chains(crystal))
+
+
+@cache
+def _balances(ordered: tuple[tuple[str, int], ...], chains: frozenset[str]) -> bool:
+    """Elements in the order of their electronegativity: some of the last ones are anions."""
+    symbols = tuple(symbol for symbol, _ in ordered)
+    cations = [_cation(symbol, symbols[place + 1 :], symbol in chains) for place, symbol in enumerate(symbols)]
+    anions = [_anion(symbol, symbol in chains) for symbol in symbols]
+    for first in range(1, len(symbols)):
+        spans = [*cations[:first], *anions[first:]]
+        known = [(span, count) for span, (_, count) in zip(spans, ordered, strict=True) if span is not None]
+        low, high = (sum(count * span[end] for span, count in known) for end in (0, 1))
+        if len(known) == len(spans) and low <= 0 <= high:
+            return True
+    return False
+
+
+@cache
+def _cation(symbol: str, more_electronegative: tuple[str, ...], bonded: bool) -> Charges | None:
+    """Positive states; of d and f metals any up to the highest, since they keep electrons; of oxygen beside fluorine."""
+    if symbol == "F" or (symbol == "O" and more_electronegative != ("F",)):
+        return None
+    member = Element(symbol)
+    known = [state for state in member.oxidation_states if state > 0]
+    if member.block in "df" and member.group != 12:
+        return 0.0, max(known, default=0.0)
+    listed = {*(member.icsd_oxidation_states or known), *member.common_oxidation_states}
+    states = [2] if symbol == "O" else [state for state in listed if state > 0]
+    if not states:
+        return None
+    return (0.0 if bonded and member.block == "p" else min(states)), max(states)
+
+
+@cache
+def _anion(symbol: str, bonded: bool) -> Charges | None:
+    """Negative states; less of a charge where bonded."""
+    member = Element(symbol)
+    listed = {*member.icsd_oxidation_states, *member.common_oxidation_states}
+    listed = listed if symbol in HARD_ANIONS | SOFT_ANIONS else {*listed, *member.oxidation_states}
+    lowest = min(listed, default=0)
+    return None if lowest >= 0 else (lowest, LEAST_OF_A_CHAIN if bonded else lowest)
+
+
+def _chains(crystal: Crystal) -> frozenset[str]:
+    """Elements of which some atoms are bonded to one of their own kind, its bonds short enough for it."""
+    found = []
+    for symbol, count in crystal.composition.items():
+        number = atomic_number(symbol)
+        places = crystal.frac_coords[crystal.numbers == number]
+        distances = periodic_distances_ang(places, places, crystal.lattice)[~np.eye(count, dtype=bool)]
+        reach = BONDED_ANIONS if symbol in HARD_ANIONS | SOFT_ANIONS else BONDED_CATIONS
+        if min(distances, default=inf) < reach * 2 * covalent_radii_ang()[number]:
+            found.append(symbol)
+    return frozenset(found)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from crystalloop.models.crystals.crystal import CELL_TOLERANCE, Crystal
 from crystalloop.models.crystals.properties import PROPERTIES, label_array
-from crystalloop.models.data.files import BOUNDS, COLUMNS, ROW_ERRORS, DataError, KnownCrystal, rows_of, sentence_of
-from crystalloop.models.data.rows import SPLITS, CorpusRow, misfits, row_of, row_of_known
+from crystalloop.models.data.files import BadRows, DataError, read_rows
+from crystalloop.models.data.labels import Units
+from crystalloop.models.data.rows import SPLITS, CorpusRow
 
-BadRows = Literal["stop", "skip"]
+__all__ = ["SHARES", "BadRows", "Cell", "Corpus", "read_corpus", "split_of"]
 Cell = Literal["cubic", "orthorhombic"]
 SHARES = (("train", 80), ("val", 90), ("test", 100))
 """Upper ends, in per cent, of the parts of a split by formula."""
@@ -123,8 +124,8 @@ class Corpus:
         return _assemble([*_rows(self), *_rows(other)], (*self.left_out, *other.left_out))
 
 
-def read_corpus(paths: Sequence[Path], *, bad_rows: BadRows = "stop") -> Corpus:
-    """Read data files: JSONL (also .gz), CSV, CIF, or folders of CIF files.
+def read_corpus(paths: Sequence[Path], *, bad_rows: BadRows = "stop", units: Units | None = None) -> Corpus:
+    """Read data files: JSONL, CSV (both also .gz), CIF, or folders of CIF files.
 
     Rows that say that they are not `primary`, and rows whose id and formula came before, are left out as duplicates
     (a repeated row still fills in labels). Where no row of a formula has a `split`, SHA-256 of the reduced formula
@@ -132,8 +133,9 @@ def read_corpus(paths: Sequence[Path], *, bad_rows: BadRows = "stop") -> Corpus:
 
     Args:
         paths: files or folders.
-        bad_rows: "stop" at the first unusable row, or "skip" it and say so in `left_out`; a crystal whose label is NaN
-            is then kept without it.
+        bad_rows: "stop" at the first unusable row or label, or "skip" it and say so in `left_out`: a crystal whose label
+            alone is bad is kept without it.
+        units: label -> its unit in these files, where that is not the label's own.
 
     Raises:
         DataError: a missing or damaged file, an unusable row, a formula in two parts of the split, or no crystal.
@@ -141,60 +143,30 @@ def read_corpus(paths: Sequence[Path], *, bad_rows: BadRows = "stop") -> Corpus:
     rows: list[CorpusRow] = []
     left_out: list[str] = []
     for path in paths:
-        rows += _read(path, bad_rows, left_out)
+        read = read_rows(path, bad_rows=bad_rows, units=units)
+        rows += _named_apart(path, read.rows, {row.id for row in rows})
+        left_out += [*read.left_out, *read.notes]
     duplicates = sum(row.duplicate for row in rows)
     if duplicates:
         left_out.append(f"{duplicates:,} rows of the same compound in the same prototype (not `primary`)")
     rows = [row for row in rows if not row.duplicate]
     if not rows:
-        raise DataError(
-            f"{', '.join(map(str, paths))}: no usable crystal ({len(left_out)} rows left out); check path and format"
-        )
+        raise DataError(f"{', '.join(map(str, paths))}: no usable crystal (none is `primary`); check the files")
     return _assemble(rows, tuple(left_out))
+
+
+def _named_apart(path: Path, rows: Sequence[CorpusRow], names: set[str]) -> list[CorpusRow]:
+    """Rows of CIF files whose names other files have, too, by the names of their folders: they are crystals of their own."""
+    if path.is_file() and path.suffix.lower() != ".cif":
+        return list(rows)
+    folder = path.name if path.is_dir() else path.resolve().parent.name
+    return [replace(row, id=f"{folder}/{row.id}") if row.id in names else row for row in rows]
 
 
 def split_of(formula: str) -> str:
     """The part that a reduced formula falls into when no file says: 80/10/10 by its SHA-256."""
     percent = int(hashlib.sha256(formula.encode()).hexdigest()[:8], 16) % 100
     return next(name for name, end in SHARES if percent < end)
-
-
-def _read(path: Path, bad_rows: BadRows, left_out: list[str]) -> list[CorpusRow]:
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder; check the path")
-    rows: list[CorpusRow] = []
-    bad: list[str] = []
-    for place, make in rows_of(path, {}, row_of):
-        try:
-            read = make()
-            rows.append(row_of_known(read) if isinstance(read, KnownCrystal) else read)
-        except ROW_ERRORS as error:
-            bad.append(f"{place}: {sentence_of(error)}")
-            if bad_rows == "stop":
-                break
-    wrong = misfits([row.crystal for row in rows])
-    bad += [f"{rows[index].where}: {text}" for index, text in wrong.items()]
-    if bad and bad_rows == "stop":
-        raise DataError(f"{bad[0]}; mend or remove the row, or leave such rows out with --bad-rows skip")
-    left_out += bad
-    rows = [row for index, row in enumerate(rows) if index not in wrong]
-    left_out += _without_nan(path, [row for row in rows if row.not_numbers and not row.duplicate], bad_rows)
-    return rows
-
-
-def _without_nan(path: Path, rows: Sequence[CorpusRow], bad_rows: BadRows) -> tuple[str, ...]:
-    """A sentence on labels that are NaN; the crystals stay."""
-    if not rows:
-        return ()
-    first, name = rows[0], rows[0].not_numbers[0]
-    bounds = BOUNDS[COLUMNS[name][0]]
-    where = f"{first.where}, {name} = NaN; bounds of {bounds.name}: {bounds.lowest:g}..{bounds.highest:g}"
-    if bad_rows == "stop":
-        raise DataError(
-            f"{path}: {len(rows):,} rows have labels that are no numbers (first: {where}); leave the field out or write "
-            "null, or take such labels as missing with --bad-rows skip"
-        )
-    return (f"labels of {len(rows):,} rows of {path.name} that are no numbers, taken as missing (first: {where})",)
 
 
 def _assemble(rows: Sequence[CorpusRow], left_out: tuple[str, ...]) -> Corpus:

@@ -1,46 +1,42 @@
-"""Known crystals from a user's files: JSONL (also .gz), CSV, CIF. Every problem is named by file and line."""
+"""A user's files of crystals -> rows, each checked: the one reader for campaigns, `train`, `evaluate` and `generate`.
+
+JSONL (also .gz), CSV, CIF, and folders of CIF files. Every problem is named by file and line.
+"""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import logging
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from crystalloop.models.crystals.elements import atomic_numbers
-from crystalloop.models.crystals.properties import E_F, TABLE, Property
-from crystalloop.models.formats.cif import read_cif
+from crystalloop.models.data.folder import cif_row, folder_rows
+from crystalloop.models.data.labels import Units, check_units, unread
+from crystalloop.models.data.problems import ROW_ERRORS, SKIP, DataError, sentence_of
+from crystalloop.models.data.rows import CorpusRow, misfits, row_of
+from crystalloop.models.data.tables import TABLE_FORMATS, Fields, PlacedRow, Refused, Where, is_table, keeps, table_rows
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
+__all__ = [
+    "BadRows",
+    "DataError",
+    "KnownCrystal",
+    "Read",
+    "RowsRead",
+    "read_crystals",
+    "read_each",
+    "read_rows",
+]
 
 log = logging.getLogger(__name__)
-
-# Field of the file, property of the CGCNN, and the function between them.
-COLUMNS: Mapping[str, tuple[str, Callable[[float], float]]] = {
-    "formation_energy_per_atom": (E_F, float),
-    "energy_per_atom": ("energy_per_atom", float),
-    "band_gap": ("band_gap", float),
-    "bulk_modulus": ("log10_bulk_modulus", math.log10),
-    "shear_modulus": ("log10_shear_modulus", math.log10),
-    "poisson_ratio": ("poisson_ratio", float),
-    "refractive_index": ("refractive_index", float),
-    "dielectric_total": ("log10_dielectric", math.log10),
-}
-BOUNDS: Mapping[str, Property] = {row.name: row for row in TABLE}
-
-
-class DataError(Exception):
-    """A data file that cannot be used as given; the message names file, line, value and next move."""
-
-    exit_kind = "usage"
+BadRows = Literal["stop", "skip"]
+T = TypeVar("T")
+_MOST_BAD = 100_000
+"""Rows left out of one file; beyond it the file is another one than its user thinks."""
 
 
 @dataclass(frozen=True)
@@ -50,218 +46,177 @@ class KnownCrystal:
     Attributes:
         where: file name and line (or CIF name), for messages.
         labels: property name -> value, in the units of models.crystals.properties.
+        scheme: of the formation energy, as the row's `formation_energy_scheme` says it; "" where it does not.
     """
 
     id: str
     where: str
     structure: Structure
     labels: Mapping[str, float]
+    scheme: str = ""
 
 
 @dataclass(frozen=True)
 class Read:
-    """What a file gave: the crystals, and a sentence for every row left out."""
+    """What a file gave: the crystals, and a sentence for every row left out.
+
+    Attributes:
+        notes: sentences on labels left out and on what else of the file is not used.
+    """
 
     crystals: tuple[KnownCrystal, ...]
     left_out: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
 
-def read_crystals(path: Path, *, skip_bad: bool = False, where: Where | None = None) -> Read:
+@dataclass(frozen=True)
+class RowsRead:
+    """What a file gave: its rows, a sentence for every row left out, and sentences on what else is not used."""
+
+    rows: tuple[CorpusRow, ...]
+    left_out: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+
+
+def read_crystals(
+    path: Path, *, skip_bad: bool = False, where: Where | None = None, units: Units | None = None
+) -> Read:
     """Read every crystal of a file, or of a folder of CIF files.
 
     Args:
-        path: .jsonl, .jsonl.gz, .csv, .cif, or a folder of .cif files (labels in its labels.csv, column `id`).
-        skip_bad: leave unreadable rows out and say so, instead of stopping at the first.
-        where: keep only rows whose field has this value, or that the test keeps; CIF files have no fields and stay.
+        path: .jsonl, .csv (both also .gz), .cif, or a folder of .cif files (labels in its labels.csv, column `id`).
+        skip_bad: leave out what cannot be used, and say so, instead of stopping at the first: a label where the label alone
+            is bad, else the row.
+        where: keep only rows whose field has this value, one of these values, or that the test keeps; the fields of a CIF
+            file are those of its row in labels.csv.
+        units: label -> its unit in this file, where that is not the label's own, e.g. formation_energy_per_atom: meV.
 
     Raises:
-        DataError: missing file, unknown format, an unreadable row (unless skip_bad), or no crystal at all.
+        DataError: missing file, unknown format, an unusable row or label (unless skip_bad), or no crystal at all.
     """
-    crystals: list[KnownCrystal] = []
+    read = read_rows(path, bad_rows="skip" if skip_bad else "stop", where=where, units=units)
+    crystals = (
+        KnownCrystal(row.id, row.where, row.crystal.to_structure(), row.labels, row.scheme) for row in read.rows
+    )
+    return Read(tuple(crystals), read.left_out, read.notes)
+
+
+def read_rows(
+    path: Path, *, bad_rows: BadRows = "stop", where: Where | None = None, units: Units | None = None
+) -> RowsRead:
+    """Read every row of a file, or of a folder of CIF files; see read_crystals for arguments and errors."""
+    check_units(units or {})
+    notes: list[str] = []
+    where, refused = where or {}, Refused(where or {})
+    kept = _kept(_placed_rows(path, notes), where, refused, notes, path)
+    rows, left_out = read_each(kept, partial(row_of, units=units), bad_rows)
+    wrong = misfits([row.crystal for row in rows])
+    left_out += _stop_or_say([f"{rows[index].where}: {text}" for index, text in wrong.items()], bad_rows)
+    rows = [row for index, row in enumerate(rows) if index not in wrong]
+    notes += _on_labels(path, [row for row in rows if row.bad_labels and not row.duplicate], bad_rows)
+    notes += _on_reading(path, [row for row in rows if row.notes])
+    if not rows:
+        raise DataError(f"{path}: no usable crystal; {_why_none(left_out, refused)}")
+    for sentence in left_out:
+        log.warning("left out: %s", sentence)
+    return RowsRead(tuple(rows), tuple(left_out), tuple(notes))
+
+
+def read_each(
+    rows: Iterable[PlacedRow], make: Callable[[Fields, str], T], bad_rows: BadRows
+) -> tuple[list[T], list[str]]:
+    """What `make` makes of each row, given its place, and a sentence for each row that was left out.
+
+    Raises:
+        DataError: a row that cannot be used, unless such rows are skipped; or too many of them.
+    """
+    made: list[T] = []
     left_out: list[str] = []
-    for place, make in rows_of(path, where or {}, crystal_of_row):
+    for place, row in rows:
         try:
-            crystal = make()
+            if isinstance(row, Exception):
+                raise row
+            made.append(make(row, place))
         except ROW_ERRORS as error:
-            message = f"{place}: {sentence_of(error)}"
-            if not skip_bad:
-                raise DataError(f"{message}; mend or remove it, or set `bad_rows: skip` for this file") from error
-            left_out.append(message)
-            log.warning("left out: %s", message)
-            continue
-        crystals.append(crystal)
-    if not crystals:
-        raise DataError(
-            f"{path}: no usable crystal ({len(left_out)} rows left out); check its path, format and `where`"
-        )
-    return Read(tuple(crystals), tuple(left_out))
+            left_out += _stop_or_say([f"{place}: {sentence_of(error)}"], bad_rows, error)
+            if len(left_out) > _MOST_BAD:
+                raise DataError(f"{left_out[0]}; and {_MOST_BAD:,} more such rows: check the file's format") from error
+    return made, left_out
 
 
-ROW_ERRORS = (ValueError, KeyError, TypeError, IndexError, AssertionError, RuntimeError, OSError)
-"""What reading one row can raise: wrong JSON, a missing field, a value of another type or out of bounds."""
+def _stop_or_say(sentences: list[str], bad_rows: BadRows, error: Exception | None = None) -> list[str]:
+    if sentences and bad_rows == "stop":
+        raise DataError(f"{sentences[0]}; {SKIP}") from error
+    return sentences
 
 
-def sentence_of(error: BaseException) -> str:
-    """What is wrong with a row, in words."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"not a whole JSON object ({error.msg}, character {error.pos + 1})"
-    if isinstance(error, KeyError):
-        return f"field {error.args[0]!r} is missing"
-    return str(error) or type(error).__name__
-
-
-Where = Mapping[str, str] | Callable[[Mapping[str, Any]], bool]
-"""Values that fields must have, as text, or the test of a row."""
-T = TypeVar("T")
-Placed = tuple[str, Callable[[], T]]
-"""A row's place in its file, and what reads it."""
-
-
-def rows_of(
-    path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]
-) -> Iterator[Placed[T | KnownCrystal]]:
-    """Rows of a file: place, and a function that reads it or raises one of ROW_ERRORS.
-
-    Args:
-        path: see `read_crystals`.
-        where: see `read_crystals`.
-        make: reads a JSONL or CSV row, given its place; CIF files are read as known crystals.
-    """
-    if path.is_dir():
-        return _cif_rows(sorted(path.glob("*.cif")), _labels_table(path / "labels.csv"))
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such file or folder; check `data.path` (it is taken from the campaign file's folder)"
-        )
-    name = path.name.lower()
-    if name.endswith(".cif"):
-        return _cif_rows([path], {})
-    if name.endswith((".jsonl", ".jsonl.gz")):
-        return _jsonl_rows(path, where, make)
-    if name.endswith(".csv"):
-        return _csv_rows(path, where, make)
-    raise DataError(
-        f"{path}: unknown format {path.suffix!r}; give .jsonl, .jsonl.gz, .csv, .cif or a folder of .cif files"
-    )
-
-
-def _jsonl_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Placed[T]]:
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        place = f"{path.name} line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            yield place, _raiser(error)
-            continue
-        if not isinstance(row, dict):
-            yield place, _raiser(ValueError(f"holds {type(row).__name__}, not an object"))
-        elif _kept(row, where):
-            yield place, partial(make, row, place)
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Text lines; a file cut off in the middle ends in a row that says so."""
+def _placed_rows(path: Path, notes: list[str]) -> Iterator[PlacedRow]:
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            yield from file
-    except EOFError:
-        yield "{the compressed file ends too early"
-    except (gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: damaged ({error}); fetch it again") from error
-
-
-def _csv_rows(path: Path, where: Where, make: Callable[[Mapping[str, Any], str], T]) -> Iterator[Placed[T]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in (reader := csv.DictReader(file)):
-            if _kept(row, where):
-                place = f"{path.name} line {reader.line_num}"
-                yield place, partial(make, row, place)
-
-
-def _cif_rows(paths: list[Path], labels: Mapping[str, Mapping[str, str]]) -> Iterator[Placed[KnownCrystal]]:
-    for path in paths:
-        yield path.name, partial(_from_cif, path, labels.get(path.stem, {}))
-
-
-def _labels_table(path: Path) -> dict[str, Mapping[str, str]]:
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
-
-
-def _kept(row: Mapping[str, Any], where: Where) -> bool:
-    return where(row) if callable(where) else all(str(row.get(key)) == value for key, value in where.items())
-
-
-def _raiser(error: Exception) -> Callable[[], NoReturn]:
-    def make() -> NoReturn:
-        raise error
-
-    return make
-
-
-def _from_cif(path: Path, labels: Mapping[str, str]) -> KnownCrystal:
-    return KnownCrystal(
-        path.stem, path.name, _checked(read_cif(path.read_text(encoding="utf-8")).structure), labels_of(labels)
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError):  # a name too long, a zero byte in it
+        is_folder = is_file = False
+    if is_folder:
+        return folder_rows(path, notes)
+    if not is_file:
+        raise DataError(
+            f"{path}: no such file or folder; check the path (a campaign's is taken from the folder of its file)"
+        )
+    if is_table(path):
+        return table_rows(path)
+    if path.name.lower().endswith(".cif"):
+        return iter([cif_row(path)])
+    raise DataError(
+        f"{path}: unknown format {path.suffix!r}; give {', '.join(TABLE_FORMATS)}, .cif or a folder of .cif files"
     )
 
 
-def crystal_of_row(row: Mapping[str, Any], place: str) -> KnownCrystal:
-    """The crystal of a JSONL or CSV row; raises one of ROW_ERRORS."""
-    from pymatgen.core.lattice import Lattice  # late: plain rows and every `--help` go without its second
-    from pymatgen.core.structure import Structure  # late: as above
-
-    name = str(row.get("id") or row.get("material_id") or place)
-    if row.get("cif"):
-        return KnownCrystal(name, place, _checked(read_cif(str(row["cif"])).structure), labels_of(row))
-    species, coords = plain(row["species"]), plain(row["frac_coords"])
-    if row.get("lattice"):
-        cell = plain(row["lattice"])
-        lattice = Lattice.from_parameters(*cell) if len(cell) == 6 else Lattice(cell)
-    else:
-        lattice = Lattice.cubic(float(row["a"]))
-    return KnownCrystal(name, place, _checked(Structure(lattice, species, coords)), labels_of(row))
+def _kept(
+    rows: Iterable[PlacedRow], where: Where, refused: Refused, notes: list[str], path: Path
+) -> Iterator[PlacedRow]:
+    """The rows that the filter keeps; of the first row's fields, those that look like labels and are none are noted."""
+    first = True
+    for place, row in rows:
+        if first and isinstance(row, Mapping):
+            notes += [f"{path.name}: {sentence}" for sentence in unread(row)]
+            first = False
+        if isinstance(row, Exception) or not where or keeps(where, row):
+            yield place, row
+        else:
+            refused.note(row)
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401
-    """A list; from a CSV cell, the JSON text of one."""
-    return json.loads(value) if isinstance(value, str) else value
+def _why_none(left_out: Sequence[str], refused: Refused) -> str:
+    """Why a file gave no crystal."""
+    why = []
+    if refused.count:
+        why.append(refused.sentence())
+    if left_out:
+        why.append(f"{len(left_out):,} rows left out, the first: {left_out[0]}")
+    return "; ".join(why) or "it holds no rows; check path and format"
 
 
-def _checked(structure: Structure) -> Structure:
-    """The structure without oxidation states, if its atoms are elements and stand apart.
-
-    Raises:
-        ValueError: no atoms, partial occupancy, or two atoms closer than 0.5 A (the paper's validity bound).
-    """
-    structure.remove_oxidation_states()
-    unknown = {symbol for symbol in structure.symbol_set if symbol not in atomic_numbers()}
-    if unknown:
-        raise ValueError(f"{', '.join(sorted(unknown))} is not an element symbol")
-    if len(structure) == 0:
-        raise ValueError("has no atoms")
-    if not structure.is_ordered:
-        raise ValueError("has partially occupied sites; order it first")
-    if not structure.is_valid(tol=0.5):
-        raise ValueError(f"{structure.composition.reduced_formula}: two atoms are closer than 0.5 A")
-    return structure
+def _on_labels(path: Path, rows: Sequence[CorpusRow], bad_rows: BadRows) -> tuple[str, ...]:
+    """A sentence on labels that cannot be used; the crystals stay."""
+    if not rows:
+        return ()
+    count = sum(len(row.bad_labels) for row in rows)
+    first = f"{rows[0].where}: {rows[0].bad_labels[0]}"
+    if bad_rows == "stop":
+        more = f" ({count:,} such labels in {path.name})" if count > 1 else ""
+        raise DataError(
+            f"{first}{more}; mend it, leave it empty (null), or leave such labels out (`bad_rows: skip`, --bad-rows skip)"
+        )
+    return (f"{path.name}: {count:,} labels of {len(rows):,} rows left out, the first: {first}",)
 
 
-def labels_of(row: Mapping[str, Any]) -> dict[str, float]:
-    """The row's labels, each checked against the range that its unit allows."""
-    labels: dict[str, float] = {}
-    for column, (name, convert) in COLUMNS.items():
-        given = row.get(column)
-        if given is None or given == "":
-            continue
-        value = float(given)
-        if column in ("bulk_modulus", "shear_modulus", "dielectric_total") and value <= 0:
-            raise ValueError(f"{column} = {value:g} is not positive")
-        value, bound = convert(value), BOUNDS[name]
-        if not bound.lowest <= value <= bound.highest:
-            raise ValueError(f"{column} = {given} is outside {bound.lowest:g}..{bound.highest:g} ({name}): wrong unit?")
-        labels[name] = value
-    return labels
+def _on_reading(path: Path, rows: Sequence[CorpusRow]) -> tuple[str, ...]:
+    """A sentence for each kind of remark on how crystals were read."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            found.setdefault(note, []).append(row.where)
+    told = [
+        f"{places[0]}: {note}{f' (and in {len(places) - 1:,} more)' if len(places) > 1 else ''}"
+        for note, places in found.items()
+    ]
+    return (*told[:20], *([f"{path.name}: {len(told) - 20:,} more remarks of such kinds"] if len(told) > 20 else []))

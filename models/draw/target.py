@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,10 @@ from crystalloop.models.crystals.properties import E_F, PROPERTIES
 
 COMPUTED = (E_F, "energy_per_atom")
 """Properties that a relaxation itself measures; the other six are predictions of the CGCNN."""
+ABOVE_HULL = "energy_above_hull"
+"""Wanted of relaxed crystals, eV/atom; no network predicts it."""
+ValueOf = Callable[[str], float | None]
+"""Property -> a crystal's value of it, None where it is not known."""
 
 
 class Direction(StrEnum):
@@ -39,7 +45,7 @@ class Range:
     high: float = inf
 
     def __post_init__(self) -> None:
-        if self.property not in PROPERTIES:
+        if self.property not in (*PROPERTIES, ABOVE_HULL):
             raise ValueError(f"property {self.property!r} is unknown; the networks predict {', '.join(PROPERTIES)}")
         if not self.low <= self.high:
             raise ValueError(f"{self.property} from {self.low} to {self.high} holds no value; give the lower end first")
@@ -59,21 +65,23 @@ class Range:
 
 @dataclass(frozen=True)
 class Target:
-    """What a campaign looks for: a property inside a range, or as low or high as possible.
+    """What a campaign looks for: a property inside a range, or as low or high as possible, and what else must hold.
 
     Attributes:
         property: name in models.crystals.properties.
         minimum, maximum: ends of the wanted range, in the property's unit; None where open.
         direction: which way is better, instead of or within a range; its word will do.
+        also: ranges of other properties that a hit lies in, too.
 
     Raises:
-        ValueError: an unknown property or direction, nothing wanted of the property, or an empty range.
+        ValueError: an unknown property or direction, nothing wanted of the property, an empty range, a property twice.
     """
 
     property: str = E_F
     minimum: float | None = None
     maximum: float | None = None
     direction: Direction | None = None
+    also: tuple[Range, ...] = ()
 
     def __post_init__(self) -> None:
         if self.minimum is None and self.maximum is None and self.direction is None:
@@ -83,6 +91,39 @@ class Target:
         if self.direction is not None:
             object.__setattr__(self, "direction", Direction(self.direction))
         self.as_range()  # names an unknown property
+        if self.property == ABOVE_HULL:
+            raise ValueError(f"{ABOVE_HULL} is not predicted: it can only be wanted beside a property that is")
+        named = [self.property, *(one.property for one in self.also)]
+        if twice := next((name for name in named if named.count(name) > 1), None):
+            raise ValueError(f"{twice} is wanted twice; give one range")
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> Target:
+        """Inverse of `stored`; what earlier versions wrote has no `also`."""
+        also = tuple(_range_of(one) for one in stored.get("also") or ())
+        return cls(**{name: value for name, value in stored.items() if name != "also"}, also=also)
+
+    def stored(self) -> dict[str, Any]:
+        """As plain JSON data, without `also` where there is none: as earlier versions wrote it."""
+        made = {name: getattr(self, name) for name in ("property", "minimum", "maximum", "direction")}
+        return made | ({"also": [_stored(one) for one in self.also]} if self.also else {})
+
+    def ranges(self) -> tuple[Range, ...]:
+        """Every wanted range: the property's own, where it has one, and the others."""
+        return (*((self.as_range(),) if self.has_range() else ()), *self.also)
+
+    def properties(self) -> tuple[str, ...]:
+        """What is looked at, the property itself first."""
+        return (self.property, *(one.property for one in self.also))
+
+    def others_hold(self, value_of: ValueOf) -> bool:
+        """Whether a crystal lies in the ranges of the other properties; not where a value is unknown."""
+        return all(one.holds(value_of(one.property)) for one in self.also)
+
+    def others_distance(self, value_of: ValueOf) -> float:
+        """How far a crystal lies outside the ranges of the other properties, summed; what is unknown counts nothing."""
+        known = [(one, value) for one in self.also if (value := value_of(one.property)) is not None]
+        return sum(float(one.distance(np.asarray(value, dtype=np.float64))) for one, value in known)
 
     def as_range(self) -> Range:
         """The wanted range, its ends infinite where none is given."""
@@ -101,3 +142,13 @@ class Target:
         """Larger is better: minus ten times the distance to the range, plus the value along the direction."""
         along = {Direction.MINIMISE: -value, Direction.MAXIMISE: value, None: 0.0}[self.direction]
         return along - 10.0 * self.distance(value)
+
+
+def _stored(wanted: Range) -> dict[str, Any]:
+    low, high = (None if abs(end) == inf else end for end in (wanted.low, wanted.high))
+    return {"property": wanted.property, "minimum": low, "maximum": high}
+
+
+def _range_of(stored: Mapping[str, Any]) -> Range:
+    low, high = stored.get("minimum"), stored.get("maximum")
+    return Range(stored["property"], -inf if low is None else low, inf if high is None else high)

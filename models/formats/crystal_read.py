@@ -1,4 +1,4 @@
-"""What reading one crystal gives: the structure, and what the reader did to it that its user should hear. No parser here."""
+"""What reading one crystal gives: the structure and what its user should hear, or the reason why there is none. No parser here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
+
+
+class FormatError(ValueError):
+    """A text or an object does not hold the one crystal that was asked for; the message says why, and not in which file."""
+
+
+MOST_ATOMS = 2_000
+"""Of a crystal that is read: no larger one is trained on or computed here, and every pair of its atoms is looked at."""
 
 
 @dataclass(frozen=True)

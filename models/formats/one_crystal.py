@@ -1,24 +1,80 @@
-"""The one crystal of a file that somebody hands in, of any format, or what is wrong with the file. CIF itself: cif.
-
-Libraries guess, of a POSCAR without symbols hydrogen, helium and so on. A guess would be computed for hours, so what names
-no element is refused here, by name.
-"""
+"""The one crystal of a file that somebody hands in, of any format, or what is wrong with the file. No format is parsed here."""
 
 from __future__ import annotations
 
-import io
-import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from pymatgen.core.periodic_table import DummySpecies
-from pymatgen.core.structure import Structure
-
 from crystalloop.models.formats.cif import CifError, first_line, read_cif
+from crystalloop.models.formats.crystal_read import CrystalRead, FormatError
+from crystalloop.models.formats.extxyz import read_extxyz
+from crystalloop.models.formats.parts.content import text_of_file
+from crystalloop.models.formats.parts.sound import sound
+from crystalloop.models.formats.poscar import read_poscar
+from crystalloop.models.formats.pw_input import read_pw_input
+from crystalloop.models.formats.structure_json import read_json
 
-_FORMATS = "CIF, POSCAR (or .vasp), .json of pymatgen, .xyz with a Lattice, input of pw.x (.in, .pwi)"
-_MAX_MB = 20
+_FORMATS = (
+    "CIF, POSCAR (or .vasp), .json (pymatgen, Materials Project, ...), .xyz with a Lattice, input of pw.x (.in, .pwi)"
+)
+_Reader = tuple[str, Callable[[str], CrystalRead]]
+_ENDINGS: dict[str, _Reader] = {
+    ".vasp": ("POSCAR", read_poscar),
+    ".poscar": ("POSCAR", read_poscar),
+    ".contcar": ("POSCAR", read_poscar),
+    ".json": ("JSON", read_json),
+    ".xyz": ("XYZ", read_extxyz),
+    ".extxyz": ("XYZ", read_extxyz),
+    ".exyz": ("XYZ", read_extxyz),
+    ".in": ("input of pw.x", read_pw_input),
+    ".inp": ("input of pw.x", read_pw_input),
+    ".pwi": ("input of pw.x", read_pw_input),
+    ".pwscf": ("input of pw.x", read_pw_input),
+}
+_VASP = "give the POSCAR or the CONTCAR beside it"
+_NOT_READ = {
+    "XDATCAR": f"the frames of a molecular dynamics run of VASP; {_VASP}",
+    "CHGCAR": f"a charge density of VASP; {_VASP}",
+    "CHG": f"a charge density of VASP; {_VASP}",
+    "AECCAR": f"a charge density of VASP; {_VASP}",
+    "PARCHG": f"a charge density of VASP; {_VASP}",
+    "LOCPOT": f"a potential of VASP; {_VASP}",
+    "ELFCAR": f"a localisation function of VASP; {_VASP}",
+    "OUTCAR": f"the output of VASP; {_VASP}",
+    "POTCAR": f"the potentials of VASP; {_VASP}",
+    "INCAR": f"the settings of VASP; {_VASP}",
+    "KPOINTS": f"the k points of VASP; {_VASP}",
+    "WAVECAR": f"the wave functions of VASP; {_VASP}",
+}
+_OTHER_ENDINGS = {
+    ".xml": "the output of VASP or pw.x",
+    ".out": "the output of a program",
+    ".pwo": "the output of pw.x",
+    ".xsf": "a file of XCrySDen",
+    ".axsf": "a file of XCrySDen",
+    ".bxsf": "a Fermi surface of XCrySDen",
+    ".cube": "a density on a grid",
+    ".pdb": "a file of molecules",
+    ".mol": "a file of molecules",
+    ".sdf": "a file of molecules",
+    ".mol2": "a file of molecules",
+    ".res": "a file of SHELX",
+    ".ins": "a file of SHELX",
+    ".cell": "an input of CASTEP",
+    ".gen": "an input of DFTB+",
+    ".xtl": "a file of CrystalMaker",
+    ".cssr": "a file of CSSR",
+    ".traj": "a trajectory of ASE",
+    ".db": "a database",
+    ".lmp": "a file of LAMMPS",
+    ".yaml": "YAML",
+    ".yml": "YAML",
+    ".csv": "a table",
+    ".jsonl": "a table of crystals, one a line",
+    ".upf": "a pseudopotential",
+}
 
 
 class CrystalFileError(ValueError):
@@ -27,116 +83,72 @@ class CrystalFileError(ValueError):
     exit_kind = "usage"
 
 
-def read_crystal(file: Path) -> Structure:
-    """The one ordered crystal of a file; the format goes by its name, CIF where that says nothing.
+def read_crystal(file: Path, block: str | None = None) -> CrystalRead:
+    """The one ordered crystal of a file; the format goes by its name, by its content where the name says nothing.
+
+    Moments of the file are the site property "magmom" (Bohr magnetons); charges and labels are left out.
+
+    Args:
+        file: to read; `.gz` is unpacked.
+        block: the data block of a CIF to read, where several hold a crystal.
 
     Raises:
         CrystalFileError: no such file, another format, none or several crystals, shared or partly empty sites, coinciding
             atoms, symbols that name no element.
     """
-    if file.is_dir() or not file.exists():
-        what = "is a folder" if file.is_dir() else "does not exist"
-        raise CrystalFileError(f"{file} {what}; give one crystal: {_FORMATS}")
-    text, (name, parse) = _text(file), _reader(file)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pymatgen's remarks on rounding and oxidation states
-            structure = parse(text)
-    except (CrystalFileError, CifError) as error:
+        _refuse_other(file.name)
+        text, notes = text_of_file(file)
+    except FormatError as error:
+        raise CrystalFileError(f"{file}: {error}; give one crystal: {_FORMATS}") from error
+    name, parse = _reader(file.name, text, block)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            read = sound(parse(text))
+    except (FormatError, CifError) as error:
         raise CrystalFileError(f"{file}: {error}") from error
     except Exception as error:  # whatever a parser meets in a file of any content
         raise CrystalFileError(
             f"{file} cannot be read as {name} ({first_line(error)}); mend it, or convert it to one of: {_FORMATS}"
         ) from error
-    _refuse_unknown(file, structure)
-    _refuse_disorder(file, structure)
-    structure.remove_oxidation_states()
-    return structure
+    return CrystalRead(read.structure, (*notes, *read.notes, *_told(caught)))
 
 
-def _text(file: Path) -> str:
-    try:
-        megabytes = file.stat().st_size / 2**20
-        if not file.is_file() or megabytes > _MAX_MB:
-            what = f"has {megabytes:.0f} MB, {_MAX_MB} are read" if file.is_file() else "is no regular file"
-            raise CrystalFileError(f"{file} {what}; give one crystal: {_FORMATS}")
-        content = file.read_bytes()
-    except OSError as error:
-        raise CrystalFileError(
-            f"{file} cannot be read ({error.strerror or error}); change its mode or owner"
-        ) from error
-    if b"\0" in content:
-        raise CrystalFileError(f"{file} is no text (byte {content.index(0)} is zero), or UTF-16; convert it to UTF-8")
-    if not content.strip():
-        raise CrystalFileError(f"{file} is empty; give one crystal: {_FORMATS}")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:  # old files hold names of authors in Latin-1, which takes every byte
-        return content.decode("latin-1")
+def _refuse_other(name: str) -> None:
+    """Files that look like a crystal and hold more, or something else, by name."""
+    stem, ending = _bare(name)
+    word = re.match("[A-Za-z]*", stem)
+    what = _NOT_READ.get(word[0].upper() if word and ending not in _ENDINGS and ending != ".cif" else "")
+    what = what or _OTHER_ENDINGS.get(ending)
+    if what:
+        raise FormatError(f"is {what}")
 
 
-def _reader(file: Path) -> tuple[str, Callable[[str], Structure]]:
-    stem, ending = file.name.lower(), file.suffix.lower()
-    if ending in (".vasp", ".poscar", ".contcar") or (ending != ".cif" and stem.startswith(("poscar", "contcar"))):
-        return "POSCAR", _of_poscar
-    if ending == ".json":
-        return "JSON of pymatgen", _of_json
-    if ending in (".xyz", ".extxyz"):
-        return "XYZ", lambda text: _of_ase(text, "extxyz")
-    if ending in (".in", ".pwi"):
-        return "input of pw.x", lambda text: _of_ase(text, "espresso-in")
-    return "CIF", lambda text: read_cif(text).structure
+def _bare(name: str) -> tuple[str, str]:
+    """Name and ending, in small letters, without `.gz`."""
+    path = Path(name.lower().removesuffix(".gz"))
+    return path.name, path.suffix
 
 
-def _of_poscar(text: str) -> Structure:
-    from pymatgen.io.vasp.inputs import Poscar  # late: every `--help` goes without its second
-
-    read = Poscar.from_str(text)
-    if not read.true_names:
-        raise CrystalFileError(
-            "no element symbols (the form of VASP 4); write them in the line above the numbers of atoms"
-        )
-    return read.structure
-
-
-def _of_json(text: str) -> Structure:
-    """Lattice and sites alone: pymatgen's own reader imports whatever module a property names."""
-    document = json.loads(text)
-    if isinstance(document, list):
-        raise CrystalFileError(f"holds a list of {len(document)}, wanted is one crystal; split the file")
-    species = [
-        {str(kind["element"]): float(kind["occu"]) for kind in site["species"]} for site in document["sites"]
-    ]  # fmt: skip
-    return Structure(document["lattice"]["matrix"], species, [site["abc"] for site in document["sites"]])
+def _reader(name: str, text: str, block: str | None) -> _Reader:
+    """The reader that the name asks for, else the one that the first words do."""
+    stem, ending = _bare(name)
+    cif: _Reader = ("CIF", lambda text: read_cif(text, block))
+    if ending in (".cif", ".mcif"):
+        return cif
+    if ending in _ENDINGS:
+        return _ENDINGS[ending]
+    if "poscar" in stem or "contcar" in stem:
+        return _ENDINGS[".poscar"]
+    if re.search(r"(?im)^[ \t]*&system\b", text):
+        return _ENDINGS[".in"]
+    return _ENDINGS[".json"] if text.lstrip()[:1] in "{[" else cif
 
 
-def _of_ase(text: str, form: str) -> Structure:
-    from ase.io import read  # late: as above
-
-    crystals = read(io.StringIO(text), index=":", format=form)
-    if len(crystals) != 1:
-        raise CrystalFileError(f"holds {len(crystals)} crystals, wanted is one; split the file")
-    (atoms,) = crystals
-    if atoms.cell.rank < 3:
-        raise CrystalFileError(
-            "has no cell (three lattice vectors): pw.x computes crystals; add one, or put it into a box"
-        )
-    return Structure(atoms.cell[:], atoms.get_chemical_symbols(), atoms.get_scaled_positions(wrap=False))
-
-
-def _refuse_disorder(file: Path, structure: Structure) -> None:
-    shared = [site for site in structure if not site.is_ordered]
-    if shared:
-        raise CrystalFileError(
-            f"{file}: {len(shared)} of {len(structure)} sites are shared or partly empty, the first holds "
-            f"{shared[0].species.formula!r}; choose one element per site (an ordered approximant) and give that"
-        )
-
-
-def _refuse_unknown(file: Path, structure: Structure) -> None:
-    if len(structure) == 0:
-        raise CrystalFileError(f"{file} holds no atoms; give one crystal: {_FORMATS}")
-    kinds = [kind for site in structure for kind in site.species]
-    unknown = sorted({kind.symbol for kind in kinds if isinstance(kind, DummySpecies)})
-    if unknown:
-        raise CrystalFileError(f"{file}: {', '.join(unknown)} is not an element symbol; mend the file")
+def _told(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
+    """What libraries warned of, each once, as notes; not what spglib says of its own next version."""
+    said = dict.fromkeys(
+        str(one.message).strip().split("\n")[0] for one in caught if not issubclass(one.category, DeprecationWarning)
+    )
+    return tuple(said)

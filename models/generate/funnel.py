@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import isinf
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from pymatgen.core.composition import Composition
 
+from crystalloop.models.crystals.chemistry import charges_balance
 from crystalloop.models.crystals.contacts import is_valid_strict
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import Range, Target
 
@@ -86,22 +89,32 @@ def wanted_formula(elements: Iterable[str], anonymous: Iterable[str], max_atoms:
     return keeping("wanted formula", fits)
 
 
+def charge_balanced() -> Filter[Proposal]:
+    """Keep crystals whose charges can balance, where their elements make them ionic."""
+    return keeping("charge balanced", lambda proposal: charges_balance(proposal.crystal))
+
+
 def is_new(known: KnownCrystals) -> Filter[Proposal]:
     """Keep crystals without a known energy: neither labelled in the data nor a candidate of this campaign."""
     return keeping("new", lambda proposal: not known.knows(proposal.crystal))
 
 
-def near_target(target: Target, labelled: Sequence[float]) -> Filter[Proposal]:
+def near_target(target: Target, labelled: Sequence[float], sigmas: float = 1.0) -> Filter[Proposal]:
     """Keep crystals that may meet the target, given their prediction and its uncertainty.
 
-    With a range: predicted within it, or within one standard deviation of it. With a direction: predicted at least as
-    good as the median of what is known, again within one standard deviation. Without a prediction a crystal is kept:
-    there is no reason to drop it.
+    With a range: predicted within it, or within so many standard deviations of it. With a direction: predicted at least
+    as good as the median of what is known, again within so many. Without a prediction a crystal is kept: there is no
+    reason to drop it. Of the target's other properties each must be predicted within its range, or within as many
+    standard deviations where that is of this property (the formation energy). Infinitely many keep all.
     """
+    if isinf(sigmas):
+        return keeping("predicted near target", lambda proposal: True)
     bar = float(np.median([target.merit(value) for value in labelled])) if len(labelled) else -np.inf
 
     def promising(proposal: Proposal) -> bool:
-        value, sigma = proposal.value(target.property), proposal.sigma or 0.0
+        value, sigma = proposal.value(target.property), sigmas * (proposal.sigma or 0.0)
+        if not all(_may_hold(one, proposal, sigmas) for one in target.also):
+            return False
         if value is None:
             return True
         if target.has_range():
@@ -109,6 +122,12 @@ def near_target(target: Target, labelled: Sequence[float]) -> Filter[Proposal]:
         return max(target.merit(value + sigma), target.merit(value - sigma)) >= bar
 
     return keeping("predicted near target", promising)
+
+
+def _may_hold(wanted: Range, proposal: Proposal, sigmas: float) -> bool:
+    value = proposal.value(wanted.property)
+    slack = sigmas * (proposal.sigma or 0.0) if wanted.property == E_F else 0.0
+    return value is None or float(wanted.distance(np.asarray(value, dtype=np.float64))) <= slack
 
 
 def unique() -> Filter[Proposal]:

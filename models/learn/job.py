@@ -52,6 +52,11 @@ def crystals_in_step(preset: str, stage: str) -> int:
     return int(recipe(preset, "batch").get(network, BATCH[network])) if stage != "head" else HEAD_BATCH
 
 
+def steps_from_scratch(network: str, crystals: int, batch: int) -> int:
+    """Optimiser steps of a network where none are set: the larger of STEPS and EPOCHS passes over the crystals."""
+    return max(STEPS[network], ceil(EPOCHS[network] * crystals / batch))
+
+
 class TrainError(Exception):
     """A training that cannot start or did not finish; the message says what to do."""
 
@@ -144,8 +149,8 @@ class TrainJob:
 
     def steps_of(self, network: str, warm: bool) -> int:
         """Optimiser steps of a network, fewer when it continues from a parent."""
-        passes = ceil(EPOCHS[network] * len(self.crystals) / self.batch.get(network, BATCH[network]))
-        steps = self.steps.get(network, max(STEPS[network], passes))
+        batch = self.batch.get(network, BATCH[network])
+        steps = self.steps.get(network, steps_from_scratch(network, len(self.crystals), batch))
         return max(1, round(steps * self.warm_share)) if warm else steps
 
 

@@ -21,6 +21,7 @@ from crystalloop.db.ledger.store import Store
 
 ResultRow = dict[str, Any]
 Chain = dict[str, Any]
+LARGEST_EXPONENT = 100
 SAME_ENERGY = 1e-6
 """eV/atom: references that give the stored formation energy again to this are the ones it was made with."""
 
@@ -35,7 +36,8 @@ def result_rows(candidates: Sequence[Candidate]) -> list[ResultRow]:
     """One row per crystal, ordered by (round, id); elemental references are left out.
 
     Energies are in eV/atom, `a` (edge of the relaxed conventional cell) in angstrom, `volume_per_atom` in cubic
-    angstrom, `cpu_s` in seconds over all attempts. None where there is no value, never NaN.
+    angstrom, `cpu_s` in seconds over all attempts, moduli in GPa. None where there is no value, never NaN. Quantities
+    have the names of targets and conditions; `e_f` and `e_above_hull` are older names of two of them.
     """
     crystals = [candidate for candidate in candidates if candidate.kind == "crystal"]
     return [_row(candidate) for candidate in sorted(crystals, key=lambda c: (c.round, c.id))]
@@ -67,8 +69,31 @@ def _row(candidate: Candidate) -> ResultRow:
         "hull_reason": candidate.hull_reason,
         "e_f_without_d2": candidate.e_f_without_d2,
         "bulk_modulus": relaxation and relaxation.bulk_modulus_gpa,
+        "formation_energy_per_atom": candidate.e_f,
+        "energy_above_hull": candidate.e_above_hull,
+        "energy_per_atom": relaxation and relaxation.energy_per_atom_ev,
+        "predicted": {
+            name.removeprefix("log10_"): _in_unit(name, value) for name, value in candidate.predicted.items()
+        },
     }
     return {name: plain(value) for name, value in row.items()}
+
+
+def _in_unit(name: str, value: float | None) -> float | None:
+    """A prediction in the property's unit: the networks hold moduli and the dielectric constant as logarithms."""
+    return 10.0**value if value is not None and name.startswith("log10_") and abs(value) < LARGEST_EXPONENT else value
+
+
+def mark_hits(rows: Iterable[ResultRow], hits: Mapping[str, Sequence[str]]) -> None:
+    """Write into each row whether it is a hit, and the properties in which that rests on a prediction.
+
+    Args:
+        rows: of `result_rows`.
+        hits: id of a hit -> the properties of the target that pw.x did not compute for it.
+    """
+    for row in rows:
+        row["hit"] = row["id"] in hits
+        row["hit_predicted_in"] = [name.removeprefix("log10_") for name in hits.get(row["id"], ())]
 
 
 def trace_chain(store: Store, candidate_id: str) -> Chain:

@@ -10,7 +10,7 @@ import numpy as np
 
 from crystalloop.db.ledger.records import Candidate, CandidateState, Round
 from crystalloop.models.crystals.properties import TABLE
-from crystalloop.models.draw.target import COMPUTED, Direction, Target
+from crystalloop.models.draw.target import ABOVE_HULL, COMPUTED, Direction, Range, Target
 
 Item = TypeVar("Item")
 MINUS = "\N{MINUS SIGN}"
@@ -55,33 +55,56 @@ class RoundResult:
 def hit_definition(target: Target) -> str:
     """What counts as a hit, as a sentence for readers."""
     wanted = f"A hit is a relaxed crystal whose {property_name(target)}"
+    others = others_text(target, "and whose")
     if target.has_range():
-        sentence = f"{wanted} is {range_text(target)}."
+        sentence = f"{wanted} is {range_text(target)}{others}."
     else:
         better = "lower" if target.direction is Direction.MINIMISE else "higher"
         sentence = (
-            f"{wanted} is {better} than the best value that this campaign had computed before the round. "
+            f"{wanted} is {better} than the best value that this campaign had computed before the round{others}. "
             "The first round sets the mark and cannot have hits."
         )
-    if target.property not in COMPUTED:
-        sentence += " pw.x does not compute this property here: the value is the one predicted before the relaxation."
+    predicted = [_words(name) for name in target.properties() if name not in (*COMPUTED, ABOVE_HULL)]
+    if predicted:
+        which = " and ".join(predicted)
+        sentence += f" Where pw.x does not compute the {which}, the value is the one predicted before the relaxation."
     return sentence
+
+
+def others_text(target: Target, joint: str) -> str:
+    """The ranges of the target's other properties, each after a joint, as the end of a sentence; empty without any."""
+    return "".join(f", {joint} {_words(one.property)} is {_text_of(one)}" for one in target.also)
 
 
 def property_name(target: Target) -> str:
     """The target's property in words."""
-    return target.property.replace("_", " ")
+    return _words(target.property)
 
 
 def property_unit(target: Target) -> str:
     """The unit of the target's property, empty for a number without one."""
-    return next(row.unit for row in TABLE if row.name == target.property)
+    return _unit(target.property)
 
 
 def range_text(target: Target) -> str:
     """The wanted range in words, empty without one."""
-    low, high, unit = target.minimum, target.maximum, property_unit(target)
-    ends = tuple("" if end is None else f"{end:g}".replace("-", MINUS) for end in (low, high))
+    return _text_of(target.as_range())
+
+
+def _words(name: str) -> str:
+    return name.removeprefix("log10_").replace("_", " ")
+
+
+def _unit(name: str) -> str:
+    return next((row.unit for row in TABLE if row.name == name), "eV/atom")
+
+
+def _text_of(wanted: Range) -> str:
+    unit = _unit(wanted.property)
+    ends = tuple(
+        "" if np.isinf(end) else f"{_shown(wanted.property, end):g}".replace("-", MINUS)
+        for end in (wanted.low, wanted.high)
+    )
     if all(ends):
         return f"from {ends[0]} to {ends[1]} {unit}".rstrip()
     if ends[0]:
@@ -89,19 +112,38 @@ def range_text(target: Target) -> str:
     return f"at most {ends[1]} {unit}".rstrip() if ends[1] else ""
 
 
+def _shown(name: str, value: float) -> float:
+    """A value in the property's unit; the networks hold some as logarithms."""
+    return float(10.0**value) if name.startswith("log10_") else value
+
+
+def in_unit(value: float | None, target: Target) -> float | None:
+    """A value of the target's property in the unit of `property_unit`."""
+    return None if value is None else _shown(target.property, value)
+
+
+def value_text(value: float, name: str) -> str:
+    """A value of a property with its name and unit."""
+    if name in COMPUTED:
+        return f"{name} {value:.3f}"
+    return f"{name.removeprefix('log10_')} {_shown(name, value):.4g} {_unit(name)}".rstrip()
+
+
 def computed_value(candidate: Candidate, target: Target) -> float | None:
     """The target's property of a relaxed candidate; None for any other, and where there is no finite value."""
     if candidate.state is not CandidateState.RELAXED:
         return None
-    value = candidate.value(target.property)
-    return value if value is not None and np.isfinite(value) else None
+    return value_of(candidate, target.property)
 
 
 def best_candidate(candidates: Sequence[Candidate], target: Target) -> Candidate | None:
-    """The relaxed candidate with the largest merit; the first by (round, id) of several."""
+    """The relaxed candidate with the largest merit, one with the other properties before all that lack them.
+
+    The first by (round, id) of several.
+    """
     values = {c.id: computed_value(c, target) for c in candidates}
     known = sorted((c for c in candidates if values[c.id] is not None), key=lambda c: (c.round, c.id))
-    return max(known, key=lambda c: target.merit(values[c.id] or 0.0), default=None)
+    return max(known, key=lambda c: (_others_hold(c, target), target.merit(values[c.id] or 0.0)), default=None)
 
 
 def round_results(target: Target, candidates: Sequence[Candidate], rounds: Sequence[Round]) -> tuple[RoundResult, ...]:
@@ -116,7 +158,8 @@ def round_results(target: Target, candidates: Sequence[Candidate], rounds: Seque
     best: float | None = None  # merit
     for round_ in sorted(rounds, key=lambda r: r.number):
         mine = [c for c in candidates if c.id in set(round_.chosen)]
-        merits = {c.id: target.merit(value) for c in mine if (value := computed_value(c, target)) is not None}
+        fitting = [c for c in mine if _others_hold(c, target)]
+        merits = {c.id: target.merit(value) for c in fitting if (value := computed_value(c, target)) is not None}
         hits = tuple(sorted(c.id for c in mine if _is_hit(c, target, best)))
         results.append(_result(round_, mine, hits, results[-1] if results else None))
         best = max([*merits.values(), *([] if best is None else [best])], default=None)
@@ -125,11 +168,30 @@ def round_results(target: Target, candidates: Sequence[Candidate], rounds: Seque
 
 def _is_hit(candidate: Candidate, target: Target, best: float | None) -> bool:
     value = computed_value(candidate, target)
-    if value is None:
+    if value is None or not _others_hold(candidate, target):
         return False
     if target.has_range():
         return target.distance(value) == 0
     return best is not None and target.merit(value) > best
+
+
+def _others_hold(candidate: Candidate, target: Target) -> bool:
+    return target.others_hold(lambda name: value_of(candidate, name))
+
+
+def value_of(candidate: Candidate, name: str) -> float | None:
+    """A property of a finished candidate, finite or None: as computed where it was, else as predicted."""
+    value = candidate.e_above_hull if name == ABOVE_HULL else candidate.value(name)
+    return value if value is not None and np.isfinite(value) else None
+
+
+def predicted_in(candidate: Candidate, target: Target) -> tuple[str, ...]:
+    """The target's properties whose value, of this candidate, is the networks' and not pw.x's."""
+    return tuple(
+        name
+        for name in target.properties()
+        if name not in (*COMPUTED, ABOVE_HULL) and value_of(candidate, name) == candidate.predicted.get(name)
+    )
 
 
 def _result(round_: Round, mine: Sequence[Candidate], hits: tuple[str, ...], before: RoundResult | None) -> RoundResult:

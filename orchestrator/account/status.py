@@ -12,9 +12,14 @@ from crystalloop.orchestrator.account.rounds import (
     best_candidate,
     computed_value,
     hit_definition,
+    predicted_in,
     round_results,
+    value_text,
 )
-from crystalloop.orchestrator.account.wall_time import Account, account
+from crystalloop.orchestrator.account.wall_time import Account, account, time_parts
+
+LEAST_S = 0.5
+"""Shorter phases are not named."""
 
 
 class UnknownCampaign(Exception):
@@ -31,7 +36,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
     """
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target(**record.spec["target"])
+    target = _target(record)
     rounds = round_results(target, candidates, store.rounds(name))
     return {
         "campaign": name,
@@ -39,15 +44,26 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
         "outcome": record.outcome,
         "models": [version.id for version in store.model_versions(name)],
         "rounds": [_row(result) for result in rounds],
+        "lines": summary_lines(store, name) if candidates else [],
         "time": _time(_account(store, record, candidates)),
     }
+
+
+def campaign_hits(store: Store, name: str) -> dict[str, tuple[str, ...]]:
+    """The hits so far, each with the target's properties that were predicted for it and not computed; none before `run`."""
+    record = store.campaign(name)
+    if record is None:
+        return {}
+    target, candidates = Target.from_stored(record.spec["target"]), {c.id: c for c in store.candidates(name)}
+    results = round_results(target, list(candidates.values()), store.rounds(name))
+    return {one: predicted_in(candidates[one], target) for result in results for one in result.hits}
 
 
 def summary_lines(store: Store, name: str) -> list[str]:
     """The campaign in a few sentences, for the end of `run`."""
     record = _record(store, name)
     candidates = store.candidates(name)
-    target = Target(**record.spec["target"])
+    target = _target(record)
     time = _account(store, record, candidates)
     best = best_candidate(candidates, target)
     results = round_results(target, candidates, store.rounds(name))
@@ -55,12 +71,16 @@ def summary_lines(store: Store, name: str) -> list[str]:
     lines = [f"hits: {hits} of {relaxed} relaxed. {hit_definition(target)}"]
     if best is not None:
         value = computed_value(best, target)
-        lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {target.property} {value:.3f}")
+        said = "" if value is None else value_text(value, target.property)
+        lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {said}")
+        if rest := predicted_in(best, target):
+            lines[-1] += f" ({', '.join(name.removeprefix('log10_') for name in rest)} predicted, not computed)"
+    parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in time_parts(time) if seconds >= LEAST_S)
     lines.append(
-        f"time: {time.wall_s:.0f} s, of these pw.x {time.pw_s:.0f} s, training {time.train_s:.0f} s, "
-        f"everything else {time.overhead_s:.0f} s ({100 * time.overhead_share:.0f} %); "
-        f"pw.x used {time.pw_cpu_s + time.reference_cpu_s:.0f} CPU s"
+        f"time: {time.wall_s:.0f} s: {parts or 'nothing worth a line'}; "
+        f"neither pw.x nor training: {100 * time.overhead_share:.0f} %"
     )
+    lines.append(f"pw.x used {time.pw_cpu_s + time.reference_cpu_s:.0f} CPU s, elemental references included")
     return lines
 
 
@@ -72,6 +92,17 @@ def _record(store: Store, name: str) -> CampaignRecord:
             f"no campaign {name!r} in this database (there are: {known}); start it with `crystalloop run`"
         )
     return record
+
+
+def _target(record: CampaignRecord) -> Target:
+    """What the campaign wanted; another release may have written it down in another way."""
+    try:
+        return Target.from_stored(record.spec["target"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnknownCampaign(
+            f"the target of the campaign {record.id!r} cannot be read ({type(error).__name__}: {error}); look at it with the "
+            "release that wrote it"
+        ) from error
 
 
 def _account(store: Store, record: CampaignRecord, candidates: tuple[Candidate, ...]) -> Account:
@@ -99,6 +130,12 @@ def _time(time: Account) -> dict[str, float]:
         "train_s": round(time.train_s, 1),
         "train_steps_s": round(time.train_steps_s, 1),
         "generate_s": round(time.generate_s, 1),
+        "ray_s": round(time.ray_s, 1),
+        "wait_s": round(time.wait_s, 1),
+        "prepare_s": round(time.prepare_s, 1),
+        "settle_s": round(time.settle_s, 1),
+        "report_s": round(time.report_s, 1),
+        "other_s": round(time.other_s, 1),
         "overhead_s": round(time.overhead_s, 1),
         "overhead_share": round(time.overhead_share, 4),
         "overhead_strict_share": round(time.overhead_strict_share, 4),

@@ -10,6 +10,8 @@ from itertools import pairwise
 from crystalloop.db.ledger.records import CampaignRecord, Candidate
 
 Interval = tuple[datetime, datetime]
+LAYERS = ("ray", "train", "generate", "dft", "prepare", "settle", "report")
+"""Kinds of spans, each before those that it lies within: Ray starts while something trains or is generated."""
 PAUSE_S = 60.0
 """Nothing written down for this long means that no run was going on; shorter gaps are orchestration."""
 
@@ -27,9 +29,12 @@ class Account:
         train_steps_s: inside optimiser steps.
         train_start_s: the rest of training: Ray Train's start and end, tracing, checkpoints.
         generate_s: generating and screening.
-        ray_s: starting Ray and loading the networks.
+        ray_s: starting Ray, or waiting for it, and loading the networks.
+        wait_s: waiting for DFT while no pw.x ran: workers that start, the queue.
+        prepare_s: reading data, checking pw.x and pseudopotentials, finding the database.
+        settle_s: formation energies and hulls.
         report_s: writing the report.
-        other_s: everything else: queue pick-up, database, settling.
+        other_s: everything else: what lies between these.
         pw_cpu_s: processor seconds of pw.x for the campaign's own crystals, failed attempts included.
         reference_cpu_s: the same for the elemental references of its elements, whichever campaign had them computed.
     """
@@ -41,6 +46,9 @@ class Account:
     train_start_s: float
     generate_s: float
     ray_s: float
+    wait_s: float
+    prepare_s: float
+    settle_s: float
     report_s: float
     other_s: float
     pw_cpu_s: float
@@ -72,6 +80,22 @@ class Account:
         return self.overhead_strict_s / self.wall_s if self.wall_s else 0.0
 
 
+def time_parts(time: Account) -> list[tuple[str, float]]:
+    """The parts of the wall time in words, with seconds."""
+    return [
+        ("pw.x", time.pw_s),
+        ("training: optimiser steps", time.train_steps_s),
+        ("training: start-up", time.train_start_s),
+        ("generating and screening", time.generate_s),
+        ("starting Ray, or waiting for it", time.ray_s),
+        ("waiting for workers", time.wait_s),
+        ("reading and checking", time.prepare_s),
+        ("formation energies and hulls", time.settle_s),
+        ("report", time.report_s),
+        ("everything else", time.other_s),
+    ]
+
+
 def account(record: CampaignRecord, candidates: Sequence[Candidate], pause_s: float = PAUSE_S) -> Account:
     """Account for a campaign's time.
 
@@ -92,9 +116,9 @@ def account(record: CampaignRecord, candidates: Sequence[Candidate], pause_s: fl
         """Length of the union of all groups within the sessions."""
         return length(_within(merge(interval for group in groups for interval in group), sessions))
 
-    layers = [_running((*own, *references)), *(_spans(record, what) for what in ("train", "generate", "ray", "report"))]
+    layers = [_running((*own, *references)), *(_spans(record, what) for what in LAYERS)]
     covered = [seconds(*layers[:count]) for count in range(len(layers) + 1)]
-    pw_s, train_s, generate_s, ray_s, report_s = (b - a for a, b in pairwise(covered))
+    pw_s, ray_s, train_s, generate_s, wait_s, prepare_s, settle_s, report_s = (b - a for a, b in pairwise(covered))
     train_steps_s = min(_busy_s(record), train_s)
     return Account(
         sessions=len(sessions),
@@ -104,6 +128,9 @@ def account(record: CampaignRecord, candidates: Sequence[Candidate], pause_s: fl
         train_start_s=train_s - train_steps_s,
         generate_s=generate_s,
         ray_s=ray_s,
+        wait_s=wait_s,
+        prepare_s=prepare_s,
+        settle_s=settle_s,
         report_s=report_s,
         other_s=max(0.0, length(sessions) - covered[-1]),
         pw_cpu_s=_cpu_s(own),

@@ -38,6 +38,7 @@ class Greedy:
         if value is None:
             return -1e3  # computed only when nothing with a prediction is left
         optimistic = max(target.merit(value + self.kappa * sigma), target.merit(value - self.kappa * sigma))
+        optimistic -= 10.0 * target.others_distance(proposal.value)
         return optimistic if not target.has_range() else optimistic + 0.1 * sigma
 
 

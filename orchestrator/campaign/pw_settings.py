@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
 from pydantic import ValidationError
 
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.rungs import cheap_settings
+from crystalloop.orchestrator.campaign.part import as_meant, first_not_finite, kinds_of
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
 
 
@@ -17,14 +22,14 @@ def dft_settings(campaign: Campaign) -> PwSettings:
     """
     base = preset(campaign.dft.preset).model_dump()
     limit = campaign.dft.reject_above_e_f
+    _check_kinds(campaign.dft.settings)
     try:
-        settings = PwSettings.model_validate({**base, "cheap_first": limit is not None, **campaign.dft.settings})
+        own = {"cheap_first": limit is not None, "band_gap": campaign.dft.band_gap or "none"}
+        settings = PwSettings.model_validate({**base, **own, **campaign.dft.settings})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"dft.settings.{key}: {first['msg']} (given: {first['input']!r}); known: {', '.join(PwSettings.model_fields)}"
-        ) from error
+        raise ConfigError(f"dft.settings.{key}: {first['msg']} (given: {first['input']!r}){_known(key)}") from error
     if limit is not None and cheap_settings(settings) is None:
         raise ConfigError(
             f"dft.reject_above_e_f is {limit:g}, but there is no cheaper rung that could reject: preset "
@@ -32,3 +37,27 @@ def dft_settings(campaign: Campaign) -> PwSettings:
             f"{settings.cheap_first}; take preset fast or paper, leave out cheap_first: false, or leave out the limit"
         )
     return settings
+
+
+def _check_kinds(given: Mapping[str, Any]) -> None:
+    """Refuse what pydantic alone would take: true for a number, numbers that no setting has.
+
+    Raises:
+        ConfigError: names the field and what was given.
+    """
+    for key, value in given.items():
+        if (bad := first_not_finite(value)) is not None:
+            raise ConfigError(f"dft.settings.{key}: {bad:g} is no number that pw.x takes (between -1e12 and 1e12)")
+        if (field := PwSettings.model_fields.get(key)) is not None:
+            try:
+                as_meant(value, kinds_of(field.annotation))
+            except ValueError as error:
+                raise ConfigError(f"dft.settings.{key}: {error} (given: {value!r})") from error
+
+
+def _known(key: str) -> str:
+    """The nearest field to an unknown one, or all."""
+    if key in PwSettings.model_fields:
+        return ""
+    near = get_close_matches(key, PwSettings.model_fields, 1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(PwSettings.model_fields)}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,21 @@ from crystalloop.dft.recipe.pseudo_places import default_pseudos
 from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.prototypes import Prototype
-from crystalloop.models.draw.target import COMPUTED
+from crystalloop.orchestrator.campaign.digest import digest_of, says_the_same
+from crystalloop.orchestrator.campaign.part import Part
 from crystalloop.orchestrator.campaign.sections import (
     Budget,
     DatabaseConfig,
     DataFile,
     Dft,
+    Filters,
     Generation,
     Networks,
-    Part,
     RayResources,
-    TargetValue,
     Voxels,
 )
+from crystalloop.orchestrator.campaign.target_section import TargetValue
+from crystalloop.orchestrator.campaign.target_words import how_computed, never_computed
 
 
 class ConfigError(Exception):
@@ -48,6 +49,7 @@ class Campaign(Part):
     networks: Networks = Field(Networks(), description="sizes and training of the networks")
     ray: RayResources = Field(RayResources(), description="what Ray gives to each piece of work")
     generate: Generation = Field(Generation(), description="how candidates are drawn")
+    filters: Filters = Field(Filters(), description="what is left out before DFT")
     dft: Dft = Field(Dft(), description="how and how many candidates are computed")
     budget: Budget = Field(Budget(), description="what the campaign may use")
     rounds: int = Field(3, ge=1, le=10_000, description="rounds of proposing, computing and training")
@@ -79,10 +81,10 @@ class Campaign(Part):
     def _is_consistent(self) -> Campaign:
         if not self.prototypes and not self.bases:
             raise ValueError("give prototypes or bases: nothing says which crystals are wanted")
-        if self.target.property not in COMPUTED and not self.data:
+        if not self.data and (missing := never_computed(self.target, self.dft)):
             raise ValueError(
-                f"target.property {self.target.property} is never computed by pw.x here: its labels must come from data files, "
-                "and `data` is empty; name a file that has them, or target formation_energy_per_atom"
+                f"target: pw.x never computes {' and '.join(missing)} here: its labels must come from data files, and `data` is "
+                f"empty; name a file that has them{how_computed(missing)}, or target formation_energy_per_atom"
             )
         for base in self.bases:
             outside = set(parse_compound(base).elements) - set(self.elements)
@@ -110,9 +112,8 @@ class Campaign(Part):
 
     def spec_digest(self) -> str:
         """Digest of what decides which candidates come out; budgets, rounds, slots and machines may change on resume."""
-        spec = self.spec()
-        for free in ("budget", "rounds", "ray", "database", "folder"):
-            spec.pop(free)
-        for free in ("slots", "pw_command", "scratch", "pseudos", "lease_s"):
-            spec["dft"].pop(free)
-        return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.spec(), Campaign)
+
+    def goes_on_with(self, spec: Mapping[str, Any]) -> bool:
+        """Whether a stored specification decides the same candidates, were its numbers kept as texts or not."""
+        return says_the_same(spec, self.spec(), Campaign)

@@ -13,8 +13,9 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from crystalloop import __version__
+from crystalloop.db.ledger.redaction import guard, without_secrets
 from crystalloop.orchestrator.cli.exit_codes import Exit, code_and_sentence
-from crystalloop.orchestrator.cli.options import err, escape, out
+from crystalloop.orchestrator.cli.options import err, escape, out, paths_as_meant
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Check a campaign file and show what it would do; changes nothing."),
@@ -59,6 +60,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def load(name: str) -> Any:  # noqa: ANN401  (typer's command types are its own vendored click's)
     """The command of a name, its module imported now."""
     module = import_module(f"crystalloop.orchestrator.cli.{COMMANDS[name][0]}")
+    for registered in module.app.registered_commands:
+        registered.callback = paths_as_meant(registered.callback)
     group = get_group(module.app)
     if name not in group.commands:  # a room of subcommands
         group.name = name
@@ -112,7 +115,7 @@ def sentences() -> Iterator[None]:
         known = code_and_sentence(error)
         if known is None:
             raise
-        err.print(f"[bold red]error:[/] {escape(known[1])}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]error:[/] {escape(without_secrets(known[1]))}", highlight=False, soft_wrap=True)
         raise typer.Exit(known[0]) from None
 
 
@@ -130,8 +133,8 @@ def main_options(
     ] = False,
 ) -> None:
     """Finds new crystals: networks propose, Quantum ESPRESSO decides, the results retrain the networks."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    guard(logging.INFO, "%(asctime)s %(levelname)s %(name)s: %(message)s") if verbose else guard(
+        logging.ERROR, "%(message)s"
     )
 
 

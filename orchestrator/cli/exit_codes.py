@@ -26,6 +26,14 @@ EXIT_KINDS: dict[str, Exit] = {
 """What an error that a user can cause, or meet, says of itself: the `exit_kind` of its class, or of the class it is made from."""
 
 
+MACHINE = frozenset({errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.EFBIG, errno.ESTALE})
+"""What is wrong with a machine rather than with a file that somebody named."""
+
+
+def _is_of_the_driver(error: BaseException) -> bool:
+    return any(cls.__module__.partition(".")[0] in {"pymongo", "bson"} for cls in type(error).__mro__)
+
+
 def code_and_sentence(error: BaseException) -> tuple[int, str] | None:
     """Exit code and message of an error that is no bug of ours; None for one that is."""
     kind = getattr(type(error), "exit_kind", None)
@@ -36,6 +44,17 @@ def code_and_sentence(error: BaseException) -> tuple[int, str] | None:
             Exit.ENVIRONMENT,
             f"no space left for {error.filename or 'a file'}; free some and repeat the command: finished work is kept",
         )
+    if isinstance(error, OSError) and error.errno in MACHINE:
+        return (
+            Exit.ENVIRONMENT,
+            f"{error.strerror}: {error.filename or 'a file'}; give this machine what it lacks and repeat the command: "
+            "finished work is kept",
+        )
+    if isinstance(error, MemoryError):
+        return Exit.ENVIRONMENT, "this machine has no memory left; close other programs, or use fewer slots"
+    if _is_of_the_driver(error):
+        said = (str(error).splitlines() or [type(error).__name__])[0].partition(", full error:")[0][:200]
+        return Exit.DATABASE, f"the database does not do what it is asked: {said}; mend it and repeat the command"
     if isinstance(error, PermissionError):
         return (
             Exit.ENVIRONMENT,

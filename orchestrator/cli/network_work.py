@@ -20,8 +20,8 @@ from crystalloop.orchestrator.learn.inputs import TrainInputError, TrainRequest,
 from crystalloop.orchestrator.learn.train_files import PROGRESS, train_networks
 from crystalloop.orchestrator.show.evaluation_page import write_page
 from crystalloop.orchestrator.show.evaluation_table import show_evaluation
-from crystalloop.orchestrator.show.progress import TrainWatch, show_record
-from crystalloop.orchestrator.show.tables import show_generated
+from crystalloop.orchestrator.show.progress import TrainWatch
+from crystalloop.orchestrator.show.tables import show_generated, show_record
 
 __all__ = [
     "NETWORKS",

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from crystalloop.models.learn.engine import Backend, use_backend
-from crystalloop.orchestrator.campaign.target_text import parse_target
+from crystalloop.orchestrator.campaign.target_text import parse_target, target_notes
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json
 
 app = typer.Typer()
@@ -148,6 +148,8 @@ def generate(
     Example: crystalloop generate around NaCl --models runs/nets --target "e_f < -1" --out crystals
     """
     wanted = parse_target(target) if target else ()
+    for note in target_notes(target):
+        err.print(f"[dim]{escape(note)}[/]", highlight=False, soft_wrap=True)
     allowed = tuple(symbol.strip() for symbol in elements.split(",") if symbol.strip())
     work = _work()
     request = work.GenerateRequest(

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from crystalloop.dft.alone import command, result
 from crystalloop.dft.alone.plan import Plan
+from crystalloop.dft.alone.several import Destination, formats_of, places
 from crystalloop.dft.pw.command import pw_version
 from crystalloop.dft.pw.watch import Step
 from crystalloop.dft.relax.outcome import Relaxed
 from crystalloop.models.formats.one_crystal import read_crystal
-from crystalloop.orchestrator.cli.exit_codes import Exit
+from crystalloop.orchestrator.cli.exit_codes import Exit, code_and_sentence
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json, pseudo_folder
 from crystalloop.orchestrator.show.number_text import number
-from crystalloop.orchestrator.show.tables import show_relaxation
+from crystalloop.orchestrator.show.tables import show_relaxation, show_relaxations
 
 app = typer.Typer()
 
 
 @app.command()
 def relax(
-    file: Annotated[
-        Path, typer.Argument(help="one ordered crystal: CIF, POSCAR, .json, .xyz, .in", show_default=False)
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="crystals, one a file: CIF, POSCAR, .json, .xyz, .in", show_default=False
+        ),
     ],
     preset: Annotated[Literal["test", "fast", "paper"], typer.Option(help="k points, thresholds, dispersion")] = "fast",
     method: Annotated[
@@ -55,21 +60,35 @@ def relax(
         ),
     ] = None,
     spin: Annotated[bool, typer.Option("--spin/--no-spin", help="magnetic elements start spin-polarised")] = True,
+    gap: Annotated[
+        Literal["scf", "nscf"],
+        typer.Option(help="band gap of the states on the mesh, or on one of twice as many points per edge, too"),
+    ] = "scf",
+    references: Annotated[
+        bool, typer.Option("--references", help="compute elemental references that are missing: the formation energy")
+    ] = False,
+    block: Annotated[str | None, typer.Option(help="data block of a CIF that holds several crystals")] = None,
     folder: Annotated[Path | None, typer.Option(help="for pw.x; default FILE-relax beside the relaxed CIF")] = None,
-    target: Annotated[Path | None, typer.Option("--out", help="relaxed CIF; default FILE-relaxed.cif here")] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option("--out", help="relaxed crystal, the format by its name; default FILE-relaxed.cif here"),
+    ] = None,
+    write: Annotated[str, typer.Option(help="further formats beside it: cif, poscar, extxyz, with commas")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Relax one crystal with pw.x: no campaign, no database. After Ctrl-C the same command goes on.
+    """Relax crystals with pw.x: no campaign, no database. After Ctrl-C the same command goes on.
+
+    Of several files each has a folder of its own, and one that fails does not stop the others.
 
     Example: crystalloop relax NaCl.cif --method eos
     """
-    cif = target or Path(f"{file.stem}-relaxed.cif")
+    formats, where = formats_of(write), places(files, target, folder)
     request = command.RelaxRequest(
-        file=file,
+        file=files[0],
         preset=preset,
         method=method,
         pseudos=pseudo_folder(pseudos),
-        folder=folder or cif.parent / f"{file.stem}-relax",
+        folder=where[0].folder,
         command=pw_command,
         cheap_first=cheap_first,
         start_volume=start_volume,
@@ -77,24 +96,66 @@ def relax(
         memory_mb=memory_mb,
         moments=command.moments_of(moments or []),
         spin=spin,
+        gap=gap,
+        references=references,
     )
+
+    def one(place: Destination) -> tuple[dict[str, Any], Exit]:
+        return _one(replace(request, file=place.file, folder=place.folder), place.target, formats, block)
+
+    if len(where) == 1:
+        found, code = one(where[0])
+        if as_json:
+            print_json(found)
+        elif found["converged"]:
+            show_relaxation(out, found)
+    else:
+        told = [_whatever_comes(one, place) for place in where]
+        code = max(each for _, each in told)
+        if as_json:
+            print_json([found for found, _ in told])
+        else:
+            show_relaxations(out, [found for found, _ in told])
+    if code:
+        raise typer.Exit(code)
+
+
+def _whatever_comes(
+    one: Callable[[Destination], tuple[dict[str, Any], Exit]], place: Destination
+) -> tuple[dict[str, Any], Exit]:
+    """Of one file among several: what a user can cause is told with its file, and the next one follows."""
+    try:
+        return one(place)
+    except Exception as error:
+        known = code_and_sentence(error)
+        if known is None:
+            raise
+        sentence = known[1].removeprefix(f"{place.file}: ").removeprefix(f"{place.file} ")
+        err.print(f"[bold red]{escape(str(place.file))}:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
+        return result.as_failed(place.file, known[1]), Exit(known[0])
+
+
+def _one(
+    request: command.RelaxRequest, target: Path, formats: tuple[str, ...], block: str | None
+) -> tuple[dict[str, Any], Exit]:
     plans: list[Plan] = []
     listener = command.Listener(_say_step, _say, _noting(plans))
-    structure = read_crystal(file)
-    result.require_target(cif)
-    answer = command.relax_crystal(structure, request, listener, probe=pw_version)
+    read = read_crystal(request.file, block)
+    for note in read.notes:
+        _say(f"{request.file}: {note}")
+    result.require_target(target)
+    answer = command.relax_crystal(read.structure, request, listener, probe=pw_version)
+    found = result.Found(request, read.structure, answer, plan=plans[0] if plans else None, notes=read.notes)
     if isinstance(answer, Relaxed):
-        result.write_cif(answer, cif)
-    found = result.as_json(request, structure, answer, cif, *plans)
-    if as_json:
-        print_json(found)
-    elif found["converged"]:
-        show_relaxation(out, found)
-    if not found["converged"]:
-        refused = result.was_refused(answer)
-        what = f"{file}: refused" if refused else "no result"
-        err.print(f"[bold red]{escape(what)}:[/] {escape(found['reason'])}", highlight=False, soft_wrap=True)
-        raise typer.Exit(Exit.USAGE if refused else Exit.FAILED)
+        found = replace(found, written=result.write_crystal(answer, target, formats))
+        found = replace(found, formation=command.formation_of(answer, request, listener))
+    told = result.as_json(found)
+    if told["converged"]:
+        return told, Exit.OK
+    refused = result.was_refused(answer)
+    what = f"{request.file}: refused" if refused else f"{request.file}: no result"
+    err.print(f"[bold red]{escape(what)}:[/] {escape(told['reason'])}", highlight=False, soft_wrap=True)
+    return told, Exit.USAGE if refused else Exit.FAILED
 
 
 def _noting(plans: list[Plan]) -> Callable[[Plan], None]:

@@ -23,6 +23,12 @@ def run(
     file: File,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="only the closing summary")] = False,
+    retry_given_up: Annotated[
+        bool,
+        typer.Option(
+            "--retry-given-up", help="first compute afresh what was given up; errors not the crystal's always are"
+        ),
+    ] = False,
 ) -> None:
     """Start a campaign, or go on with it: after Ctrl-C, kill -9 or a reboot the same command resumes.
 
@@ -30,10 +36,10 @@ def run(
     """
     campaign = read_campaign(file)
     with Progress(err if as_json else out, quiet=quiet) as progress:
-        summary = run_campaign(campaign, progress)
+        summary = run_campaign(campaign, progress, again=retry_given_up)
     print_json(summary) if as_json else show_summary(out, summary)
-    if not summary["completed"]:
-        raise typer.Exit(Exit.FAILED if summary["state"] == "failed" else Exit.OK)
+    if summary["state"] == "failed":
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from crystalloop.models.maps.voxels import VoxelConfig
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import Sources
 from crystalloop.orchestrator.loop.contracts import Trained
-from crystalloop.orchestrator.loop.events import EventListener, Training
+from crystalloop.orchestrator.loop.events import EventListener, Note, Training
 
 Fit = Callable[[TrainJob, TrainResources], TrainOutcome]
 
@@ -52,6 +52,8 @@ class NetworkTrainer:
         labelled = len(training.values(E_F))
         unlabelled = len(training) - labelled
         self._tell(Training(version_id, labelled, unlabelled, self._progress_file(version_id)))
+        if told := self._sources.agreement(relaxed):
+            self._tell(Note(told))
         outcome = self._fitted(version_id, round_, training, parent)
         networks = {name: _record(network, version_id) for name, network in outcome.networks.items()}
         return Trained(networks, outcome.step_s, trained_on, labelled, unlabelled, training.digest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from crystalloop.models.crystals.properties import E_F, label_array
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.draw.proposal import Proposal
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
 
 Example = tuple[str, Crystal, Mapping[str, float]]
 """Where a crystal comes from, the crystal, and its labels by property."""
@@ -35,6 +39,38 @@ class Sources:
         """These, after the campaign's candidates; see build_training_set."""
         return build_training_set(candidates, self.files, self.decorated)
 
+    def agreement(self, candidates: Iterable[Candidate]) -> str | None:
+        """How far labels of files are from pw.x, for crystals that both have, as a sentence; None where there are none."""
+        by_formula: dict[str, list[KnownCrystal]] = {}
+        for one in self.files:
+            if E_F in one.labels:
+                by_formula.setdefault(str(one.structure.composition.reduced_formula), []).append(one)
+        errors_ev = [
+            label.labels[E_F] - candidate.e_f
+            for candidate in candidates
+            if candidate.e_f is not None
+            and candidate.relaxation is not None
+            and (label := _same(candidate.relaxation.conventional.to_structure(), by_formula)) is not None
+        ]
+        if not errors_ev:
+            return None
+        mean_ev = float(np.mean(errors_ev))
+        told = (
+            f"{len(errors_ev)} crystals are in the data files and computed here, too: labels less pw.x are {mean_ev:+.3f} eV/atom "
+            f"on average, {np.mean(np.abs(errors_ev)):.3f} in size"
+        )
+        is_off = len(errors_ev) >= OFF_COUNT and abs(mean_ev) > OFF_EV
+        return f"{told}: another scheme? say `scheme:` of the data file in a new campaign" if is_off else told
+
+
+OFF_COUNT, OFF_EV = 3, 0.1
+"""So many common crystals whose labels are on average so far from pw.x (eV/atom) are told to be of another scheme."""
+
+
+def _same(structure: Structure, by_formula: Mapping[str, Sequence[KnownCrystal]]) -> KnownCrystal | None:
+    known = by_formula.get(str(structure.composition.reduced_formula), ())
+    return next((one for one in known if KnownCrystals([one.structure]).knows(structure)), None)
+
 
 def build_training_set(
     candidates: Iterable[Candidate], known: Sequence[KnownCrystal], decorated: Sequence[Proposal]
@@ -45,9 +81,8 @@ def build_training_set(
     an energy) have NaN for labels: they train the UNet, which needs none, and the VAE's reconstruction with the condition
     left out (all zeros); the CGCNN never sees them.
 
-    Formation energies of files and of pw.x come from different schemes (docs/science/dft.md, section 3): within one
-    training set the CGCNN learns both as they are. Total energies are taken from pw.x alone where any file brings its
-    own, because totals of two codes have no common zero.
+    Formation energies of files are on the scale of plain PBE already (models.data.energy_schemes), as those of pw.x are.
+    Total energies are taken from pw.x alone where any file brings its own, because totals of two codes have no common zero.
 
     Returns:
         The crystals, all of them to train on, and the ids of the candidates whose energies are labels.

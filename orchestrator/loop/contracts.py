@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -19,10 +20,17 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Proposed:
-    """What a proposer gives: the funnel's counts, and who is to be computed, with keys and scores."""
+    """What a proposer gives.
+
+    Attributes:
+        counts: of the funnel.
+        chosen: who is to be computed, with keys and scores.
+        note: why there are fewer than asked for, though everything was tried; empty where there are not.
+    """
 
     counts: tuple[tuple[str, int], ...]
     chosen: tuple[Candidate, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,33 @@ class Trained:
     labelled: int
     unlabelled: int
     data_digest: str
+
+    def version(
+        self, version_id: str, campaign: str, number: int, round_: int, parent: ModelVersion | None, now: datetime
+    ) -> ModelVersion:
+        """The record of the networks, trained after a round."""
+        return ModelVersion(
+            id=version_id,
+            campaign=campaign,
+            number=number,
+            round=round_,
+            parent=parent.id if parent else None,
+            networks=self.networks,
+            trained_on=self.trained_on,
+            labelled=self.labelled,
+            unlabelled=self.unlabelled,
+            data_digest=self.data_digest,
+            created_at=now,
+        )
+
+
+class TimeIsUp(Exception):
+    """Raised where work is cut off because `wall_minutes` are over; the loop turns it into its end."""
+
+
+def unlimited(seconds: float | None) -> AbstractContextManager[None]:
+    """No alarm."""
+    return nullcontext()
 
 
 class Proposer(Protocol):
@@ -74,6 +109,9 @@ class Energetics(Protocol):
 
     def formation_energy(self, relaxation: Relaxation, find: Find) -> tuple[float | None, str | None]:
         """The formation energy, or None with the reason."""
+
+    def shares_settings(self, candidate: Candidate) -> bool:
+        """Whether a candidate, of any campaign, was computed as this campaign computes."""
 
     def formation_energy_without_d2(self, relaxation: Relaxation, find: Find) -> float | None:
         """The same without D2; None where it is not known."""
@@ -122,3 +160,5 @@ class Parts:
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     tell: EventListener
+    within: Callable[[float | None], AbstractContextManager[None]] = unlimited
+    """Work in it is cut off with TimeIsUp after so many seconds; None for no limit."""

@@ -38,12 +38,23 @@ class Proposing:
 
 
 @dataclass(frozen=True)
+class Redrawing:
+    """A round found too few candidates and casts a wider net for the rest."""
+
+    round: int
+    found: int
+    wanted: int
+    net: str
+
+
+@dataclass(frozen=True)
 class RoundProposed:
-    """A round is in the ledger: how many each stage of the funnel left, and who is sent to DFT."""
+    """A round is in the ledger: how many each stage of the funnel left, who is sent to DFT, and why no more than these."""
 
     round: int
     counts: tuple[tuple[str, int], ...]
     chosen: tuple[Candidate, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,12 +113,22 @@ class Finished:
 
     reason: str
     completed: bool
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Stalled:
+    """Nothing has moved for a while; told from the thread that watches, not from that of the loop."""
+
+    waits_for: str
+    seconds: float
 
 
 Event = (
     Note
     | Preparing
     | Proposing
+    | Redrawing
     | RoundProposed
     | Waiting
     | LeasesExpired
@@ -116,11 +137,12 @@ Event = (
     | Training
     | ModelTrained
     | Finished
+    | Stalled
 )
 
 
 class EventListener(Protocol):
-    """Hears what happens, in order, from the thread of the loop; it must be quick and raise nothing."""
+    """Hears what happens, in order, from the thread of the loop; Stalled comes from another. Quick, and raises nothing."""
 
     def __call__(self, event: Event, /) -> None:
         """Take note."""

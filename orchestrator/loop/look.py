@@ -9,6 +9,7 @@ from datetime import datetime
 from crystalloop.db.ledger.records import CampaignState, CandidateState, ModelVersion, Round
 from crystalloop.db.ledger.standing import Standing
 from crystalloop.db.ledger.store import Store
+from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.policy import RoundView, Snapshot
 
 OPEN = frozenset({CandidateState.PROPOSED, CandidateState.QUEUED, CandidateState.RUNNING})
@@ -69,13 +70,14 @@ class Looker:
 
     Args:
         store: the ledger.
-        campaign: its name.
+        campaign: its name, and what it looks for.
         references: ids of the elemental references of its elements.
-        labelled: crystals with a formation energy that are in no ledger, but in data files.
+        known: what data files say of crystals that are in no ledger.
     """
 
-    def __init__(self, store: Store, campaign: str, references: Callable[[], Sequence[str]], labelled: int) -> None:
-        self._store, self._campaign, self._references, self._labelled = store, campaign, references, labelled
+    def __init__(self, store: Store, campaign: Campaign, references: Callable[[], Sequence[str]], known: Known) -> None:
+        self._store, self._campaign, self._references = store, campaign.name, references
+        self._known, self._target, self._rounds = known, campaign.target, campaign.rounds
         self._written: tuple[tuple[Round, ...], tuple[ModelVersion, ...]] | None = None
         self._before: tuple[int, Totals] = (0, Totals())  # rounds added up so far
 
@@ -83,8 +85,8 @@ class Looker:
         """The loop has written: read everything the next time."""
         self._written = None
 
-    def look(self, wall_minutes: float) -> Look:
-        """What the ledger says now; `wall_minutes` is what the campaign has run so far."""
+    def look(self, wall_minutes: float, cut: str = "") -> Look:
+        """What the ledger says now; `wall_minutes` is what the campaign has run so far, `cut` what the alarm cut off."""
         if self._written is None:
             self._written = self._store.rounds(self._campaign), self._store.model_versions(self._campaign)
         rounds, versions = self._written
@@ -94,17 +96,43 @@ class Looker:
         theirs = tuple(one for one in standings if one.id in set(references))
         record = self._store.campaign(self._campaign)
         totals = self._totals_before(rounds) + Totals.of(chosen)
+        current = _view(rounds[-1], chosen) if rounds else None
+        is_met, best = self._reached() if current is not None and self._may_be_the_last(current) else (None, "")
         snapshot = Snapshot(
-            current=_view(rounds[-1], chosen) if rounds else None,
+            current=current,
             references_open=sum(one.state in OPEN for one in theirs),
-            labelled=totals.labelled + self._labelled,
+            labelled=totals.labelled + self._known.labelled,
             model_round=versions[-1].round if versions else None,
             relaxations=totals.relaxations,
             cpu_hours=totals.cpu_s / 3600,
             wall_minutes=wall_minutes,
             stopping=record is not None and record.state is CampaignState.STOPPING,
+            references_gave_up=tuple(
+                f"the elemental reference {one.formula} ({one.id}) gave up: {one.reason}"
+                for one in theirs
+                if one.state is CandidateState.GAVE_UP
+            ),
+            is_met=is_met,
+            best=best,
+            cut=cut,
         )
         return Look(snapshot, rounds, versions, chosen, theirs)
+
+    def _may_be_the_last(self, current: RoundView) -> bool:
+        return current.closed and (not current.chosen or current.number >= self._rounds)
+
+    def _reached(self) -> tuple[bool | None, str]:
+        """Whether something known meets the target's range (None without one), and the best that is known, in words."""
+        target, relaxed = self._target, self._store.candidates(self._campaign, states=[CandidateState.RELAXED])
+        found = list(self._known.values)
+        for one in relaxed:
+            if (value := one.value(target.property)) is not None:
+                found.append((value, one.formula, target.distance(value) == 0 and target.others_hold(one.value)))
+        asks = bool(target.ranges())
+        if not found:
+            return (False if asks else None), ""
+        value, name, _ = max(found, key=lambda one: (one[2], target.merit(one[0])))
+        return (any(met for *_, met in found) if asks else None), f"{name} with {target.property} {value:.3f}"
 
     def _totals_before(self, rounds: Sequence[Round]) -> Totals:
         """Of every round but the last."""
@@ -115,10 +143,25 @@ class Looker:
         return totals
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a campaign's data files say.
+
+    Attributes:
+        labelled: crystals with a formation energy.
+        values: the target's property, the formula, and whether it meets the target, of crystals of the campaign's elements.
+    """
+
+    labelled: int = 0
+    values: tuple[tuple[float, str, bool], ...] = ()
+
+
 def _view(round_: Round, chosen: Sequence[Standing]) -> RoundView:
     return RoundView(
         number=round_.number,
         open=sum(one.state in OPEN for one in chosen),
         unsettled=sum(one.is_unsettled for one in chosen),
         closed=round_.finished_at is not None,
+        chosen=len(round_.chosen),
+        note=round_.note,
     )

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Literal
 
-from crystalloop.db.ledger.records import CampaignState, Candidate, CandidateState, ModelVersion, Round, Span
+from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
+from crystalloop.db.ledger.records import CampaignState, Candidate, CandidateState, ModelVersion, Round
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.loop.contracts import Parts, Proposed
+from crystalloop.orchestrator.loop.contracts import Parts, Proposed, TimeIsUp
 from crystalloop.orchestrator.loop.events import (
     EnergySettled,
     Finished,
@@ -21,7 +21,7 @@ from crystalloop.orchestrator.loop.events import (
     RoundProposed,
     Waiting,
 )
-from crystalloop.orchestrator.loop.look import Look, Looker
+from crystalloop.orchestrator.loop.look import Known, Look, Looker
 from crystalloop.orchestrator.loop.policy import (
     Action,
     CloseRound,
@@ -34,6 +34,7 @@ from crystalloop.orchestrator.loop.policy import (
     affordable,
     decide,
 )
+from crystalloop.orchestrator.loop.timekeeper import Timekeeper
 
 log = logging.getLogger(__name__)
 POLL_S = 1.0
@@ -47,10 +48,13 @@ class Loop:
     Args:
         campaign: its elements, limits and name.
         parts: everything with an effect.
-        labelled: crystals of its data files with a formation energy.
+        known: what its data files say.
+        started: when the run began; None for now.
     """
 
-    def __init__(self, campaign: Campaign, parts: Parts, labelled: int = 0) -> None:
+    def __init__(
+        self, campaign: Campaign, parts: Parts, known: Known | None = None, started: datetime | None = None
+    ) -> None:
         self._campaign = campaign
         self._parts = parts
         self._rules = Rules(
@@ -60,12 +64,17 @@ class Loop:
             cpu_hours=campaign.budget.cpu_hours,
             wall_minutes=campaign.budget.wall_minutes,
         )
-        self._started = parts.now()
+        self._time = Timekeeper(parts.store, campaign.name, parts.now, started, campaign.budget.wall_minutes)
         self._waiting_since: datetime | None = None
+        self._cut = ""
         self._repaired: list[tuple[str, CandidateState]] | None = None
-        self._repaired_at = self._started
-        self._looker = Looker(parts.store, campaign.name, cache(self._reference_ids), labelled)
-        self._earlier_minutes = self._spent_minutes()
+        self._repaired_at = self._time.started
+        self._looker = Looker(parts.store, campaign, cache(self._reference_ids), known or Known())
+
+    @property
+    def parts(self) -> Parts:
+        """What it is made of."""
+        return self._parts
 
     def run(self) -> Finish:
         """Step until the campaign ends; the workers are stopped whatever happens."""
@@ -81,39 +90,62 @@ class Loop:
 
     def step(self) -> Action:
         """Look, decide, act; returns what was done. Repeating a step that was cut off does no harm."""
-        look = self._looker.look(self._wall_minutes())
+        look = self._looker.look(self._time.wall_minutes, self._cut)
         action = decide(look.snapshot, self._rules)
-        if not isinstance(action, Wait):
-            self._end_wait(look)
-            self._looker.forget()
+        if isinstance(action, Wait):
+            self._wait(look)
+            return action
+        self._end_wait(look)
+        self._looker.forget()
+        try:
+            with self._parts.within(self._time.left_s if isinstance(action, Propose | Retrain) else None):
+                self._act(action, look)
+        except TimeIsUp:
+            self._cut = _in_words(action)
+        return action
+
+    def _act(self, action: Action, look: Look) -> None:
         match action:
             case Propose():
                 self._propose(action, look)
-            case Wait():
-                self._wait(look)
-            case Settle():
-                self._settle(look)
-            case CloseRound():
-                self._close(look)
             case Retrain():
                 self._retrain(action.after_round, look)
+            case Settle():
+                with self._time.spent_on("settle", _number(look)):
+                    self._settle(look)
+            case CloseRound():
+                with self._time.spent_on("settle", _number(look)):
+                    self._close(look)
             case Finish():
-                self._finish(action)
-        return action
+                with self._time.spent_on("settle", _number(look)):
+                    self._finish(action)
 
     def _propose(self, action: Propose, look: Look) -> None:
-        parts, name = self._parts, self._campaign.name
-        started = parts.now()
-        version = look.versions[-1] if action.with_model and look.versions else None
-        parts.tell(Proposing(action.round, version.id if version else None))
-        count = affordable(self._campaign.dft.per_round, look.snapshot, self._rules)
+        parts = self._parts
+        with self._time.spent_on("generate", action.round):
+            started = parts.now()
+            version = look.versions[-1] if action.with_model and look.versions else None
+            parts.tell(Proposing(action.round, version.id if version else None))
+            count = affordable(self._campaign.dft.per_round, look.snapshot, self._rules)
+            proposed = parts.proposer.propose(action.round, version, self._earlier(action.round), count)
+            chosen = self._write_down(proposed, action.round, version, started)
+            parts.tell(RoundProposed(action.round, proposed.counts, tuple(chosen), proposed.note))
+            self._dispatch(chosen)
+
+    def _earlier(self, round_: int) -> list[Candidate]:
+        """What earlier rounds computed, and what gave up in other campaigns under the same settings."""
+        store, name, energies = self._parts.store, self._campaign.name, self._parts.energies
         # Candidates of this very round may be in the store already, from a run that was cut off here.
-        earlier = [c for c in parts.store.candidates(name) if c.round < action.round]
-        proposed = parts.proposer.propose(action.round, version, earlier, count)
-        chosen = self._write_down(proposed, action.round, version, started)
-        parts.tell(RoundProposed(action.round, proposed.counts, tuple(chosen)))
-        self._dispatch(chosen)
-        parts.store.add_span(name, self._span("generate", action.round, started))
+        mine = [c for c in store.candidates(name) if c.round < round_]
+        theirs = [
+            candidate
+            for candidate in store.candidates(states=[CandidateState.GAVE_UP])
+            if candidate.campaign != name
+            and candidate.kind == "crystal"
+            and set(candidate.crystal.species) <= set(self._campaign.elements)
+            and not (candidate.reason or "").startswith((INTERNAL, INTERRUPTED))
+        ]
+        return mine + [candidate for candidate in theirs if energies.shares_settings(candidate)]
 
     def _write_down(
         self, proposed: Proposed, round_: int, version: ModelVersion | None, started: datetime
@@ -131,6 +163,7 @@ class Loop:
                 model_version=version.id if version else None,
                 funnel=proposed.counts,
                 chosen=tuple(candidate.id for candidate in chosen),
+                note=proposed.note,
                 started_at=started,
             )
         )
@@ -207,41 +240,28 @@ class Loop:
         self._parts.tell(RoundClosed(round_.number, look.chosen))
 
     def _retrain(self, after_round: int, look: Look) -> None:
-        parts, name, versions = self._parts, self._campaign.name, look.versions
-        started = parts.now()
+        parts, versions = self._parts, look.versions
         parent = versions[-1] if versions else None
-        relaxed = parts.store.candidates(name, states=[CandidateState.RELAXED])
-        version_id = f"{name}-v{len(versions) + 1}"
-        trained = parts.trainer.train(version_id, after_round, relaxed, parent)
-        version = ModelVersion(
-            id=version_id,
-            campaign=name,
-            number=len(versions) + 1,
-            round=after_round,
-            parent=parent.id if parent else None,
-            networks=trained.networks,
-            trained_on=trained.trained_on,
-            labelled=trained.labelled,
-            unlabelled=trained.unlabelled,
-            data_digest=trained.data_digest,
-            created_at=parts.now(),
-        )
-        parts.store.add_model_version(version)
-        span = self._span("train", after_round, started)
-        parts.store.add_span(name, span.model_copy(update={"busy_s": trained.busy_s}))
+        relaxed = parts.store.candidates(self._campaign.name, states=[CandidateState.RELAXED])
+        busy: list[float] = []
+        number = len(versions) + 1
+        with self._time.spent_on("train", after_round, lambda: busy[-1]):
+            version_id = f"{self._campaign.name}-v{number}"
+            trained = parts.trainer.train(version_id, after_round, relaxed, parent)
+            busy.append(trained.busy_s)
+            version = trained.version(version_id, self._campaign.name, number, after_round, parent, parts.now())
+            parts.store.add_model_version(version)
         parts.tell(ModelTrained(version))
 
     def _finish(self, action: Finish) -> None:
         self._parts.settle_hulls()  # other campaigns of the database may have gone on since the last round was closed
-        state = CampaignState.FINISHED if action.completed else CampaignState.ACTIVE
+        ended = CampaignState.FAILED if action.failed else CampaignState.FINISHED
+        state = ended if action.completed else CampaignState.ACTIVE
         self._parts.store.set_campaign_state(self._campaign.name, state, self._parts.now(), action.reason)
-        self._parts.tell(Finished(action.reason, action.completed))
+        self._parts.tell(Finished(action.reason, action.completed, action.failed))
 
     def _reference_ids(self) -> list[str]:
-        return [one.id for one in self._parts.energies.references(self._campaign.elements, self._started)]
-
-    def _span(self, what: Literal["generate", "dft", "train"], round_: int, started: datetime) -> Span:
-        return Span(what=what, round=round_, started_at=started, finished_at=self._parts.now())
+        return [one.id for one in self._parts.energies.references(self._campaign.elements, self._time.started)]
 
     def _end_wait(self, look: Look | None) -> None:
         """Close the account of a stretch of waiting for DFT; `look` is what it ends with, None where it is cut off."""
@@ -249,15 +269,17 @@ class Loop:
             if look is not None:
                 self._tell_waiting(look)
             rounds = look.rounds if look is not None else self._parts.store.rounds(self._campaign.name)
-            span = self._span("dft", rounds[-1].number if rounds else 0, self._waiting_since)
-            self._parts.store.add_span(self._campaign.name, span)
+            self._time.note("dft", rounds[-1].number if rounds else 0, self._waiting_since)
             self._waiting_since = None
 
-    def _wall_minutes(self) -> float:
-        return self._earlier_minutes + (self._parts.now() - self._started).total_seconds() / 60
 
-    def _spent_minutes(self) -> float:
-        """Wall time of earlier runs, as far as their spans were written."""
-        record = self._parts.store.campaign(self._campaign.name)
-        spans = record.spans if record else ()
-        return sum((span.finished_at - span.started_at).total_seconds() for span in spans) / 60
+def _number(look: Look) -> int:
+    """Of the last round."""
+    return look.rounds[-1].number if look.rounds else 0
+
+
+def _in_words(action: Action) -> str:
+    """What was cut off; of all actions these two take long and are limited."""
+    if isinstance(action, Retrain):
+        return f"the training after round {action.after_round}" if action.after_round else "the first training"
+    return f"the proposing of round {action.round}" if isinstance(action, Propose) else "work"

@@ -14,12 +14,16 @@ class RoundView:
         open: candidates queued or running.
         unsettled: relaxed, but with neither a formation energy nor a reason for its absence.
         closed: whether the round was ended before.
+        chosen: candidates that were sent to DFT.
+        note: why there were fewer than the batch, or none; empty where nothing was short, and in rounds of before 0.3.
     """
 
     number: int
     open: int
     unsettled: int
     closed: bool
+    chosen: int = 1
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Snapshot:
         labelled: crystals with a known formation energy, data files included.
         model_round: last round whose results the newest model version was trained on; None without a model.
         stopping: a stop was asked for.
+        references_gave_up: elemental references that gave up, each with its reason; none of them can be done without.
+        is_met: whether the target asks for a range and something known lies in it; None where it asks for none. Looked
+            up, as `best` is, where the campaign may end with its last round.
+        best: the best that is known, in words; empty where nothing is.
+        cut: what the alarm at `wall_minutes` cut off, in words; empty where it has not rung.
     """
 
     current: RoundView | None
@@ -42,6 +51,15 @@ class Snapshot:
     cpu_hours: float
     wall_minutes: float
     stopping: bool = False
+    references_gave_up: tuple[str, ...] = ()
+    is_met: bool | None = None
+    best: str = ""
+    cut: str = ""
+
+    @classmethod
+    def at_start(cls, cut: str = "") -> Snapshot:
+        """Of a campaign that has done nothing yet."""
+        return cls(None, 0, 0, None, 0, 0.0, 0.0, cut=cut)
 
 
 @dataclass(frozen=True)
@@ -89,10 +107,17 @@ class Retrain:
 
 @dataclass(frozen=True)
 class Finish:
-    """End the campaign."""
+    """End the campaign.
+
+    Attributes:
+        reason: why, as a sentence; the same for terminal, status and report.
+        completed: False where it was asked to end.
+        failed: it ended without what it was asked for, and going on would not change that.
+    """
 
     reason: str
     completed: bool = True
+    failed: bool = False
 
 
 Action = Propose | Wait | Settle | CloseRound | Retrain | Finish
@@ -102,43 +127,76 @@ def decide(snapshot: Snapshot, rules: Rules) -> Action:
     """The next action; the same snapshot always gives the same one.
 
     A round is proposed, computed, settled, closed and trained on, in this order. Work under way is finished before a
-    budget ends the campaign: what was paid for is kept.
+    budget ends the campaign: what was paid for is kept. The clock alone cuts it off.
     """
     if snapshot.stopping:
         return Finish("stopped on request", completed=False)
     current = snapshot.current
     if current is None:
         return _first(snapshot, rules)
-    if current.open:
-        over = _over_wall(snapshot, rules)
+    if current.open or (current.unsettled and snapshot.references_open):
+        over = over_wall(snapshot, rules)
         return Finish(over) if over else Wait()
     if current.unsettled:
-        return Wait() if snapshot.references_open else Settle()
+        return Settle()
     if not current.closed:
         return CloseRound(current.number)
-    return _after(current.number, snapshot, rules)
+    return _after(current, snapshot, rules)
 
 
 def _first(snapshot: Snapshot, rules: Rules) -> Action:
     """Warm start trains on the data files first; a cold start computes decorated prototypes first."""
+    if snapshot.references_gave_up:
+        return Finish(_no_references(snapshot), failed=True)
+    if over := over_wall(snapshot, rules):
+        return Finish(over)
     if snapshot.model_round is None and snapshot.labelled >= rules.minimum_labels:
         return Retrain(0)
     return Propose(1, with_model=snapshot.model_round is not None)
 
 
-def _after(number: int, snapshot: Snapshot, rules: Rules) -> Action:
+def _after(current: RoundView, snapshot: Snapshot, rules: Rules) -> Action:
     """After a closed round: finish, train, or propose the next one."""
-    if number >= rules.rounds:
-        return Finish(f"all {rules.rounds} rounds are done")
-    over = over_budget(snapshot, rules)
-    if over:
+    number = current.number
+    if snapshot.references_gave_up:
+        return Finish(_no_references(snapshot), failed=True)
+    if current.chosen == 0 and current.note:
+        return _used_up(current, snapshot)
+    if number >= rules.rounds and current.chosen:
+        missed = (
+            f"; nothing met the target, best known: {snapshot.best or 'nothing'}" if snapshot.is_met is False else ""
+        )
+        return Finish(f"all {rules.rounds} rounds are done{missed}")
+    if over := over_budget(snapshot, rules):
         return Finish(over)
+    following = number + 1 if current.chosen else number  # what chose nobody before enumeration was tried is repeated
     if snapshot.labelled < rules.minimum_labels:
         # Too few successes to learn from: compute more decorated prototypes instead of training on nothing.
-        return Propose(number + 1, with_model=snapshot.model_round is not None)
-    if snapshot.model_round is None or snapshot.model_round < number:
-        return Retrain(number)
-    return Propose(number + 1, with_model=True)
+        return Propose(following, with_model=snapshot.model_round is not None)
+    if snapshot.model_round is None or snapshot.model_round < following - 1:
+        return Retrain(following - 1)
+    return Propose(following, with_model=True)
+
+
+def _used_up(current: RoundView, snapshot: Snapshot) -> Finish:
+    """A round that found nobody to compute, with everything tried: the target is met, or out of reach."""
+    best = f"; best known: {snapshot.best}" if snapshot.best else "; nothing is known of these elements"
+    if snapshot.is_met is False:
+        move = "ask for less in `target`, or allow more `elements`, `prototypes` or `bases`, under another `name`"
+        return Finish(f"target out of reach: {current.note}{best}; {move}", failed=True)
+    if not snapshot.best:
+        move = "allow more `elements`, `prototypes` or `bases`, under another `name`"
+        return Finish(f"nothing is left to compute: {current.note}{best}; {move}", failed=True)
+    rounds = "1 round" if current.number == 2 else f"{current.number - 1} rounds"
+    return Finish(f"nothing is left to compute after {rounds}: {current.note}{best}")
+
+
+def _no_references(snapshot: Snapshot) -> str:
+    return (
+        f"no formation energy can be had: {'; '.join(snapshot.references_gave_up)}; `crystalloop trace` its id says "
+        "more. Take it up again with `crystalloop run FILE --retry-given-up`, or leave the element out under another "
+        "`name`: what is computed is used again"
+    )
 
 
 def over_budget(snapshot: Snapshot, rules: Rules) -> str:
@@ -147,13 +205,30 @@ def over_budget(snapshot: Snapshot, rules: Rules) -> str:
         return f"the budget of {rules.relaxations} relaxations is used"
     if rules.cpu_hours is not None and snapshot.cpu_hours >= rules.cpu_hours:
         return f"the budget of {rules.cpu_hours:g} CPU-hours is used ({snapshot.cpu_hours:.2f})"
-    return _over_wall(snapshot, rules)
+    return over_wall(snapshot, rules)
 
 
-def _over_wall(snapshot: Snapshot, rules: Rules) -> str:
-    if rules.wall_minutes is not None and snapshot.wall_minutes >= rules.wall_minutes:
-        return f"the budget of {rules.wall_minutes:g} minutes is used"
-    return ""
+def over_wall(snapshot: Snapshot, rules: Rules) -> str:
+    """Whether the time is up, as a sentence that says what was cut off and what is kept; empty while some is left."""
+    if rules.wall_minutes is None or (snapshot.wall_minutes < rules.wall_minutes and not snapshot.cut):
+        return ""
+    return f"the budget of {rules.wall_minutes:g} minutes is used{_cut_off(snapshot)}"
+
+
+def _cut_off(snapshot: Snapshot) -> str:
+    """What was under way."""
+    current = snapshot.current
+    under_way = snapshot.cut
+    if not under_way and current is not None and current.open:
+        under_way = f"{current.open} relaxations of round {current.number}"
+    elif not under_way and current is not None and current.unsettled and snapshot.references_open:
+        under_way = f"{snapshot.references_open} elemental references"
+    if not under_way:
+        return ""
+    return (
+        f": {under_way} cut off; relaxations and networks that were finished are kept, and the same command goes on "
+        "once `budget.wall_minutes` is raised"
+    )
 
 
 def affordable(wanted: int, snapshot: Snapshot, rules: Rules) -> int:

@@ -15,7 +15,14 @@ from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype, decorations, multiplicities
 from crystalloop.models.crystals.structures import decorate, plausible_oxidation
 from crystalloop.models.draw.proposal import Kind, Proposal
-from crystalloop.models.generate.funnel import Filter, is_new, run_funnel, valid_distances, wanted_formula
+from crystalloop.models.generate.funnel import (
+    Filter,
+    charge_balanced,
+    is_new,
+    run_funnel,
+    valid_distances,
+    wanted_formula,
+)
 from crystalloop.orchestrator.acquire.greedy import spread
 from crystalloop.orchestrator.campaign.spec import Campaign
 
@@ -27,10 +34,11 @@ diversity in `greedy.spread`. Small: a model that has seen stable salts only thi
 
 @dataclass(frozen=True)
 class Choice:
-    """A funnel's counts, and who is to be computed with what score."""
+    """A funnel's counts, who is to be computed with what score, and why no more than these; see loop.contracts.Proposed."""
 
     counts: tuple[tuple[str, int], ...]
     chosen: tuple[tuple[Proposal, float], ...]
+    note: str = ""
 
 
 def decorated_pool(campaign: Campaign) -> tuple[Proposal, ...]:
@@ -105,9 +113,16 @@ def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownC
     filters = (
         valid_distances(),
         wanted_formula(campaign.elements, anonymous_formulas(pool), campaign.generate.max_atoms),
+        *balanced(campaign),
         is_new(known),
         distinct(),
     )
     funnel = run_funnel(pool, filters)
     chosen = spread(funnel.survivors, [preference(proposal) for proposal in funnel.survivors], count)
-    return Choice(funnel.counts, tuple(chosen))
+    short = f"each of the {len(pool)} decorations of the prototypes is computed, known, gave up or is left out"
+    return Choice(funnel.counts, tuple(chosen), short if len(chosen) < count else "")
+
+
+def balanced(campaign: Campaign) -> tuple[Filter[Proposal], ...]:
+    """The stage that keeps crystals whose charges can balance; none where the campaign turns it off."""
+    return (charge_balanced(),) if campaign.filters.charge_balance else ()

@@ -64,4 +64,4 @@ class LedgerProposer:
             self._registry.candidate(proposal, self._campaign, round_, passed, now).model_copy(update={"score": score})
             for proposal, score in choice.chosen
         ]
-        return Proposed(choice.counts, tuple(made))
+        return Proposed(choice.counts, tuple(made), choice.note)

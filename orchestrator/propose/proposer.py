@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalloop.db.ledger.records import ModelVersion
+from crystalloop.models.crystals.chemistry import charges_balance
 from crystalloop.models.crystals.crystal import Crystal
-from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Base, Kind, Proposal, Proposals
-from crystalloop.models.draw.target import Range
+from crystalloop.models.draw.target import Target
 from crystalloop.models.generate.base import DrawRequest, Rows
 from crystalloop.models.generate.funnel import (
     Filter,
@@ -31,8 +33,17 @@ from crystalloop.models.generate.funnel import (
 from crystalloop.orchestrator.acquire.base import Acquirer
 from crystalloop.orchestrator.acquire.greedy import Greedy
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.loop.events import EventListener, Redrawing
+from crystalloop.orchestrator.loop.nets import NETS, is_far, shortage, wider
 from crystalloop.orchestrator.propose.actors import RayRuntime
-from crystalloop.orchestrator.propose.cold_start import Choice, anonymous_formulas, choose_decorated, decorated_pool
+from crystalloop.orchestrator.propose.cold_start import (
+    Choice,
+    anonymous_formulas,
+    balanced,
+    choose_decorated,
+    decorated_pool,
+)
+from crystalloop.orchestrator.propose.requests import DRAWS_PER_CALL, draw_requests
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -40,8 +51,8 @@ if TYPE_CHECKING:
 
 BASES_PER_ROUND = 24
 """Base compounds of a round: half of them the best known, half not computed yet and predicted best."""
-DRAWS_PER_CALL = 64
-"""Latents in one actor call: many small calls cost more than the work."""
+ENUMERATED = 5_000
+"""Decorations that are all ranked in every round; of more, so many are drawn where a round finds too few without them."""
 
 
 class CandidateProposer:
@@ -52,11 +63,22 @@ class CandidateProposer:
         models: folder of the model versions.
         runtime: its actors generate and predict.
         acquirer: chooses among those that came through the funnel.
+        tell: hears where a wider net is cast.
+        start: starts the runtime, where something is to be done beside; None for its own `start`.
     """
 
-    def __init__(self, campaign: Campaign, models: Path, runtime: RayRuntime, acquirer: Acquirer | None = None) -> None:
+    def __init__(
+        self,
+        campaign: Campaign,
+        models: Path,
+        runtime: RayRuntime,
+        acquirer: Acquirer | None = None,
+        tell: EventListener | None = None,
+        start: Callable[[], None] | None = None,
+    ) -> None:
         self._campaign, self._models, self._runtime = campaign, models, runtime
         self._acquirer = Greedy() if acquirer is None else acquirer
+        self._tell, self._start = tell, runtime.start if start is None else start
         self._pool = decorated_pool(campaign)
         self._formulas = anonymous_formulas(self._pool)
 
@@ -66,112 +88,99 @@ class CandidateProposer:
         """At most `count` candidates; from decorated prototypes without a version, else from the version's networks."""
         if version is None:
             return choose_decorated(self._campaign, self._pool, known, count)
-        self._runtime.start()
+        self._start()
         return self._with_model(round_, version, training, known, count)
 
     def _with_model(
-        self,
-        round_: int,
-        version: ModelVersion,
-        training: Corpus,
-        known: KnownCrystals,
-        count: int,
+        self, round_: int, version: ModelVersion, training: Corpus, known: KnownCrystals, count: int
     ) -> Choice:
-        folder = self._models / version.id
-        bases = self._bases(training, known, folder)
-        requests = self._requests(round_, training, bases)
-        batches: list[Proposals] = self._runtime.actors().generators.map("generate", folder, requests)
-        proposals = [proposal for batch in batches for proposal in batch.made]
-        predicted = self._predicted(proposals, version)
-        funnel = run_funnel(predicted, self._filters(training, known), generated=sum(r.count for r in requests))
+        """Cast one net after the other until there are enough; each keeps what the ones before it drew."""
         rng = np.random.default_rng([self._campaign.seed, round_, 3])
+        values = training.values(self._campaign.target.property)
+        far = is_far([self._campaign.target.distance(value) for value in values])
+        decorations = len(self._pool) <= ENUMERATED
+        drawn, generated, place = self._decorated(version, rng) if decorations else [], 0, 0
+        while True:
+            requests = self._requests(round_, training, known, version, place)
+            drawn += self._drawn(requests, version)
+            generated += sum(request.count for request in requests)
+            if NETS[place].sigmas == inf and not decorations:
+                drawn += self._decorated(version, rng)
+            funnel = run_funnel(drawn, self._filters(values, known, place), generated + _decorations(drawn))
+            following = wider(place, len(funnel.survivors), count, far)
+            if following is None:
+                break
+            if self._tell is not None:
+                self._tell(Redrawing(round_, len(funnel.survivors), count, NETS[following].name))
+            place = following
         # Only now: symmetry is not to be found in crystals whose atoms lie on top of each other.
-        survivors = [replace(one, prototype=_prototype(one.structure)) for one in funnel.survivors]
+        survivors = [_named(one) for one in funnel.survivors]
         chosen = self._acquirer.choose(survivors, self._campaign.target, count, rng)
-        return Choice(funnel.counts, tuple(chosen))
+        return Choice(funnel.counts, tuple(chosen), shortage(len(chosen), count, far))
 
-    def _filters(self, training: Corpus, known: KnownCrystals) -> tuple[Filter[Proposal], ...]:
-        """In the order of the paper's Table 2."""
+    def _filters(self, values: Sequence[float], known: KnownCrystals, place: int) -> tuple[Filter[Proposal], ...]:
+        """In the order of the paper's Table 2, with the balance of charges after the formula."""
         campaign = self._campaign
         return (
             valid_distances(),
             wanted_formula(campaign.elements, self._formulas, campaign.generate.max_atoms),
+            *balanced(campaign),
             is_new(known),
-            near_target(campaign.target, training.values(campaign.target.property)),
+            near_target(campaign.target, values, NETS[place].sigmas),
             unique(),
         )
 
-    def _bases(self, training: Corpus, known: KnownCrystals, folder: Path) -> list[Base]:
-        """The compounds to generate around: the best known, and the uncomputed that the CGCNN thinks best."""
+    def _decorated(self, version: ModelVersion, rng: np.random.Generator) -> list[Proposal]:
+        """Decorations with predictions, ENUMERATED at most; of equal crystals a drawn one is preferred."""
+        count = min(ENUMERATED, len(self._pool))
+        places = range(count) if count == len(self._pool) else sorted(rng.choice(len(self._pool), count, replace=False))
+        return self._predicted([replace(self._pool[i], confidence=0.0) for i in places], version)
+
+    def _drawn(self, requests: Sequence[DrawRequest], version: ModelVersion) -> list[Proposal]:
+        """What the networks make of requests, with predictions."""
+        if not requests:
+            return []
+        folder = self._models / version.id
+        batches: list[Proposals] = self._runtime.actors().generators.map("generate", folder, requests)
+        return self._predicted([proposal for batch in batches for proposal in batch.made], version)
+
+    def _requests(
+        self, round_: int, training: Corpus, known: KnownCrystals, version: ModelVersion, place: int
+    ) -> list[DrawRequest]:
+        """The draws of one net; none for a net without any."""
+        if not NETS[place].draws:
+            return []
+        bases = self._bases(training, known, self._models / version.id, place)
+        return draw_requests(self._campaign, round_, training, bases, place)
+
+    def _bases(self, training: Corpus, known: KnownCrystals, folder: Path, place: int) -> list[Base]:
+        """The compounds to generate around: the best known, and the uncomputed that the CGCNN thinks best.
+
+        A wider net takes the next best ones, where there are more.
+        """
         elements, target = set(self._campaign.elements), self._campaign.target
         known_values = training.labels[:, PROPERTIES.index(target.property)]
         mine = [i for i, crystal in enumerate(training.crystals) if set(crystal.composition) <= elements]
         computed = [i for i in mine if not np.isnan(known_values[i])]
-        computed.sort(key=lambda i: -target.merit(float(known_values[i])))
+        computed.sort(key=lambda i: -target.merit(float(known_values[i])) + 10.0 * _off(training.labels[i], target))
         open_ = [i for i in mine if np.isnan(known_values[i]) and not known.knows(training.crystals[i])]
+        if self._campaign.filters.charge_balance:
+            open_ = [i for i in open_ if charges_balance(training.crystals[i])]
         rows, _ = self._predict([training.crystals[i] for i in open_], folder)
         values = [row.get(target.property) for row in rows]
-        order = np.argsort([-target.merit(v) if v is not None else 0.0 for v in values], kind="stable")
+        off = [10.0 * target.others_distance(row.get) for row in rows]
+        order = np.argsort(
+            [-target.merit(v) + o if v is not None else 0.0 for v, o in zip(values, off, strict=True)], kind="stable"
+        )
         best_open = [open_[i] for i in order]
         half = BASES_PER_ROUND // 2
+        if place:  # what the first net had goes to the end
+            computed, best_open = (each[half:] + each[:half] for each in (computed, best_open))
         picked = (
             computed[: max(half, BASES_PER_ROUND - len(best_open))]
             + best_open[: max(half, BASES_PER_ROUND - len(computed))]
         )
         return [_base(training, i) for i in picked[:BASES_PER_ROUND]]
-
-    def _requests(self, round_: int, training: Corpus, bases: Sequence[Base]) -> list[DrawRequest]:
-        """Batches of latents: the campaign's shares of random, around and between."""
-        generation = self._campaign.generate
-        shares = {
-            Kind.RANDOM: generation.random,
-            Kind.AROUND: generation.around,
-            Kind.BETWEEN: generation.between,
-        }
-        if len(bases) < 2:
-            shares[Kind.BETWEEN] = 0.0
-        if not bases:
-            shares[Kind.AROUND] = 0.0
-            shares[Kind.RANDOM] = 1.0
-        total = sum(shares.values())
-        allowed = tuple(sorted(atomic_numbers()[symbol] for symbol in self._campaign.elements))
-        energies = self._wanted_energies(training)
-        requests: list[DrawRequest] = []
-        for kind, share in shares.items():
-            left = round(generation.per_round * share / total)
-            while left > 0:
-                size = min(DRAWS_PER_CALL, left)
-                requests.append(
-                    DrawRequest(
-                        kind=kind,
-                        count=size,
-                        seed=int(
-                            np.random.SeedSequence([self._campaign.seed, round_, len(requests)]).generate_state(1)[0]
-                        ),
-                        bases=tuple(bases),
-                        wanted=self._ranges(),
-                        e_f_ev=energies if kind is Kind.RANDOM else None,
-                        scale=generation.scale,
-                        allowed=allowed,
-                    )
-                )
-                left -= size
-        return requests
-
-    def _ranges(self) -> tuple[Range, ...]:
-        """The target's range, where it has one."""
-        target = self._campaign.target
-        return (target.as_range(),) if target.has_range() else ()
-
-    def _wanted_energies(self, training: Corpus) -> tuple[float, float] | None:
-        """The one formation energy to condition on: the middle of the target's range, or the best that is known."""
-        target = self._campaign.target
-        values = training.values(E_F)
-        if target.property != E_F or not values:
-            return None
-        ends = [end for end in (target.minimum, target.maximum) if end is not None]
-        energy = float(np.mean(ends)) if ends else max(values, key=target.merit)
-        return energy, energy
 
     def _predicted(self, proposals: Sequence[Proposal], version: ModelVersion) -> list[Proposal]:
         """Proposals with their predictions and where they come from."""
@@ -191,9 +200,24 @@ class CandidateProposer:
         return rows, sigmas
 
 
+def _decorations(proposals: Sequence[Proposal]) -> int:
+    return sum(one.kind is Kind.DECORATED for one in proposals)
+
+
+def _named(proposal: Proposal) -> Proposal:
+    """With the prototype that its structure is."""
+    return proposal if proposal.kind is Kind.DECORATED else replace(proposal, prototype=_prototype(proposal.structure))
+
+
 def _prototype(structure: Structure) -> str | None:
     found = match_prototype(structure)
     return str(found) if found else None
+
+
+def _off(labels: NDArray[np.float64], target: Target) -> float:
+    """How far labels [8] are outside the ranges of the target's other properties."""
+    known = {name: float(value) for name, value in zip(PROPERTIES, labels, strict=True) if not np.isnan(value)}
+    return target.others_distance(known.get)
 
 
 def _base(training: Corpus, row: int) -> Base:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,19 @@ from crystalloop.dft.recipe.element_rules import lanthanide_note, require_d2
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
-from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
-from crystalloop.models.data.files import KnownCrystal, read_crystals
+from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.nets.configs import CGCNNConfig, UNetConfig, VAEConfig
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
-from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
-from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool
+from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.campaign.target_words import plan_notes, target_sentence
+from crystalloop.orchestrator.propose.cold_start import decorated_pool
+from crystalloop.orchestrator.run.cost import campaign_cost, short_budgets
+from crystalloop.orchestrator.run.network_keys import check_networks
+from crystalloop.orchestrator.run.preview import first_batch
 
-CONFIGS: dict[str, type[Any]] = {"unet": UNetConfig, "vae": VAEConfig, "cgcnn": CGCNNConfig}
+SAMPLED = 50
+"""Decorations whose cost is estimated where there is no first batch."""
 
 
 def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:
@@ -42,22 +45,6 @@ def check_dft(campaign: Campaign) -> tuple[PwSettings, PseudoTable]:
     return settings, table
 
 
-def check_networks(campaign: Campaign) -> None:
-    """Refuse overrides that no network configuration has.
-
-    Raises:
-        ConfigError: names the field and those there are.
-    """
-    networks = campaign.networks
-    for name, given in (("unet", networks.unet), ("vae", networks.vae), ("cgcnn", networks.cgcnn)):
-        if not given:
-            continue
-        known = [field.name for field in fields(CONFIGS[name])]
-        for key in given:
-            if key not in known:
-                raise ConfigError(f"networks.{name}.{key}: unknown field; there are {', '.join(known)}")
-
-
 def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[str]]:
     """The crystals of the campaign's data files, and notes for the user.
 
@@ -72,25 +59,34 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
         if file.limit is not None and len(kept) > file.limit:
             rng = np.random.default_rng([campaign.seed, 31, number])
             kept = [kept[i] for i in sorted(rng.choice(len(kept), file.limit, replace=False))]
-        crystals += kept
+        crystals += [_with_scheme(crystal, file.scheme) for crystal in kept]
         labelled = sum(E_F in crystal.labels for crystal in kept)
         notes.append(f"{file.path.name}: {len(kept)} crystals used, {labelled} with a formation energy")
         if read.left_out:
             notes.append(f"{file.path.name}: {len(read.left_out)} rows left out, the first: {read.left_out[0]}")
+        notes += read.notes
     if any(E_F in crystal.labels for crystal in crystals):
-        notes.append(
-            "formation energies of data files come from another scheme than pw.x's here; the CGCNN learns both as given"
-        )
+        from crystalloop.models.data.energy_schemes import on_plain_scale  # late: 2 CPU s, for labelled files alone
+
+        scaled = on_plain_scale(crystals)
+        return scaled.crystals, [*notes, *scaled.notes]
     return tuple(crystals), notes
 
 
-def first_batch(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> list[Proposal]:
-    """What a cold start computes first; empty for a warm start, whose first batch the trained networks propose."""
-    if _is_warm(campaign, known):
-        return []
-    count = min(campaign.dft.per_round, campaign.budget.relaxations or campaign.dft.per_round)
-    proposed = choose_decorated(campaign, decorated_pool(campaign), KnownCrystals(), count)
-    return [draft for draft, _ in proposed.chosen]
+def _with_scheme(crystal: KnownCrystal, scheme: str | None) -> KnownCrystal:
+    """The crystal with the scheme that the campaign says; a row of its own may say another only if all are as given.
+
+    Raises:
+        DataError: row and campaign name two schemes.
+    """
+    if scheme is None or crystal.scheme.lower() == scheme.lower():
+        return crystal
+    if crystal.scheme and scheme != "as_given":
+        raise DataError(
+            f"{crystal.where}: formation_energy_scheme is {crystal.scheme!r}, and the campaign says `scheme: {scheme}`; "
+            "remove one of them, or say `scheme: as_given`"
+        )
+    return replace(crystal, scheme=scheme)
 
 
 def _is_warm(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> bool:
@@ -106,45 +102,79 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     check_networks(campaign)
     settings, table = check_dft(campaign)
     known, notes = known_crystals(campaign)
+    notes += plan_notes(campaign.target, campaign.dft)
     if note := lanthanide_note(campaign.elements, settings.d2):
         notes.append(note)
-    batch = first_batch(campaign, known)
-    drafts = batch or decorated_pool(campaign)
+    warm, pool = _is_warm(campaign, known), decorated_pool(campaign)
+    preview = first_batch(campaign, known, warm=warm)
+    drafts = preview.batch or pool[:SAMPLED]
     costs_s = [estimate_cpu_s(draft.structure, settings, table) for draft in drafts]
-    elements = sorted({symbol for draft in drafts for symbol in draft.structure.symbol_set})
+    # Only those can be asked of: which others the networks will want is not known yet.
+    elements = sorted({symbol for draft in (pool if warm else drafts) for symbol in draft.structure.symbol_set})
     references_s = sum(
         estimate_cpu_s(reference_structure(element), reference_settings(element, settings), table)
         for element in elements
     )
-    each_s = float(np.mean(costs_s))
-    count = campaign.dft.per_round
-    total = min(campaign.rounds * count, campaign.budget.relaxations or campaign.rounds * count)
-    warm = _is_warm(campaign, known)
+    labelled = sum(E_F in crystal.labels for crystal in known)
+    cost = campaign_cost(
+        campaign,
+        each_s=float(np.mean(costs_s)) if costs_s else 0.0,
+        references_s=references_s,
+        crystals=len(known) + len(pool),
+        labelled=labelled,
+        warm=warm,
+    )
     return {
         "name": campaign.name,
         "start": f"warm start from {len(known)} crystals" if warm else "cold start from decorated prototypes",
         "elements": list(campaign.elements),
-        "target": _describe_target(campaign),
+        "target": target_sentence(campaign.target),
         "rounds": campaign.rounds,
-        "per_round": count,
+        "per_round": campaign.dft.per_round,
         "slots": campaign.dft.slots,
         "references": elements,
-        "relaxations": total,
-        "cpu_hours_first_round": (references_s + each_s * min(count, total)) / 3600,
-        "cpu_hours": (references_s + each_s * total) / 3600,
-        "first_batch": [_batch_row(draft, cost_s) for draft, cost_s in zip(batch, costs_s, strict=False)],
-        "notes": notes,
+        "relaxations": cost.relaxations,
+        "trainings": cost.trainings,
+        "cpu_hours_first_round": cost.first_cpu_s / 3600,
+        "cpu_hours": cost.cpu_s / 3600,
+        "minutes": cost.minutes,
+        "minutes_of": {phase: seconds / 60 for phase, seconds in cost.seconds.items()},
+        "decorations": len(pool),
+        "first_batch": [
+            _batch_row(campaign, draft, cost_s) for draft, cost_s in zip(preview.batch, costs_s, strict=False)
+        ],
+        "first_batch_error": preview.error,
+        "short_budgets": short_budgets(campaign, cost),
+        "notes": [*notes, *_notes(campaign, len(pool), labelled)],
     }
 
 
-def _batch_row(draft: Proposal, cost_s: float) -> dict[str, Any]:
+def _notes(campaign: Campaign, pool: int, labelled: int) -> list[str]:
+    """What of the plan a user should know, and may want to change."""
+    notes = []
+    if not pool:
+        notes.append(
+            "these elements make no crystal in these prototypes: nothing can be proposed; allow more of either"
+        )
+    elif labelled + pool < campaign.networks.minimum_labels:
+        notes.append(
+            f"{pool} decorations and {labelled} labelled crystals are fewer than `networks.minimum_labels` "
+            f"({campaign.networks.minimum_labels}): the networks will never be trained; allow more elements or prototypes"
+        )
+    if campaign.dft.slots == 0:
+        notes.append("`dft.slots` is 0: pw.x waits for workers that you start with `crystalloop worker FILE`")
+    return notes
+
+
+def _batch_row(campaign: Campaign, draft: Proposal, cost_s: float) -> dict[str, Any]:
+    value = draft.value(campaign.target.property)
     return {
         "formula": draft.formula,
         "prototype": draft.prototype,
         "a": round(draft.structure.lattice.a, 3),
         "atoms": len(draft.structure),
         "cpu_s": round(cost_s, 1),
-    }
+    } | ({} if value is None else {"estimate": round(value, 3), "+-": round(draft.sigma or 0.0, 3)})
 
 
 def _describe_target(campaign: Campaign) -> str:

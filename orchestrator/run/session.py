@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,13 @@ from typing import IO
 
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import CampaignState
-from crystalloop.db.ledger.store import Store
+from crystalloop.db.ledger.store import Store, StoreUnavailable
 from crystalloop.db.serving.server import Server, ensure_server
 from crystalloop.orchestrator.campaign.places import home
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import now
+
+log = logging.getLogger(__name__)
 
 
 class CampaignError(Exception):
@@ -54,6 +57,24 @@ def request_stop(store: Store, campaign: Campaign) -> str:
         return f"{campaign.name} is not running"
     store.set_campaign_state(campaign.name, CampaignState.STOPPING, now())
     return f"{campaign.name} ends at its next step; `crystalloop run` goes on with it"
+
+
+@contextmanager
+def outcome_of_errors(store: Store, campaign: Campaign) -> Iterator[None]:
+    """Write down what ends a run, so that `status` and the report say what `run` said."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, StoreUnavailable):
+            raise  # nothing can be written down
+        outcome = str(error) if hasattr(error, "exit_kind") else f"ended by {type(error).__name__}"
+        if isinstance(error, KeyboardInterrupt):
+            outcome = "interrupted; finished work is kept, the same command goes on"
+        try:
+            store.set_campaign_state(campaign.name, CampaignState.ACTIVE, now(), outcome)
+        except StoreUnavailable:
+            log.warning("what ended the run could not be noted: the database is away")
+        raise
 
 
 @contextmanager

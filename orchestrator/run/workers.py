@@ -17,6 +17,9 @@ GRACE_S = 40.0
 """More than a worker gives its pw.x to end by itself (dft.stopping), and what follows."""
 QUICK_DEATHS = 3
 QUICK_S = 30.0
+SHORT_LIVES, SHORT_S = 6, 300.0
+"""So many deaths one after the other (and two for each slot), of workers that lived no longer than this, end the campaign
+too: something kills them that takes its time, as a machine does that is short of memory."""
 
 
 class WorkersKeepDying(Exception):
@@ -53,6 +56,8 @@ class LocalWorkers:
         self._keep = keep
         self._clock = clock
         self._deaths: deque[float] = deque(maxlen=QUICK_DEATHS)
+        self._started: dict[int, float] = {}
+        self._short_lives = 0
 
     def ensure(self) -> bool:
         """Start missing workers; False when all have ended by themselves and are not to be replaced.
@@ -87,6 +92,7 @@ class LocalWorkers:
         self._slots = [None] * len(self._slots)
 
     def _start(self, slot: int) -> subprocess.Popen[bytes]:
+        self._started[slot] = self._clock()
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / f"worker-{slot}.log").open("ab") as out:
             # A session of its own: Ctrl-C in the terminal reaches only the campaign, which then ends its workers.
@@ -102,12 +108,20 @@ class LocalWorkers:
     def _note_death(self, slot: int, code: int) -> None:
         log.warning("worker of slot %d ended with code %d and is replaced", slot, code)
         self._deaths.append(self._clock())
+        short = self._clock() - self._started.get(slot, 0.0) < SHORT_S
+        self._short_lives = self._short_lives + 1 if short else 0
         if len(self._deaths) == QUICK_DEATHS and self._deaths[-1] - self._deaths[0] < QUICK_S:
-            path = self._folder / f"worker-{slot}.log"
-            raise WorkersKeepDying(
-                f"{QUICK_DEATHS} workers ended within {QUICK_S:.0f} s (last exit code {code}): {_last_line(path)}; "
-                f"the whole log is {path}; mend the cause and repeat the same command, finished work is kept"
-            )
+            raise WorkersKeepDying(self._cause(slot, code, f"{QUICK_DEATHS} workers ended within {QUICK_S:.0f} s"))
+        if self._short_lives >= max(SHORT_LIVES, 2 * len(self._slots)):
+            lives = f"{self._short_lives} workers in a row lived less than {SHORT_S / 60:.0f} minutes"
+            raise WorkersKeepDying(self._cause(slot, code, lives))
+
+    def _cause(self, slot: int, code: int, what: str) -> str:
+        path = self._folder / f"worker-{slot}.log"
+        return (
+            f"{what} (last exit code {code}): {_last_line(path)}; the whole log is {path}; mend the cause and repeat the "
+            "same command, finished work is kept"
+        )
 
 
 def _last_line(path: Path) -> str:

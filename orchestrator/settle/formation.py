@@ -84,6 +84,13 @@ class Energies:
         highest = {"reject_above_ev_per_atom": sum(energies) / len(energies) + self._reject_above_e_f}
         return candidate.model_copy(update={"settings": {**candidate.settings, **highest}})
 
+    def shares_settings(self, candidate: Candidate) -> bool:
+        """Whether a candidate, of any campaign, was computed as this one computes: limits, pseudopotentials, releases, too."""
+        if candidate.settings != _plain(self._settings):
+            return False
+        structure = candidate.crystal.to_structure()
+        return candidate.key == calculation_key(structure, self._settings, self._table, self._version)
+
     def references(self, elements: Iterable[str], now: datetime) -> tuple[Candidate, ...]:
         """The elemental reference calculations that formation energies over these elements need."""
         return tuple(self._reference(element, now) for element in sorted(set(elements)))

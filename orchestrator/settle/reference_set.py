@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,10 @@ from pymatgen.core.composition import Composition
 
 from crystalloop.db.ledger.records import ReferenceEnergy
 from crystalloop.models.crystals.elements import atomic_numbers
-from crystalloop.models.data.files import ROW_ERRORS, DataError, rows_of, sentence_of
+from crystalloop.models.data.files import DataError, read_each
+from crystalloop.models.data.problems import number_of
+from crystalloop.models.data.tables import TABLE_FORMATS, is_table, table_rows
 
-REFERENCE_FORMATS = (".jsonl", ".jsonl.gz", ".csv")
 SAME_ELEMENT_EV = 0.02
 """Two calculations of an element in one scheme agree to this, eV/atom; k points and phases allow for some of it."""
 FORMATION_EV = (-8.0, 5.0)
@@ -58,24 +57,20 @@ def read_reference_set(
     Raises:
         DataError: missing file, unknown format, a bad row (unless skip_bad), or no row at all.
     """
-    if path.exists() and not path.name.lower().endswith(REFERENCE_FORMATS):
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; check the path")
+    if not is_table(path):
         raise DataError(
-            f"{path}: a reference set is {', '.join(REFERENCE_FORMATS)}, with formula, energy_per_atom and scheme"
+            f"{path}: a reference set is {', '.join(TABLE_FORMATS)}, with formula, energy_per_atom and scheme"
         )
     read: dict[str, ReferenceEnergy] = {}
-    left_out: list[str] = []
-    for place, make in rows_of(path, {}, partial(_energy, path.name, schemes, elements, now)):
-        try:
-            energy = make()
-            _is_new(energy, read)
-        except ROW_ERRORS as error:
-            message = f"{place}: {sentence_of(error)}"
-            if not skip_bad:
-                raise DataError(f"{message}; mend or remove the row, or give --bad-rows skip") from error
-            left_out.append(message)
-            continue
-        assert isinstance(energy, ReferenceEnergy)  # CIF files were refused above
+
+    def take(row: Mapping[str, Any], place: str) -> None:
+        energy = _energy(path.name, schemes, elements, now, row)
+        _is_new(energy, read)
         read[energy.id] = energy
+
+    _, left_out = read_each(table_rows(path), take, "skip" if skip_bad else "stop")
     if not read:
         raise DataError(f"{path}: no usable row ({len(left_out)} left out{': ' + left_out[0] if left_out else ''})")
     return ReferenceSet(tuple(read.values()), tuple(left_out))
@@ -94,7 +89,6 @@ def _energy(
     elements: Mapping[str, Mapping[str, float]],
     now: datetime,
     row: Mapping[str, Any],
-    place: str,
 ) -> ReferenceEnergy:
     formula, scheme = _formula(row["formula"]), str(row["scheme"] or "").strip()
     energy_ev = _number(row["energy_per_atom"])
@@ -113,8 +107,8 @@ def _energy(
     )
 
 
-def _is_new(energy: object, read: Mapping[str, ReferenceEnergy]) -> None:
-    if isinstance(energy, ReferenceEnergy) and energy.id in read and energy != read[energy.id]:
+def _is_new(energy: ReferenceEnergy, read: Mapping[str, ReferenceEnergy]) -> None:
+    if energy.id in read and energy != read[energy.id]:
         raise ValueError(f"id {energy.name!r} has another energy in an earlier row")
 
 
@@ -133,12 +127,9 @@ def _formula(given: Any) -> str:  # noqa: ANN401  (of a JSON row)
 
 def _number(given: Any) -> float:  # noqa: ANN401
     try:
-        value = float(given)
-    except (TypeError, ValueError):
-        raise ValueError(f"energy_per_atom {given!r} is not a number") from None
-    if isinstance(given, bool) or not math.isfinite(value):
-        raise ValueError(f"energy_per_atom {given!r} is not a number")
-    return value
+        return number_of(given)
+    except ValueError as error:
+        raise ValueError(f"energy_per_atom {error}") from None
 
 
 def _check_scheme(formula: str, energy_ev: float, elements: Mapping[str, float]) -> None:

@@ -30,12 +30,13 @@ from crystalloop.orchestrator.loop.events import (
     Note,
     Preparing,
     Proposing,
+    Redrawing,
     RoundClosed,
     RoundProposed,
+    Stalled,
     Training,
     Waiting,
 )
-from crystalloop.orchestrator.show.tables import show_rows
 
 PARTS = 4
 """Parts of a loss that fit on a line."""
@@ -149,12 +150,22 @@ class Progress(LiveView):
         self._doing(f"round {event.round}: proposing from {source}")
 
     @__call__.register
+    def _(self, event: Redrawing, /) -> None:
+        self.say(f"round {event.round}: {event.found} of {event.wanted} candidates; {event.net}")
+
+    @__call__.register
+    def _(self, event: Stalled, /) -> None:
+        self.say(f"[yellow]no news for {event.seconds / 60:.0f} minutes[/]; waiting for {escape(event.waits_for)}")
+
+    @__call__.register
     def _(self, event: RoundProposed, /) -> None:
         funnel = " > ".join(f"{count} {name}" for name, count in event.counts)
         self.say(f"[bold]round {event.round}[/] proposed: {funnel} > {len(event.chosen)} chosen")
         for candidate in event.chosen:
             predicted = "" if candidate.e_f_predicted is None else f", predicted {candidate.e_f_predicted:+.3f} eV/atom"
             self.say(f"  {candidate.id} ({candidate.prototype or 'no known prototype'}{predicted})")
+        if event.note:
+            self.say(f"  [yellow]no more than these[/]: {escape(event.note)}")
 
     @__call__.register
     def _(self, event: Waiting, /) -> None:
@@ -268,26 +279,3 @@ def describe(line: Mapping[str, Any], crystals_in_step: int) -> str:
     left = seconds * (line["steps"] - line["step"]) / line["step"]
     rate = line["step"] * crystals_in_step / seconds
     return f"{', '.join(parts)}; {rate:.1f} samples/s, {left // 60:.0f}:{left % 60:02.0f} left"
-
-
-def show_record(console: Console, record: Mapping[str, Any], folder: Path) -> None:
-    """The closing table, and what to do next."""
-    rows = [
-        {
-            "network": name,
-            "crystals": row["crystals"],
-            "steps": row["steps"],
-            "wall s": round(row["wall_s"]),
-            "CPU s": round(row["cpu_s"]),
-            "peak MB": row["peak_memory_mb"],
-            "loss": row["metrics"].get("loss", row["metrics"].get("loss_energies")),
-        }
-        for name, row in record["networks"].items()
-    ]
-    show_rows(console, rows, title=str(folder))
-    for name, row in record["networks"].items():
-        if row["validation"]:
-            errors = ", ".join(f"{key} {value:.3g}" for key, value in row["validation"].items())
-            console.print(f"{name} on a sample of val: {errors}", highlight=False, soft_wrap=True)
-    console.print("[dim]CPU s and peak MB: the first worker's, in training steps[/]")
-    console.print(f"next: crystalloop generate random --models {folder}", markup=False, highlight=False, soft_wrap=True)

@@ -15,12 +15,12 @@ from crystalloop.db.ledger.records import REFERENCES, Candidate
 from crystalloop.db.ledger.store import Store
 from crystalloop.orchestrator.account.results import result_rows, used_references
 from crystalloop.orchestrator.account.rounds import RoundResult, compared, hit_definition, merged_order, round_results
-from crystalloop.orchestrator.account.wall_time import account
+from crystalloop.orchestrator.account.wall_time import account, time_parts
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.show import figures
 from crystalloop.orchestrator.show.number_text import NONE
 from crystalloop.orchestrator.show.page import Maker, Picture, pictures, render
-from crystalloop.orchestrator.show.report_words import Findings, cards, summary, time_parts
+from crystalloop.orchestrator.show.report_words import Findings, cards, largest_parts, summary
 
 
 def write_report(store: Store, campaign: Campaign, folder: Path, now: datetime) -> Path:
@@ -81,7 +81,7 @@ def draw(findings: Findings) -> dict[str, Picture]:
         "parity": (partial(figures.parity_figure, pairs, rounds), _parity_alt(rounds)),
     }
     if time is not None:
-        parts = time_parts(time)
+        parts = largest_parts(time_parts(time))
         makers["time"] = (partial(figures.time_figure, parts, time), _time_alt(parts))
     return pictures(makers)
 

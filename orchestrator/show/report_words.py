@@ -9,6 +9,9 @@ from crystalloop.orchestrator.account.rounds import (
     RoundResult,
     best_candidate,
     computed_value,
+    in_unit,
+    others_text,
+    predicted_in,
     property_name,
     property_unit,
     range_text,
@@ -44,9 +47,11 @@ def summary(findings: Findings) -> list[str]:
     """What was looked for, what came out, and why it ended, in sentences."""
     campaign, target, computed = findings.campaign, findings.campaign.target, findings.computed
     wanted = range_text(target) or f"as {'low' if target.direction == 'minimise' else 'high'} as possible"
-    asked = f"Crystals of {', '.join(campaign.elements)} were searched for a {property_name(target)} {wanted}."
+    asked = f"Crystals of {', '.join(campaign.elements)} were searched for a {property_name(target)} {wanted}"
+    asked += f"{others_text(target, 'where')}."
+    ended = [_ending(findings.record)] if findings.record is not None and findings.record.outcome else []
     if not computed:
-        return [f"{asked} Nothing was computed yet."]
+        return [f"{asked} Nothing was computed yet.", *ended]
     relaxed, gave_up = findings.count(CandidateState.RELAXED), findings.count(CandidateState.GAVE_UP)
     open_ = len(computed) - relaxed - gave_up
     hits = sum(len(result.hits) for result in findings.rounds)
@@ -57,15 +62,22 @@ def summary(findings: Findings) -> list[str]:
     lines = [f"{asked} {found}"]
     best = best_candidate(findings.candidates, target)
     if best is not None:
-        value = decimals(computed_value(best, target), 3)
+        value = decimals(in_unit(computed_value(best, target), target), 3)
+        names = [name.removeprefix("log10_") for name in predicted_in(best, target)]
+        predicted = f" (predicted: {', '.join(names)})" if names else ""
         lines.append(
             f"The best is {best.formula} ({best.prototype or 'no known prototype'}) of round {best.round} with "
             f"{value} {property_unit(target)}".rstrip()
-            + "."
+            + f"{predicted}."
         )
-    if findings.record is not None and findings.record.outcome:
-        lines.append(f"The campaign is {findings.record.state}: {findings.record.outcome}.")
-    return lines
+    if findings.record is not None and findings.record.data_notes:
+        ended.append(f"Its data: {'; '.join(findings.record.data_notes)}.")
+    return lines + ended
+
+
+def _ending(record: CampaignRecord) -> str:
+    """The sentence with which `run` and `status` end, too."""
+    return f"The campaign is {record.state}: {record.outcome}."
 
 
 def cards(findings: Findings) -> list[dict[str, str]]:
@@ -108,14 +120,8 @@ def _many(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
-def time_parts(time: Account) -> list[tuple[str, float]]:
-    """The parts of the wall time in words, with seconds."""
-    return [
-        ("pw.x", time.pw_s),
-        ("training: optimiser steps", time.train_steps_s),
-        ("training: start-up", time.train_start_s),
-        ("generating and screening", time.generate_s),
-        ("starting Ray", time.ray_s),
-        ("report", time.report_s),
-        ("everything else", time.other_s),
-    ]
+def largest_parts(parts: list[tuple[str, float]], count: int = 6) -> list[tuple[str, float]]:
+    """So many of the parts, in their order, and what is left of the others as one more: as many as a figure has colours."""
+    kept = sorted(parts, key=lambda part: -part[1])[:count]
+    rest = sum(seconds for _, seconds in parts) - sum(seconds for _, seconds in kept)
+    return [part for part in parts if part in kept] + [("the rest", max(0.0, rest))]

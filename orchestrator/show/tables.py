@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
@@ -59,12 +60,21 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     if console.width < WIDE:
         for column in ("model", "tries", "cpu_s"):
             del columns[column]
-    show_rows(console, [{title: row[column] for title, column in columns.items()} for row in rows])
+    shown = [{title: row[column] for title, column in columns.items()} for row in rows]
+    if any(row.get("hit") for row in rows):
+        shown = [one | {"hit": _hit(row)} for one, row in zip(shown, rows, strict=True)]
+    show_rows(console, shown)
     console.print(
         "[dim]predicted, e_f: formation energy, eV/atom; a: conventional cell edge, angstrom; cpu_s: in pw.x[/]"
     )
     for reason, count in Counter(row["hull_reason"] for row in rows if row["hull_reason"]).most_common(HULL_REASONS):
         console.print(f"[dim]{count} without a value above hull: {escape(reason)}[/]", soft_wrap=True)
+
+
+def _hit(row: Mapping[str, Any]) -> str:
+    if not row["hit"]:
+        return ""
+    return "predicted" if row["hit_predicted_in"] else "yes"
 
 
 def show_plan(console: Console, plan: Mapping[str, Any]) -> None:
@@ -74,13 +84,29 @@ def show_plan(console: Console, plan: Mapping[str, Any]) -> None:
     console.print(f"  rounds: {plan['rounds']} of {plan['per_round']} relaxations, {plan['slots']} at a time")
     console.print(f"  elemental references: {', '.join(plan['references'])} (computed once per database and settings)")
     console.print(
-        f"  estimate, to a factor of two: {plan['cpu_hours']:.2f} CPU-hours, "
+        f"  estimate, to a factor of two: {plan['cpu_hours']:.2f} CPU-hours of pw.x, "
         f"of these {plan['cpu_hours_first_round']:.2f} in the first round with the references"
     )
+    phases = ", ".join(f"{phase} {_minutes(minutes)}" for phase, minutes in plan["minutes_of"].items() if minutes > 0)
+    console.print(
+        f"  and {_minutes(plan['minutes'])} by the clock, with {plan['trainings']} trainings: {phases}", soft_wrap=True
+    )
+    for sentence in plan["short_budgets"]:
+        console.print(f"[yellow]budget:[/] {escape(sentence)}", soft_wrap=True)
     if plan["first_batch"]:
         show_rows(console, plan["first_batch"], title="first batch")
+    if plan["first_batch_error"] is not None:
+        console.print(
+            f"[dim]ranked by a linear fit to the labels of the data (error {plan['first_batch_error']:.2f} in the "
+            "target's unit), which stands in for the networks: `run` trains them, draws, and ranks anew[/]",
+            soft_wrap=True,
+        )
     for note in plan["notes"]:
         console.print(f"[yellow]note:[/] {escape(note)}")
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
 
 
 def show_status(console: Console, status: Mapping[str, Any]) -> None:
@@ -90,6 +116,8 @@ def show_status(console: Console, status: Mapping[str, Any]) -> None:
     )
     if status["rounds"]:
         show_rows(console, status["rounds"])
+    for line in status.get("lines", ()):
+        console.print(escape(line), highlight=False)
 
 
 def watch_status(console: Console, look: Callable[[], Mapping[str, Any]]) -> None:
@@ -151,15 +179,64 @@ def show_generated(console: Console, generated: Generated) -> None:
     )
 
 
+def show_record(console: Console, record: Mapping[str, Any], folder: Path) -> None:
+    """The closing table, and what to do next."""
+    rows = [
+        {
+            "network": name,
+            "crystals": row["crystals"],
+            "steps": row["steps"],
+            "wall s": round(row["wall_s"]),
+            "CPU s": round(row["cpu_s"]),
+            "peak MB": row["peak_memory_mb"],
+            "loss": row["metrics"].get("loss", row["metrics"].get("loss_energies")),
+        }
+        for name, row in record["networks"].items()
+    ]
+    show_rows(console, rows, title=str(folder))
+    for name, row in record["networks"].items():
+        if row["validation"]:
+            errors = ", ".join(f"{key} {value:.3g}" for key, value in row["validation"].items())
+            console.print(f"{name} on a sample of val: {errors}", highlight=False, soft_wrap=True)
+    console.print("[dim]CPU s and peak MB: the first worker's, in training steps[/]")
+    console.print(f"next: crystalloop generate random --models {folder}", markup=False, highlight=False, soft_wrap=True)
+
+
 def show_relaxation(console: Console, found: Mapping[str, Any]) -> None:
     """What `crystalloop relax` found, quantity by quantity."""
     table = Table("quantity", "value", title=f"{found['formula']}, preset {found['preset']}")
     for title, value in relaxation_rows(found):
         table.add_row(title, value)
     console.print(table)
-    console.print(f"relaxed crystal: {found['cif']}", markup=False, highlight=False)
-    for note in (found["plan"] or {}).get("notes", ()):
+    console.print(f"relaxed crystal: {', '.join(found['written'])}", markup=False, highlight=False)
+    for note in (*(found["plan"] or {}).get("notes", ()), *found["notes"]):
         console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+
+
+def show_relaxations(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    """What `crystalloop relax` found of several files, a row for each."""
+    rows = []
+    for each in found:
+        file = str(each["file"])
+        file = file if len(file) <= _LONG else f"...{file[3 - _LONG :]}"
+        if not each["converged"]:
+            rows.append({"file": file, "formula": each.get("formula"), "result": each["failure"]} | _NO_NUMBERS)
+            continue
+        row = {
+            "energy": f"{each['energy_per_atom_ev']:.5f}",
+            "e_f": number(each["formation_energy_per_atom"], "+.3f"),
+            "gap": number(each["band_gap"], ".2f"),
+            "moment": number(each["magnetization_bohr"], ".2f"),
+            "edges": _edges([f"{edge:.4f}" for edge in each["edges_ang"]]),
+        }
+        rows.append({"file": file, "formula": each["formula"], "result": "relaxed"} | row)
+    show_rows(console, rows)
+    console.print("[dim]energy, e_f: eV/atom; gap: eV, an upper bound; moment: Bohr magnetons/cell; edges: angstrom[/]")
+
+
+_LONG = 40
+"""Letters of a file's path that a table has room for."""
+_NO_NUMBERS: dict[str, str] = dict.fromkeys(("energy", "e_f", "gap", "moment", "edges"), "")
 
 
 def relaxation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -169,6 +246,8 @@ def relaxation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("edges, angstrom", _edges([f"{edge:.4f}" for edge in found["edges_ang"]])),
         ("volume, cubic angstrom/atom", f"{found['volume_per_atom_ang3']:.4f}"),
         ("energy E0, eV/atom", f"{found['energy_per_atom_ev']:.6f}"),
+        ("formation energy, eV/atom", _formation(found)),
+        ("band gap, eV", _gap(found)),
         ("pressure, kbar", f"{found['pressure_kbar']:+.2f}"),
         ("largest force, eV/angstrom", f"{found['fmax_ev_ang']:.1e}"),
         ("space group, before and after", f"{found['spacegroup_before']}, {found['spacegroup']}"),
@@ -192,6 +271,26 @@ def relaxation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         energy = f"{rung['energy_per_atom_ev']:.5f} eV/atom, {rung['cpu_s']:.1f} CPU s"
         lines.append((f"{rung['name']} rung", f"{rung['volume_per_atom_ang3']:.3f} cubic angstrom/atom, {energy}"))
     return lines
+
+
+def _formation(found: Mapping[str, Any]) -> str:
+    energy = found["formation_energy_per_atom"]
+    return f"not known: {found['formation_energy_reason']}" if energy is None else f"{energy:+.4f}"
+
+
+def _gap(found: Mapping[str, Any]) -> str:
+    """An upper bound: the edges of the bands may lie between the k points."""
+    gap, kind = found["band_gap"], found["band_gap_kind"]
+    if gap is None:
+        return "not known: pw.x wrote no states"
+    points = f"{found['band_gap_k_points']} k points of {_MESHES[found['band_gap_method']]}"
+    if kind == "metal":
+        return f"0, a metal: filled and empty states overlap ({points})"
+    direct = "" if kind == "direct" else f", {found['band_gap_direct']:.3f} at one k point"
+    return f"{gap:.3f}, {kind}{direct}; from the states on the mesh: an upper bound ({points})"
+
+
+_MESHES = {"scf": "the relaxation", "nscf": "a denser mesh"}
 
 
 def _edges(edges: list[str]) -> str:

@@ -61,6 +61,8 @@ def _proposed_by(origin: dict[str, Any]) -> list[str]:
         lines.append(f"condition: {_some(origin['condition'])}")
     if origin["model_version"] is None:
         return [*lines, "no model: the crystal comes from a table of prototypes"]
+    if origin["kind"] == "decorated":
+        lines.append("a prototype with elements on its sites: the model ranked it beside what it drew")
     if origin["model"] is None:
         return [*lines, f"model {origin['model_version']}, which is not in this database"]
     return lines + _model(origin["model"])

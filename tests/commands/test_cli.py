@@ -7,6 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from crystalloop.orchestrator.cli import running
 from crystalloop.orchestrator.cli.app import app
 
 SMALL = {"name": "t", "elements": ["Li", "F"], "prototypes": ["rocksalt_B1"], "target": {"direction": "minimise"}}
@@ -112,6 +113,25 @@ def test_the_plan_names_the_first_batch_and_changes_nothing(call, tmp_path, pseu
     assert [row["formula"] for row in plan["first_batch"]] == ["LiF"]
     assert plan["cpu_hours"] > 0
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_plan_holds_the_whole_cost_against_the_budgets(call, tmp_path, pseudo_folder):
+    budget = {"wall_minutes": 0.5, "relaxations": 2}
+    done = call("plan", campaign_file(tmp_path, dft={"pseudos": str(pseudo_folder.resolve())}, budget=budget))
+    assert done.exit_code == 0, done.stderr
+    told = re.sub(r"\s+", " ", done.stdout)
+    assert "`budget.relaxations` is 2" in told
+    assert "`budget.wall_minutes` is 0.5" in told
+    assert "elemental references" in told and "by the clock" in told
+    assert "the networks will never be trained" in told
+
+
+@pytest.mark.parametrize(("state", "code"), [("failed", 1), ("finished", 0), ("active", 0)])
+def test_a_campaign_that_ends_without_what_it_was_asked_for_ends_with_exit_1(call, tmp_path, monkeypatch, state, code):
+    told = {"campaign": "t", "state": state, "outcome": "target out of reach", "rounds": [], "lines": ["hits: 0"]}
+    monkeypatch.setattr(running, "run_campaign", lambda campaign, listener, again: told | {"completed": True})
+    done = call("run", campaign_file(tmp_path))
+    assert (done.exit_code, "target out of reach" in done.stdout) == (code, True)
 
 
 def test_a_command_with_a_slip_is_guessed(call):

@@ -12,18 +12,19 @@ from crystalloop.orchestrator.cli.exit_codes import EXIT_KINDS, Exit, code_and_s
 ROOT = Path(__file__).parents[2]
 
 PROMISED = {
-    Exit.USAGE: "CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError EvaluateError "
-    "GenerateError InputError InvalidDecoration NoReference QueryError RelaxInputError TargetError TrainInputError "
-    "UnknownCampaign UnknownCandidate UnknownElement",
-    Exit.ENVIRONMENT: "ActorsNotStarted BackendError ClusterTooSmall ClusterUnreachable CorruptPseudo "
-    "DiskFull FetchError MachineFault MissingPseudo NoScratch PwCommandError "
-    "PwEnvironmentError PwNotFound ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
-    Exit.FAILED: "ActorsKeepDying RayDeadline CheckpointError TrainError",
-    Exit.DATABASE: "DatabaseUnavailable StoreUnavailable UnfitDatabase",
+    Exit.USAGE: "BadPlace CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError "
+    "EvaluateError GenerateError InputError InvalidDecoration NoReference PathError QueryError "
+    "RelaxInputError TargetError TrainInputError UnknownCampaign UnknownCandidate UnknownElement",
+    Exit.ENVIRONMENT: "ActorsNotStarted BackendError ClusterTooSmall ClusterUnreachable CorruptPseudo DiskFull FetchError "
+    "FolderOutside MachineFault MissingPseudo NoScratch PwCommandError PwEnvironmentError PwNotFound "
+    "ScratchNotWritable TooFewGpus UnreadablePath WorkersKeepDying",
+    Exit.FAILED: "ActorsKeepDying CheckpointError RayDeadline TrainError",
+    Exit.DATABASE: "DatabaseUnavailable StoreRefused StoreUnavailable UnfitDatabase UnusableUri",
 }
 CAUGHT = (
-    "CommandError FolderInUse FolderNotPrivate Interrupted InvalidCrystal NotUpf PoorFit ProtocolError "
-    "CifError UnknownField ReconstructionError StopKindly StorageError UncodedElement"
+    "CifError CommandError FolderInUse FolderNotPrivate FormatError Interrupted InvalidCrystal LineError "
+    "NotUpf PoorFit ProtocolError ReconstructionError StopKindly StorageError TextError TimeIsUp "
+    "UncodedElement UnknownField"
 )
 """Errors that another room of ours answers; one that reaches the command line is a bug, and shown as one."""
 

@@ -40,6 +40,11 @@ def test_jsonl_rows_become_crystals_with_labels_in_the_networks_units(tmp_path):
     assert crystal.labels == {"formation_energy_per_atom": -2.1, "log10_bulk_modulus": 2.0}
 
 
+def test_a_label_keeps_the_scheme_that_its_row_names(tmp_path):
+    path = jsonl(tmp_path, NACL | {"formation_energy_per_atom": -2.1, "formation_energy_scheme": "MP2020"}, NACL)
+    assert [crystal.scheme for crystal in read_crystals(path).crystals] == ["MP2020", ""]
+
+
 def test_csv_and_cif_give_the_same_crystal(tmp_path):
     (tmp_path / "CsCl.cif").write_text(CIF)
     (tmp_path / "labels.csv").write_text("id,formation_energy_per_atom\nCsCl,-2.2\n")
@@ -60,8 +65,7 @@ def test_csv_and_cif_give_the_same_crystal(tmp_path):
         (NACL | {"a": None}, "line 2"),
         ({"id": "y", "a": 4.0, "species": ["Na"]}, "line 2: field 'frac_coords' is missing"),
         (NACL | {"frac_coords": [[0, 0, 0], [0.01, 0, 0]]}, "closer than 0.5 A"),
-        (NACL | {"formation_energy_per_atom": -203.0}, "outside -8..8 (formation_energy_per_atom): wrong unit?"),
-        (NACL | {"band_gap": "NaN"}, "band_gap = NaN is outside 0..30"),
+        (NACL | {"a": "5.69 A"}, "a = 5.69 A is no number: write the number alone, without its unit"),
         (NACL | {"species": ["Na", "Qq"]}, "line 2"),
         ("[1, 2]", "holds list, not an object"),
     ],
@@ -76,6 +80,36 @@ def test_a_bad_row_is_named_by_file_and_line_and_skipped_only_on_request(tmp_pat
     assert says in read.left_out[0]
 
 
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ({"formation_energy_per_atom": -203.0}, "formation_energy_per_atom = -203.0 eV/atom is outside -8..8 eV/atom"),
+        ({"bulk_modulus": 16000.0}, "bulk_modulus = 16000.0 GPa is outside 0.01..1585 GPa: wrong unit?"),
+        ({"bulk_modulus": 0}, "bulk_modulus = 0 GPa is outside 0.01..1585 GPa"),
+        ({"poisson_ratio": 7}, "poisson_ratio = 7 is outside -1..0.5: wrong quantity?"),
+        ({"band_gap": "NaN"}, "band_gap = NaN is no number; bounds are 0..30 eV"),
+        ({"band_gap": float("nan")}, "band_gap = NaN is no finite number; bounds are 0..30 eV"),
+        ({"band_gap": True}, "band_gap = true is no number"),
+        ({"band_gap": "1,5"}, "band_gap = 1,5 is no number: write a decimal point, not a comma"),
+        ({"energy_per_atom": "-1,234.5"}, "without separators of thousands"),
+        ({"band_gap": "1.5 eV"}, "write the number alone, without its unit"),
+        ({"band_gap": "-"}, "band_gap = - is no number"),
+        ({"band_gap": 10**400}, "band_gap = 1000000"),
+        ({"band_gap": [1.5]}, "band_gap = [1.5] is no number"),
+    ],
+)
+def test_a_bad_label_is_named_in_its_own_unit_and_alone_left_out_on_request(tmp_path, label, says):
+    path = jsonl(tmp_path, NACL, NACL | {"refractive_index": 2.0} | label)
+    with pytest.raises(DataError, match=r"d\.jsonl line 2") as refused:
+        read_crystals(path)
+    assert says in str(refused.value)
+    read = read_crystals(path, skip_bad=True)
+    assert [crystal.labels for crystal in read.crystals] == [{}, {"refractive_index": 2.0}]
+    assert read.left_out == ()
+    assert read.notes[0].startswith("d.jsonl: 1 labels of 1 rows left out, the first: d.jsonl line 2: ")
+    assert says in read.notes[0]
+
+
 def test_a_truncated_gzip_names_the_last_line(tmp_path):
     whole = gzip.compress(
         "\n".join(json.dumps(NACL | {"id": f"x-{i}", "a": 5 + i / 997}) for i in range(2000)).encode()
@@ -84,7 +118,7 @@ def test_a_truncated_gzip_names_the_last_line(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     read = read_crystals(path, skip_bad=True)
     assert len(read.crystals) > 100
-    assert any("not a whole JSON object" in sentence for sentence in read.left_out)
+    assert any("the compressed file ends too early" in sentence for sentence in read.left_out)
 
 
 def test_a_truncated_cif_is_named(tmp_path):
@@ -99,7 +133,7 @@ def test_a_truncated_cif_is_named(tmp_path):
     [
         ("Cs1 0.0", "Va1 0.0", "'Va1' names no element"),
         ("data_CsCl", CIF + "data_other", "holds 2 crystals"),
-        ("'P 1'", "'F m 3 m'", "space group 'F m 3 m' is not known"),
+        ("'P 1'", "'F m 9 m'", "space group 'F m 9 m' is not known"),
         ("Cl1 0.5 0.5 0.5", "Cl1 0.5 . 0.5", "_atom_site_fract_y of site Cl1 is '.'"),
     ],
 )

@@ -27,7 +27,8 @@ from crystalloop.orchestrator.learn.inputs import (
     training_part,
 )
 from crystalloop.orchestrator.learn.train_files import RECORD, make_jobs, train_networks
-from crystalloop.orchestrator.show.progress import describe, show_record
+from crystalloop.orchestrator.show.progress import describe
+from crystalloop.orchestrator.show.tables import show_record
 
 NETWORKS = ("unet", "vae", "cgcnn")
 
@@ -217,7 +218,7 @@ def test_the_closing_table_says_what_each_network_cost_and_what_to_do_next(tmp_p
         (["--n", "2"], "VoxelConfig.n = 2; expected 4 to 256"),
         (["--only", "vae"], "does not exist; train it first (--only unet)"),
         (["--data", "none.jsonl"], "none.jsonl: no such file"),
-        (["--data", "bad.jsonl"], "bad.jsonl line 2: formation_energy_per_atom = -203.0 is outside -8..8"),
+        (["--data", "bad.jsonl"], "bad.jsonl line 2: formation_energy_per_atom = -203.0 eV/atom is outside -8..8 eV/atom"),
         (["--data", "alien.jsonl"], "Qq"),
         ([], "no crystals to train on; name a file or folder with --data"),
         (["--epochs", "none"], "--epochs none"),

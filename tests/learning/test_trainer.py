@@ -17,7 +17,7 @@ from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.learn.job import FittedNetwork, TrainError, TrainOutcome
 from crystalloop.orchestrator.learn.trainer import NetworkTrainer
 from crystalloop.orchestrator.learn.training_set import Sources
-from crystalloop.orchestrator.loop.events import Training
+from crystalloop.orchestrator.loop.events import Note, Training
 
 SALT = decorate(Prototype.ROCKSALT, ("Na", "Cl"), 5.64)
 PEROVSKITE = decorate(Prototype.PEROVSKITE, ("Sr", "Ti", "O"))
@@ -141,3 +141,28 @@ def test_the_beginning_is_told_with_the_counts_and_the_progress_file(tmp_path):
 def test_nothing_cubic_to_train_on_is_an_error(tmp_path):
     with pytest.raises(TrainError, match="the training set is empty; name data files"):
         train(tmp_path, Sources(SOURCES.files[:1]))
+
+
+def labelled_like(computed, off_ev):
+    return tuple(
+        KnownCrystal(one.id, "d.jsonl", one.relaxation.conventional.to_structure(), {E_F: one.e_f + off_ev})
+        for one in computed
+    )
+
+
+def test_labels_that_are_far_from_what_pw_x_found_are_told_to_be_of_another_scheme():
+    computed = [one for one in candidates() if one.e_f is not None and one.round == 1]
+    near = Sources(labelled_like(computed, 0.01)).agreement(computed)
+    assert near == (
+        f"{len(computed)} crystals are in the data files and computed here, too: labels less pw.x are +0.010 eV/atom "
+        "on average, 0.010 in size"
+    )
+    assert "another scheme? say `scheme:`" in Sources(labelled_like(computed, -0.4)).agreement(computed)
+    assert "another scheme" not in Sources(labelled_like(computed[:2], -0.4)).agreement(computed)
+    assert Sources(labelled_like(computed[:1], 0.0)).agreement(computed[1:2]) is None
+
+
+def test_the_agreement_is_told_when_networks_are_trained(tmp_path):
+    computed, heard = [one for one in candidates() if one.e_f is not None and one.round == 1], []
+    train(tmp_path, Sources(labelled_like(computed, 0.01)), relaxed=computed, heard=heard)
+    assert isinstance(heard[1], Note) and "labels less pw.x" in heard[1].text

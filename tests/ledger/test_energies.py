@@ -146,3 +146,16 @@ def test_the_cheap_rungs_limit_is_over_the_references_that_are_there(store, tabl
     assert (limited.id, limited.key) == (made.id, made.key)
     unlimited = Energies(preset("fast"), table, "6.7MaX")
     assert unlimited.limited(made, store.relaxation_by_key) == made
+
+
+def test_a_candidate_shares_the_settings_only_of_a_campaign_that_would_compute_the_same(table, crystal):
+    fast = preset("fast")
+    ours = Energies(fast, table, "6.7")
+    made = ours.candidate(Proposal(Crystal.from_structure(crystal), Kind.DECORATED), "first", 1, (), NOON)
+    others = [
+        Energies(fast, table, "7.3"),
+        Energies(fast.model_copy(update={"degauss_ry": 0.01}), table, "6.7"),
+        Energies(fast.model_copy(update={"max_attempts": 9}), table, "6.7"),
+    ]
+    assert ours.shares_settings(made)
+    assert not any(other.shares_settings(made) for other in others)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from database_fixture import NOON, new_candidate, new_relaxation
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalloop.db.query.fields import FIELDS
-from crystalloop.db.query.language import QueryError
+from crystalloop.db.ledger.records import Candidate, CandidateState, OriginKind
+from crystalloop.db.query.conditions import QueryError, notes_of
+from crystalloop.db.query.fields import FIELDS, ledger_field
+from crystalloop.db.query.language import parse
+from crystalloop.db.query.quantities import QUANTITIES
 from crystalloop.db.query.to_mongo import mongo_filter
 from crystalloop.db.query.to_predicate import row_test
+from crystalloop.models.crystals.elements import atomic_numbers
 
 
 @pytest.mark.parametrize(
@@ -26,11 +32,39 @@ from crystalloop.db.query.to_predicate import row_test
         ("e_f = null", {"e_f": {"$eq": None}}),
         ("prototype in (rocksalt_B1, 'CsCl_B2')", {"prototype": {"$in": ["rocksalt_B1", "CsCl_B2"]}}),
         ("state not in (proposed)", {"state": {"$nin": ["proposed"]}}),
-        ("predicted.bandgap > 1e-1", {"predicted.bandgap": {"$gt": 0.1}}),
+        ("predicted.band_gap > 1e-1", {"predicted.band_gap": {"$gt": 0.1}}),
         ("e_f in -2...-1. eV/atom", {"e_f": {"$gte": -2.0, "$lte": -1.0}}),
         ("round not in 1 .. 3", {"$nor": [{"round": {"$gte": 1.0, "$lte": 3.0}}]}),
         ("round = 1, e_f < 0", {"$and": [{"round": {"$eq": 1}}, {"e_f": {"$lt": 0.0}}]}),
         ("base = NaCl:rocksalt_B1", {"origin.bases": {"$eq": "NaCl:rocksalt_B1"}}),
+        ("e_f \u2264 \u22121.5", {"e_f": {"$lte": -1.5}}),
+        ("e_f \u2265 \u22122 AND round == 1", {"$and": [{"e_f": {"$gte": -2.0}}, {"round": {"$eq": 1}}]}),
+        (
+            "round \u2260 1 OR NOT e_f IN \u22122..\u22121",
+            {"$or": [{"round": {"$ne": 1}}, {"$nor": [{"e_f": {"$gte": -2.0, "$lte": -1.0}}]}]},
+        ),
+        ("formation_energy_per_atom < -500 meV", {"e_f": {"$lt": -0.5}}),
+        ("formation_energy < -500meV/atom", {"e_f": {"$lt": -0.5}}),
+        ("energy_above_hull < 50 meV/atom", {"e_above_hull": {"$lt": 0.05}}),
+        ("energy < -10 Ry", {"relaxation.energy_per_atom_ev": {"$lt": -136.05693122994}}),
+        ("bulk_modulus in 1..2 Mbar", {"relaxation.bulk_modulus_gpa": {"$gte": 100.0, "$lte": 200.0}}),
+        ("K > 100", {"relaxation.bulk_modulus_gpa": {"$gt": 100.0}}),
+        ("log10_bulk_modulus > 2", {"relaxation.bulk_modulus_gpa": {"$gt": 100.0}}),
+        ("predicted.bulk_modulus > 100 GPa", {"predicted.log10_bulk_modulus": {"$gt": 2.0}}),
+        ("predicted.log10_bulk_modulus > 2", {"predicted.log10_bulk_modulus": {"$gt": 2.0}}),
+        ("shear_modulus > 1000 kbar", {"predicted.log10_shear_modulus": {"$gt": 2.0}}),
+        ("predicted.e_f in -2..-1", {"predicted.formation_energy_per_atom": {"$gte": -2.0, "$lte": -1.0}}),
+        ("a < 0.41 nm", {"relaxation.a_ang": {"$lt": 4.1}}),
+        ("pressure < 0.1 GPa", {"relaxation.pressure_kbar": {"$lt": 1.0}}),
+        ("cpu > 2 h", {"relaxation.cpu_s": {"$gt": 7200.0}}),
+        (
+            "status = relaxed and bases = MgO",
+            {"$and": [{"state": {"$eq": "relaxed"}}, {"origin.bases": {"$eq": "MgO"}}]},
+        ),
+        (
+            "element = In or element = No",
+            {"$or": [{"crystal.species": {"$eq": "In"}}, {"crystal.species": {"$eq": "No"}}]},
+        ),
         ('id = "first-0001"', {"_id": {"$eq": "first-0001"}}),
         ("id = 2026", {"_id": {"$eq": "2026"}}),
         (
@@ -56,7 +90,7 @@ def test_a_query_becomes_a_filter(text, document):
         ("zzzzzz = 1", "known are id, campaign", 1),
         ("round = 1.5", "expected a whole number", 9),
         ("e_f < cold", "expected a number in eV/atom", 7),
-        ("a < 4.1 nm", "the unit is ang", 9),
+        ("a < 4.1 eV", "the unit is ang; also angstrom, A", 9),
         ("round = 1 kbar", "this field has no unit", 11),
         ("e_f <", "expected a number", 6),
         ("e_f < null", "null can only be compared", 7),
@@ -76,6 +110,31 @@ def test_a_query_becomes_a_filter(text, document):
         ("$where = 1", "expected the name of a field", 1),
         ("predicted.$where = 1", "unknown field", 1),
         ("lease.token = x", "unknown field", 1),
+        ("predicted.bandgapp > 1", "did you mean predicted.bandgap?", 1),
+        ("bandgapp > 1", "did you mean bandgap?", 1),
+        ("state = Done", "there are proposed, queued, running, relaxed, gave_up", 9),
+        ("state = 'Relaxed'", "did you mean relaxed?", 10),
+        ("state in (relaxed, RUNNING)", "did you mean running?", 20),
+        ("state < relaxed", "state is a text: compare it with =, != or in", 7),
+        ("formula > 3", "formula is a text: compare it with =, != or in", 9),
+        ("element = LI", "did you mean Li?", 11),
+        ("element = Lithium", "it is a symbol, such as Na", 11),
+        ("origin = Random", "did you mean random?", 10),
+        ("e_f = nan", "expected a number in eV/atom", 7),
+        ("e_f < inf", "expected a number in eV/atom", 7),
+        ("e_f < 1e999", "beyond what any field holds", 7),
+        ("round = 99999999999999999999", "beyond what any field holds (2^63)", 9),
+        ("round = -99999999999999999999", "beyond what any field holds (2^63)", 9),
+        ("round in 1..1e30", "beyond what any field holds (2^63)", 10),
+        ("log10_bulk_modulus > 400", "log10_bulk_modulus = (34", 22),
+        ("predicted.bulk_modulus > -1 GPa", "predicted.bulk_modulus = -1 is not positive", 26),
+        ("formula = 'LiF", "this quote has no end", 11),
+        ('formula = "LiF', "this quote has no end", 11),
+        ("e_f < 1 kg", "the unit is eV/atom; also meV, eV, Ry, Ha", 9),
+        ("(" * 3000 + "round = 1" + ")" * 3000, "nested more than 50 deep", 52),
+        ("not " * 2000 + "round = 1", "nested more than 50 deep", 205),
+        ("round = 1 or " * 2000, "a condition of 26000 characters; 10000 are the most", 1),
+        ("round = 1 \x00", "expected", 11),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_place(text, message, character):
@@ -85,13 +144,48 @@ def test_what_cannot_be_read_is_named_with_its_place(text, message, character):
     assert f"character {character}" in str(caught.value)
 
 
+_WORDS = (
+    "e_f round state formula predicted.gap K null and or not in NOT = == != < <= \u2264 ( ) , .. 1 -2.5 1e9 1e999 \u22123 meV "
+    "GPa 'x \"y z' relaxed Li 99999999999999999999 \x00 \ud800 \u2028 $where {} % # ; --"
+)
+WORDS = st.sampled_from(_WORDS.split(" "))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.one_of(
+        st.lists(WORDS, max_size=30).map(" ".join), st.lists(WORDS, max_size=30).map("".join), st.text(max_size=80)
+    )
+)
+def test_no_condition_does_more_than_be_refused(text):
+    for read in (mongo_filter, row_test):
+        try:
+            read(text)
+        except QueryError as error:
+            assert str(error)
+
+
+def test_what_fields_can_have_is_what_documents_have():
+    assert FIELDS["state"].values == tuple(str(state) for state in CandidateState)
+    assert FIELDS["origin"].values == tuple(str(kind) for kind in OriginKind)
+    assert set(FIELDS["kind"].values) == set(get_args(Candidate.model_fields["kind"].annotation))
+    assert set(FIELDS["element"].values) == {symbol for symbol in atomic_numbers() if symbol not in {"D", "T"}}
+
+
+def test_an_older_name_is_understood_and_noted():
+    notes = notes_of(parse("log10_bulk_modulus > 2 and e_f < 0 and shear_modulus > 1", ledger_field))
+    assert "log10_bulk_modulus is the older name of bulk_modulus" in notes[0]
+    assert "shear_modulus is not computed by pw.x here" in notes[1]
+    assert len(notes) == 2
+
+
 @given(st.text(st.sampled_from("e_f round='\"()<>=,.-1x$null andor notin%.."), max_size=40))
 def test_any_text_is_a_filter_over_known_fields_or_a_query_error(text):
     try:
         document = mongo_filter(text)
     except QueryError:
         return
-    known = {field.path for field in FIELDS.values()}
+    known = {field.path for field in FIELDS.values()} | {one.stored for one in QUANTITIES}
 
     def fields(part):
         for name, value in part.items():
@@ -121,7 +215,7 @@ def test_a_query_finds_what_it_says(store):
     assert found("e_f = null") == [0, 4, 5]
     assert found("e_f > -1.5 or a >= 7 ang") == [1, 3]
     assert found("not state = proposed and element = Li") == [1, 2, 3]
-    assert found("predicted.bandgap = null and round in (0, 5)") == [0, 5]
+    assert found("predicted.band_gap = null and round in (0, 5)") == [0, 5]
     assert found("e_f != null") == [1, 2, 3]
 
 

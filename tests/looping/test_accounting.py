@@ -19,8 +19,8 @@ def one_run(*spans, made=(), **changes):
 
 
 def parts(found):
-    names = ("pw_s", "train_steps_s", "train_start_s", "generate_s", "ray_s", "report_s", "other_s")
-    return {name: getattr(found, name) for name in names}
+    names = ("pw_s", "train_steps_s", "train_start_s", "generate_s", "ray_s", "wait_s", "prepare_s", "settle_s")
+    return {name: getattr(found, name) for name in (*names, "report_s", "other_s")}
 
 
 def test_two_pw_at_a_time_count_once():
@@ -37,7 +37,25 @@ def test_the_gap_between_two_runs_is_not_counted():
 
 def test_a_short_gap_belongs_to_the_run():
     found = one_run(span("generate", 0, 10), span("dft", 15, 30))
-    assert (found.sessions, found.wall_s, found.other_s) == (1, pytest.approx(30), pytest.approx(20))
+    assert (found.sessions, found.wall_s, found.other_s) == (1, pytest.approx(30), pytest.approx(5))
+    assert (found.generate_s, found.wait_s) == (pytest.approx(10), pytest.approx(15))
+
+
+def test_every_phase_has_a_place_in_the_account_and_little_is_left_over():
+    found = one_run(
+        span("prepare", 0, 5),
+        span("generate", 5, 20),
+        span("ray", 7, 17),
+        span("dft", 20, 60),
+        span("settle", 60, 61),
+        span("train", 61, 91, busy=18.0),
+        span("ray", 62, 65),
+        span("report", 92, 94),
+        made=[computed(attempt(1, 25, 30.0))],
+    )
+    wanted = {"pw_s": 30, "ray_s": 13, "train_steps_s": 18, "train_start_s": 9, "generate_s": 5, "wait_s": 10}
+    assert parts(found) == pytest.approx(wanted | {"prepare_s": 5, "settle_s": 1, "report_s": 2, "other_s": 1})
+    assert sum(parts(found).values()) == pytest.approx(found.wall_s) == pytest.approx(94)
 
 
 def test_the_start_before_the_first_span_is_counted():

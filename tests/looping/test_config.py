@@ -10,6 +10,7 @@ from pymatgen.core.composition import Composition
 from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.structures import decorate
 from crystalloop.models.data.files import read_crystals
+from crystalloop.orchestrator.campaign.digest import digest_of
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
@@ -45,7 +46,7 @@ def test_every_ready_campaign_file_is_accepted(path):
         ({"elements": ["Li", "Li"]}, "named twice"),
         ({"target": {"minimum": -1.0, "maximum": -2.0}}, "minimum -1.0 is not below maximum -2.0"),
         ({"target": {}}, "give minimum, maximum or direction"),
-        ({"target": {"property": "bandgap", "minimum": 1}}, "did you mean 'band_gap'"),
+        ({"target": {"property": "bandgp", "minimum": 1}}, "did you mean bandgap?"),
         ({"target": {"property": "band_gap", "minimum": 1}}, "its labels must come from data files"),
         ({"prototypes": []}, "give prototypes or bases"),
         ({"prototypes": ["rocksalt"]}, "rocksalt_B1"),
@@ -55,7 +56,7 @@ def test_every_ready_campaign_file_is_accepted(path):
         ({"generate": {"random": 0, "around": 0, "between": 0}}, "nothing would be generated"),
         ({"name": "../up"}, "name: String should match pattern"),
         ({"voxels": {"n": 31}}, "voxels.n"),
-        ({"data": [{"path": "x.csv", "where": {"class": 3}}]}, "data.0.where.class: Input should be a valid string"),
+        ({"data": [{"path": "x.csv", "where": {"class": {"a": 3}}}]}, "data.0.where: class: write a text, a number"),
         ({"data": [{"path": "x.csv", "where": "class ~ 3"}]}, "data.0.where: expected one of"),
     ],
 )
@@ -105,7 +106,7 @@ def test_the_schema_names_every_key_of_a_campaign():
 def test_every_key_of_every_section_is_described():
     schema = Campaign.model_json_schema()
     parts = {"campaign": schema} | {name: part for name, part in schema["$defs"].items() if "properties" in part}
-    assert len(parts) == 10
+    assert len(parts) == 11
     assert [
         f"{name}.{key}"
         for name, part in parts.items()
@@ -147,3 +148,24 @@ def test_a_limit_of_the_formation_energy_turns_the_cheap_rung_on_or_is_refused(t
     coarse = read_campaign(written(tmp_path, dft={"preset": "test", "reject_above_e_f": 0.3}))
     with pytest.raises(ConfigError, match="no cheaper rung that could reject: preset 'test'"):
         dft_settings(coarse)
+
+
+def test_a_campaign_of_before_whose_numbers_were_kept_as_texts_goes_on(tmp_path):
+    path = written(tmp_path)
+    path.write_text(path.read_text() + "dft: {settings: {conv_thr_ry_per_atom: 1e-4, nosym: yes}}\n")
+    campaign = read_campaign(path)
+    stored = campaign.spec()
+    stored["dft"]["settings"] = {"conv_thr_ry_per_atom": "1e-4", "nosym": True}
+    assert campaign.goes_on_with(stored)
+    stored["dft"]["settings"] = {"conv_thr_ry_per_atom": "1e-5", "nosym": True}
+    assert not campaign.goes_on_with(stored)
+
+
+def test_a_key_that_is_new_counts_in_the_digest_only_where_it_is_set():
+    spec = Campaign.model_validate(SMALL | {"data": [{"path": "a.csv"}]}).spec()
+
+    class Later(Campaign):
+        brand_new: int = 3
+
+    assert digest_of(spec | {"brand_new": 3}, Later) == digest_of(spec, Campaign)
+    assert digest_of(spec | {"brand_new": 4}, Later) != digest_of(spec, Campaign)

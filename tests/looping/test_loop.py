@@ -88,6 +88,9 @@ class FakeEnergies:
     def formation_energy(self, relaxation, find):
         return -1.0, None
 
+    def shares_settings(self, candidate):
+        return True
+
 
 class InstantWorkers:
     """Relaxes one queued candidate whenever it is looked after; `fail` names formulas that give up."""

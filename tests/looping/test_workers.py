@@ -45,6 +45,34 @@ def test_workers_that_cannot_start_are_reported_with_their_last_words(tmp_path):
             time.sleep(0.01)
 
 
+def ended_once_a_minute(workers, clock):
+    """Look after workers whose processes have all ended, one minute later."""
+    for process in workers._slots:
+        if process is not None:
+            process.wait()
+    clock[0] += 60.0
+    workers.ensure()
+
+
+def test_workers_that_are_killed_again_and_again_are_reported_however_slowly_it_goes(tmp_path):
+    clock = [0.0]
+    command = [sys.executable, "-c", "raise SystemExit('Killed')"]
+    workers = LocalWorkers(command, 1, tmp_path, clock=lambda: clock[0])
+    with pytest.raises(WorkersKeepDying, match=r"6 workers in a row lived less than 5 minutes .*Killed"):
+        for _ in range(10):
+            ended_once_a_minute(workers, clock)
+    assert clock[0] == 7 * 60.0
+
+
+def test_deaths_hours_apart_are_no_reason_to_end(tmp_path):
+    clock = [0.0]
+    workers = LocalWorkers([sys.executable, "-c", "pass"], 1, tmp_path, clock=lambda: clock[0])
+    for _ in range(9):
+        ended_once_a_minute(workers, clock)
+        clock[0] += 3600.0
+    workers.stop()
+
+
 def test_workers_that_end_by_themselves_are_replaced_only_where_they_are_to_be_kept(tmp_path):
     workers = LocalWorkers([sys.executable, "-c", "pass"], 2, tmp_path, keep=False)
     assert workers.ensure()

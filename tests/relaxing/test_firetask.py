@@ -40,15 +40,37 @@ def test_giving_up_is_a_recorded_outcome(store, context):
     assert len(candidate.attempts) == 1
 
 
-def test_a_surprise_is_recorded_and_does_not_stop_the_worker(store, context):
+def outcomes_of(candidate_id, store, context):
+    """Perform until the candidate is no longer handed back."""
+    done = []
+    while store.candidate(candidate_id).state is CandidateState.QUEUED:
+        done.append(perform(candidate_id, context))
+    return done
+
+
+def test_a_surprise_is_handed_back_a_few_times_and_does_not_stop_the_worker(store, context):
     candidate_id = queued(store)
-    assert perform(candidate_id, context(ZeroDivisionError("no volume"))) is Outcome.GAVE_UP
-    assert store.candidate(candidate_id).reason == "internal error: ZeroDivisionError: no volume"
+    done = outcomes_of(candidate_id, store, context(ZeroDivisionError("no volume")))
+    assert done == [Outcome.OUR_FAULT, Outcome.OUR_FAULT, Outcome.GAVE_UP]
+    candidate = store.candidate(candidate_id)
+    assert candidate.reason.startswith(
+        "internal error (3 tries): ZeroDivisionError: no volume; an error of this program"
+    )
+    assert [attempt.outcome for attempt in candidate.attempts] == ["internal_error"] * 3
 
 
-def test_settings_that_cannot_be_read_are_a_recorded_outcome(store, context):
+def test_a_surprise_that_passes_leaves_no_trace_but_its_attempt(store, context):
+    candidate_id = queued(store)
+    assert perform(candidate_id, context(KeyError("odd"))) is Outcome.OUR_FAULT
+    assert perform(candidate_id, context()) is Outcome.RELAXED
+    candidate = store.candidate(candidate_id)
+    assert [attempt.outcome for attempt in candidate.attempts] == ["internal_error", "converged"]
+    assert [attempt.number for attempt in candidate.attempts] == [1, 2]
+
+
+def test_settings_that_cannot_be_read_are_not_the_crystals_fault(store, context):
     candidate_id = queued(store, settings={"kspacing": 0.1})
-    assert perform(candidate_id, context()) is Outcome.GAVE_UP
+    assert outcomes_of(candidate_id, store, context())[0] is Outcome.OUR_FAULT
     assert "kspacing" in store.candidate(candidate_id).reason
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from crystalloop.dft.alone.command import Listener, RelaxRequest, moments_of, relax_crystal
 from crystalloop.dft.alone.folder import RelaxInputError
-from crystalloop.dft.alone.result import as_json, require_target, write_cif
+from crystalloop.dft.alone.result import Found, as_json, require_target, write_crystal
 from crystalloop.dft.heal.failures import PwFailure
 from crystalloop.dft.relax.outcome import GaveUp, Relaxed
 from crystalloop.models.formats.one_crystal import read_crystal
@@ -21,7 +21,7 @@ SILENT = Listener(lambda _: None, lambda _: None)
 
 
 def relax_file(request, listener=SILENT, run=None):
-    structure = read_crystal(request.file)
+    structure = read_crystal(request.file).structure
     return structure, relax_crystal(structure, request, listener, run=run)
 
 
@@ -60,9 +60,10 @@ def test_a_cif_file_is_relaxed_with_a_line_per_step(tmp_path):
     cif = tmp_path / "made" / "out.cif"
     require_target(cif)
     assert not cif.exists()
-    write_cif(found, cif)
+    written = write_crystal(found, cif)
+    assert written == (cif,)
     assert Structure.from_file(cif).lattice.a == pytest.approx(found.a_ang, abs=1e-4)
-    written = json.loads(json.dumps(as_json(request, generated, found, cif), allow_nan=False))
+    written = json.loads(json.dumps(as_json(Found(request, generated, found, written)), allow_nan=False))
     assert written["converged"] and written["equation_of_state"]["bulk_modulus_gpa"] == pytest.approx(67.0, rel=0.03)
     assert written["spacegroup_before"] == written["spacegroup"] == 225
 
@@ -151,7 +152,7 @@ def test_giving_up_is_told_with_its_reason(tmp_path):
     request = request_for(tmp_path, a=9.0)
     generated, found = relax_file(request, SILENT, run=Watched(V0))
     assert isinstance(found, GaveUp) and found.failure is PwFailure.ATOMS_TOO_FAR
-    written = as_json(request, generated, found, None)
+    written = as_json(Found(request, generated, found))
     assert not written["converged"] and written["failure"] == "atoms_too_far" and "covalent radii" in written["reason"]
 
 
@@ -199,11 +200,11 @@ def test_a_command_for_pw_that_is_none_is_an_error_of_the_machine(tmp_path):
 @pytest.mark.parametrize("words", [(), ("--start-volume", "radii")])
 def test_a_refusal_is_one_sentence_with_the_next_move(tmp_path, words):
     fake_table(tmp_path / "upf")
-    near = cif_file(tmp_path, "Li1 Li 0 0 0 1\nLi2 Li 0 0 0.0001 1")
+    near = cif_file(tmp_path, "Li1 Li 0 0 0 1\nLi2 Li 0 0 0.2 1")
     found = command(tmp_path, near, "--pseudos", tmp_path / "upf", "--pw-command", "true", *words)
     assert found.exit_code == Exit.USAGE and found.stderr.count("angstrom apart") == 1
     reason = found.stderr.partition("refused: ")[2]
-    assert "Li and Li, are 0.000 angstrom apart" in reason and "reject the structure" in reason
+    assert "Li and Li, are 0.840 angstrom apart" in reason and "reject the structure" in reason
     assert "given up" not in found.stderr
 
 

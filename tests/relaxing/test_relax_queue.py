@@ -15,8 +15,8 @@ from relax_fakes import context_of, launches
 
 from crystalloop.db.ledger.records import REFERENCES, CandidateState
 from crystalloop.dft.work.firetask import working
+from crystalloop.dft.work.queued_work import is_ours, launch_next
 from crystalloop.dft.work.relax_queue import RelaxQueue, Repairs, open_launchpad
-from crystalloop.dft.work.worker import is_ours, launch_next
 
 LATER = timedelta(minutes=2)
 

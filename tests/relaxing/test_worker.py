@@ -105,7 +105,7 @@ def test_a_stopped_worker_hands_its_candidate_back(store, queue, start, tmp_path
     candidate = store.candidate("first-0000")
     assert (candidate.state, candidate.attempts) == (CandidateState.QUEUED, ())
     assert queue.reconcile(datetime.now(UTC) + timedelta(minutes=1)).rebuilt == ("first-0000",)
-    assert not list((tmp_path / ".workers").iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"launches", "first-0000", "worker.log"}
 
 
 def test_an_orphaned_worker_finishes_and_records_its_job_then_ends(store, queue, command, tmp_path):

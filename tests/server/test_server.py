@@ -133,7 +133,7 @@ def test_a_given_uri_starts_nothing(no_mongod, place):
 
 
 def test_a_given_uri_that_does_not_answer_is_an_error_without_the_password(no_mongod, place, monkeypatch):
-    monkeypatch.setattr("crystalloop.db.serving.server.URI_DELAYS_S", ())
+    monkeypatch.setattr("crystalloop.db.serving.given.URI_DELAYS_S", ())
     missing = f"{place}/no.sock".replace("/", "%2F")
     with pytest.raises(DatabaseUnavailable, match=r"no database answers at .*no\.sock") as caught:
         ensure_server(f"mongodb://me:secret@{missing}", place)

@@ -92,11 +92,21 @@ def launchpad(server):
     launchpad.connection.close()
 
 
+def as_then(now, then):
+    """Without the keys that came later, at any depth of tables; what was said then is all there."""
+    if not isinstance(then, dict):
+        return now
+    return {key: as_then(now[key], then[key]) for key in then}
+
+
 def test_a_campaign_of_then_is_read_as_it_was(server, store):
     assert server.kind == "embedded"
     assert [candidate.id for candidate in store.candidates()] == SAID["ids"]
-    assert campaign_status(store, CAMPAIGN) == SAID["status"]
-    assert result_rows(store.candidates(CAMPAIGN)) == SAID["results"]
+    assert as_then(campaign_status(store, CAMPAIGN), SAID["status"]) == SAID["status"]
+    rows = result_rows(store.candidates(CAMPAIGN))
+    assert [{name: row[name] for name in said} for row, said in zip(rows, SAID["results"], strict=True)] == SAID[
+        "results"
+    ]
     assert trace_chain(store, SAID["trace"]["candidate"]["id"]) == SAID["trace"]
     assert [plain(energy.model_dump()) for energy in store.imported_energies()] == SAID["imported"]
 
@@ -111,7 +121,7 @@ def test_the_commands_say_of_it_what_they_said(server, store, tmp_path, monkeypa
         (("trace", SAID["trace"]["candidate"]["id"], "--json"), SAID["trace"]),
     ):
         done = CliRunner().invoke(app, list(arguments))
-        assert (done.exit_code, json.loads(done.stdout)) == (0, expected)
+        assert (done.exit_code, as_then(json.loads(done.stdout), expected)) == (0, expected)
 
 
 def test_a_campaign_of_then_is_taken_up_and_not_taken_for_another(store, tmp_path):

@@ -20,6 +20,7 @@ import crystalloop
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.campaign.yaml_text import parse_yaml
 from crystalloop.orchestrator.cli import app as command_line
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +158,7 @@ def test_keys_in_running_text_are_read(where, code):
     first = yaml.safe_load((ROOT / "campaigns" / "first.yaml").read_text(encoding="utf-8")) | {
         "dft": {"preset": "fast"}
     }
-    for key, value in yaml.safe_load(code).items():
+    for key, value in parse_yaml(code).value.items():
         section = first[key] | value if isinstance(value, dict) and key in first and key != "target" else value
         dft_settings(Campaign.model_validate(first | {key: section}))
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 import mongomock
 
 from crystalloop.db.embedded.commands import catalog, reads, writes
+from crystalloop.db.embedded.commands.patterns import refuse_code_and_slow_patterns
 from crystalloop.db.embedded.commands.request import CommandRequest, Reply
 from crystalloop.db.embedded.engine.engine import DocumentEngine
 from crystalloop.db.embedded.engine.values import MAX_DOCUMENT_BYTES, BsonDocument, Code, CommandError
@@ -97,6 +98,12 @@ def answer(engine: DocumentEngine, database: str, body: BsonDocument) -> Reply:
         return CommandError(Code.NotImplemented, str(error)).as_reply()
     except mongomock.OperationFailure as error:
         return CommandError(Code.BadValue, str(error)).as_reply()
+    except KeyError as error:
+        return CommandError(Code.FailedToParse, f"{request.name}: the field {error} is missing").as_reply()
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, MemoryError) as error:
+        log.warning("%s was refused: %s: %.200s", request.name, type(error).__name__, error)
+        said = f"{request.name}: a field is not what this command takes ({type(error).__name__}: {str(error)[:200]})"
+        return CommandError(Code.TypeMismatch, said).as_reply()
     except Exception as error:  # a defect in one command must reach its client and leave the others served
         log.exception("%s failed", request.name)
         return CommandError(Code.UnknownError, f"{request.name}: {type(error).__name__}: {error}").as_reply()
@@ -108,5 +115,7 @@ def _carried_out(request: CommandRequest) -> Reply:
         raise CommandError(Code.CommandNotFound, f"no such command: '{request.name}'")
     if "txnNumber" in request.body and "autocommit" in request.body:
         raise CommandError(Code.NotImplemented, "this server has no transactions")
+    if request.name != "insert":  # documents are kept, whatever their fields are named
+        refuse_code_and_slow_patterns(request.body)
     with request.engine.command():
         return handler(request)

@@ -5,7 +5,7 @@ Documents are never changed in place: a change replaces the entry, so that curso
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from crystalloop.db.embedded.engine import storage
 from crystalloop.db.embedded.engine.index import Index, equalities, predicate
 from crystalloop.db.embedded.engine.storage import Journal
 from crystalloop.db.embedded.engine.values import (
+    MAX_DEPTH,
     MAX_DOCUMENT_BYTES,
     STORED,
     BsonDocument,
@@ -86,6 +87,7 @@ class Collection:
         Raises:
             CommandError: DuplicateKey, BSONObjectTooLarge or BadValue; nothing was changed.
         """
+        _require_shallow(document)
         document = {"_id": document["_id"] if "_id" in document else ObjectId(), **document}
         if isinstance(document["_id"], list) or document["_id"] is None:
             raise CommandError(Code.BadValue, f"_id cannot be {document['_id']!r}")
@@ -108,6 +110,7 @@ class Collection:
         Raises:
             CommandError: DuplicateKey, BSONObjectTooLarge or BadValue; nothing was changed.
         """
+        _require_shallow(document)
         raw = encoded(document)
         if raw == old.raw:
             return old
@@ -206,6 +209,24 @@ class Collection:
     def _named(self, error: CommandError) -> CommandError:
         message = error.message.replace("key error index:", f"key error collection: {self.namespace} index:")
         return CommandError(error.code, message, **error.details)
+
+
+def _require_shallow(document: BsonDocument) -> None:
+    """Refuse what is nested so deep that it could not be read again.
+
+    Raises:
+        CommandError: BadValue, over MAX_DEPTH.
+    """
+    here: list[object] = [document]
+    for _ in range(MAX_DEPTH):
+        here = [inner for outer in here for inner in _parts(outer) if isinstance(inner, dict | list)]
+        if not here:
+            return
+    raise CommandError(Code.BadValue, f"the document is nested more than {MAX_DEPTH} deep")
+
+
+def _parts(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def encoded(document: BsonDocument) -> bytes:

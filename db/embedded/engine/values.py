@@ -70,6 +70,7 @@ STORED: CodecOptions[BsonDocument] = CodecOptions(
 )
 """How stored documents are decoded: naive UTC times, out-of-range times kept as they are."""
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+MAX_DEPTH = 180  # MongoDB's own limit of nesting
 SCALARS = (bool, int, float, str, ObjectId, datetime, bytes)
 """Types whose equality a hash index answers exactly."""
 

@@ -1,0 +1,199 @@
+"""The one vocabulary of quantities: name, short and older names, unit, other units. Used by targets, conditions and columns.
+
+A quantity has one name and one unit, whoever asks: a campaign's `target`, `generate --target`, `results --where`, the
+columns of `results --json`. The networks hold some as decimal logarithms, under older names that begin with `log10_`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from math import log10
+
+_RYDBERG_EV = 13.605693122994  # CODATA 2018
+_KJ_PER_MOL_EV = 96.48533212331  # CODATA 2018
+_GPA_PER_EV_ANG3 = 160.21766208
+
+ENERGY: dict[str, float] = {"meV": 1e-3, "eV": 1.0, "Ry": _RYDBERG_EV, "Ha": 2 * _RYDBERG_EV}
+MOLAR: dict[str, float] = {"kJ/mol": 1 / _KJ_PER_MOL_EV, "kcal/mol": 4.184 / _KJ_PER_MOL_EV}
+"""Per mole of atoms."""
+PER_ATOM: Mapping[str, float] = ENERGY | {f"{unit}/atom": factor for unit, factor in ENERGY.items()} | MOLAR
+PRESSURE: Mapping[str, float] = {
+    "GPa": 1.0,
+    "MPa": 1e-3,
+    "TPa": 1e3,
+    "kbar": 0.1,
+    "Mbar": 100.0,
+    "eV/ang3": _GPA_PER_EV_ANG3,
+}
+LENGTH: Mapping[str, float] = {
+    "ang": 1.0,
+    "angstrom": 1.0,
+    "A": 1.0,
+    "\u00c5": 1.0,
+    "nm": 10.0,
+    "pm": 0.01,
+    "bohr": 0.529177210903,
+}
+TIME: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
+LOGARITHM = "log10_"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What can be wanted of a crystal, or asked of it.
+
+    Attributes:
+        name: the one name.
+        unit: of values, empty for plain numbers.
+        aliases: short and older names.
+        units: other units that are understood, with their value in `unit`.
+        network: the networks' name of it, empty for what they do not predict.
+        stored: a candidate's field that has it as computed, empty for what pw.x does not compute here.
+        computed_by: what computes it, in words, empty for what nothing does.
+        lowest, highest: what a value can be; outside, the unit is wrong.
+    """
+
+    name: str
+    unit: str
+    aliases: tuple[str, ...]
+    lowest: float
+    highest: float
+    units: Mapping[str, float] = field(default_factory=dict)
+    network: str = ""
+    stored: str = ""
+    computed_by: str = ""
+
+    @property
+    def is_logarithm(self) -> bool:
+        """Whether the networks hold its decimal logarithm."""
+        return self.network.startswith(LOGARITHM)
+
+    def to_network(self, value: float) -> float:
+        """The networks' number for a value in `unit`.
+
+        Raises:
+            ValueError: not positive, where they hold the logarithm.
+        """
+        if not self.is_logarithm:
+            return value
+        if value <= 0:
+            raise ValueError(f"{value:g} is not positive")
+        return log10(value)
+
+    def from_network(self, value: float) -> float:
+        """The value in `unit` for the networks' number."""
+        return 10.0**value if self.is_logarithm else value
+
+
+QUANTITIES: tuple[Quantity, ...] = (
+    Quantity(
+        name="formation_energy_per_atom",
+        unit="eV/atom",
+        aliases=("e_f", "formation_energy", "e_form"),
+        lowest=-8.0,
+        highest=8.0,
+        units=PER_ATOM,
+        network="formation_energy_per_atom",
+        stored="e_f",
+        computed_by="pw.x, with the elements' own energies",
+    ),
+    Quantity(
+        name="energy_above_hull",
+        unit="eV/atom",
+        aliases=("e_above_hull", "ehull", "e_hull"),
+        lowest=-8.0,
+        highest=16.0,
+        units=PER_ATOM,
+        stored="e_above_hull",
+        computed_by="pw.x, with the compounds of its hull",
+    ),
+    Quantity(
+        name="energy_per_atom",
+        unit="eV/atom",
+        aliases=("energy",),
+        lowest=-10_000.0,
+        highest=5.0,
+        units=PER_ATOM,
+        network="energy_per_atom",
+        stored="relaxation.energy_per_atom_ev",
+        computed_by="pw.x",
+    ),
+    Quantity(
+        name="band_gap",
+        unit="eV",
+        aliases=("gap", "bandgap"),
+        lowest=0.0,
+        highest=30.0,
+        units=ENERGY,
+        network="band_gap",
+        stored="relaxation.band_gap",
+        computed_by="pw.x where `dft: {band_gap: scf}` or `nscf` asks for it",
+    ),
+    Quantity(
+        name="bulk_modulus",
+        unit="GPa",
+        aliases=("K", "bulk"),
+        lowest=0.01,
+        highest=1584.893,
+        units=PRESSURE,
+        network="log10_bulk_modulus",
+        stored="relaxation.bulk_modulus_gpa",
+        computed_by="pw.x where `dft: {settings: {method: eos}}` asks for an equation of state",
+    ),
+    Quantity("shear_modulus", "GPa", ("G", "shear"), 0.01, 1584.893, PRESSURE, network="log10_shear_modulus"),
+    Quantity("poisson_ratio", "", ("poisson",), -1.0, 0.5, network="poisson_ratio"),
+    Quantity("refractive_index", "", ("n",), 1.0, 100.0, network="refractive_index"),
+    Quantity("dielectric", "", ("eps", "dielectric_constant"), 1.0, 1e5, network="log10_dielectric"),
+)
+
+_BY_NAME = {name: one for one in QUANTITIES for name in (one.name, *one.aliases, one.network) if name}
+
+
+def quantity(name: str) -> Quantity | None:
+    """The quantity of a name, a short or older name, or the networks' name."""
+    return _BY_NAME.get(name)
+
+
+def is_older_name(name: str) -> bool:
+    """Whether a name means the logarithm that the networks hold, and so its values, too."""
+    return name.startswith(LOGARITHM)
+
+
+def note_on(name: str) -> str:
+    """What to say to somebody who uses an older name; empty for the others."""
+    one = quantity(name)
+    if one is None or not is_older_name(name):
+        return ""
+    return f"{name} is the older name of {one.name}, its decimal logarithm; `{one.name}` takes {one.unit or 'the value itself'}"
+
+
+def names() -> tuple[str, ...]:
+    """Every name and short name; older ones are understood but not offered."""
+    return tuple(name for one in QUANTITIES for name in (one.name, *one.aliases))
+
+
+def nearest(name: str, among: Iterable[str]) -> str:
+    """The name nearest to one that is unknown, as `did you mean x?`, empty without any."""
+    short, known = name[:60], list(among)
+    near = [one for one in known if one.casefold() == short.casefold()][:1]
+    near = (
+        near
+        or get_close_matches(short, known, 1, cutoff=0.5)
+        or get_close_matches(short.casefold(), known, 1, cutoff=0.5)
+    )
+    return f"did you mean {near[0]}?" if near else ""
+
+
+Convert = Callable[[float], float]
+
+
+def to_stored(one: Quantity, name: str) -> Convert | None:
+    """What turns a value as written into that of the candidate's computed field; None for no change."""
+    return one.from_network if is_older_name(name) else None
+
+
+def to_predicted(one: Quantity, name: str) -> Convert | None:
+    """What turns a value as written into that of the networks; None for no change."""
+    return one.to_network if one.is_logarithm and not is_older_name(name) else None
