@@ -18,7 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError, install_from
+from crystalloop.dft.recipe.pseudos import (
+    ACTINIDES,
+    CorruptPseudo,
+    MissingPseudo,
+    PseudoTable,
+    PwEnvironmentError,
+    install_from,
+)
 
 DEB = "pool/main/q/quantum-espresso-data-sssp/quantum-espresso-data-sssp_1.3.0-3_all.deb"
 """Debian's package of SSSP 1.3.0 PBE efficiency below a mirror: 43 MB, architecture all, no system folder needed."""
@@ -58,12 +65,27 @@ def fetch_sssp(
         FetchError: it could not be downloaded or is no such archive.
         MissingPseudo, CorruptPseudo: a file is not in it, or is another one; the archive is fetched anew next time.
     """
+    if there := _complete(target, elements, table):
+        tell(f"every file is in {target} already, nothing is fetched")
+        return there
     tell(f"fetching pseudopotentials from {url}")
     with _box(target) as box:
         _download(url, target / PART)
         _unpack(target / PART, box, url)
         (target / PART).unlink()
         return install_from(box, target, elements, table)
+
+
+def _complete(target: Path, elements: tuple[str, ...] | None, table: Path | None) -> PseudoTable | None:
+    """The table of a folder in which every file is there and right; None for any other."""
+    if not target.is_dir():
+        return None
+    known = PseudoTable.load(target, table)
+    try:
+        known.check(elements or set(known.entries) - ACTINIDES)
+    except (MissingPseudo, CorruptPseudo):
+        return None
+    return known
 
 
 def installed_from(

@@ -42,6 +42,8 @@ def pseudos_install(
 
     Example: crystalloop pseudos install --source ~/SSSP_1.3.0_PBE_efficiency
     """
+    if source is not None and url is not None:
+        raise typer.BadParameter("--source takes files that you have, --url fetches them: give one of the two")
     target, wanted = (folder or install_folder()).expanduser(), _split(elements)
     installed = installed_from(source, url, target, wanted, table, lambda line: err.print(line, markup=False))
     out.print(f"{target}: {check_set(installed, wanted).sentence()}", markup=False, highlight=False)

@@ -124,3 +124,15 @@ def test_ending_what_is_left_of_the_cluster_ends_what_names_its_port_and_nothing
         for process in sleeps.values():
             process.kill()
             process.communicate()
+
+
+def test_a_node_is_known_by_its_address_towards_the_head(node):
+    (node / "ray_bootstrap_config.yaml").write_text(
+        '{"cluster_name": "x", "provider": {"head_ip": "127.0.0.1", "type": "local"}}'
+    )
+    python = node / "crystalloop" / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    assert node_script(node, "cluster_address.sh").stdout.strip() == "127.0.0.1"
+    starts = [line for line in CLUSTER.read_text().splitlines() if "ray start" in line]
+    assert [line.count("--node-ip-address=$(sh ~/crystalloop/scripts/cluster_address.sh)") for line in starts] == [1, 1]

@@ -143,6 +143,17 @@ def test_an_archive_is_fetched_and_installed_and_nothing_else_stays(server, plac
     assert set(PseudoTable.load(folder).check(["Li", "F"])) == {"Li", "F"}
 
 
+def test_what_is_complete_is_not_fetched_again(server, place):
+    assert install(server, place[0]).exit_code == 0
+    done = install(server, place[0])
+    assert (done.exit_code, "nothing is fetched" in done.stderr, len(server.asked)) == (0, True, 1)
+
+
+def test_a_source_and_an_address_at_once_are_refused(server, place, tmp_path):
+    done = install(server, place[0], "/sssp.tar.gz", "--source", tmp_path)
+    assert (done.exit_code, "--url fetches them" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     "make", [lambda: tar(FILES, "xz"), lambda: deb(FILES), lambda: tar({f"a/b/{k}": v for k, v in FILES.items()})]
 )
