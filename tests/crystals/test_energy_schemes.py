@@ -14,7 +14,8 @@ B1 = [[0, 0, 0], [0.5, 0.5, 0.5]]
 
 
 def salt(cation, anion, label, scheme="", a=4.2):
-    structure = Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [cation, anion], B1)
+    fcc = Lattice([[0, a / 2, a / 2], [a / 2, 0, a / 2], [a / 2, a / 2, 0]])
+    structure = Structure(fcc, [cation, anion], B1)
     return KnownCrystal(f"{cation}{anion}", "d.jsonl line 1", structure, {E_F: label, "band_gap": 1.0}, scheme)
 
 
