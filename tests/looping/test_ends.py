@@ -21,6 +21,7 @@ from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.policy import Finish
 from crystalloop.orchestrator.propose.cold_start import Choice, choose_decorated, decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
+from crystalloop.orchestrator.run import compose
 from crystalloop.orchestrator.run.session import outcome_of_errors
 
 
@@ -237,3 +238,17 @@ def test_a_cold_start_with_every_decoration_done_says_so():
 
 def known_of(pool):
     return KnownCrystals(one.crystal for one in pool)
+
+
+def test_time_that_is_over_while_data_are_read_is_in_the_account(
+    store, mongodb_uri, database_name, tmp_path, monkeypatch
+):
+    def reads_for_long(*arguments):
+        raise TimeIsUp
+
+    monkeypatch.setattr(compose, "preflight", reads_for_long)
+    monkeypatch.chdir(tmp_path)
+    place = {"folder": str(tmp_path / "runs"), "database": {"uri": mongodb_uri, "name": database_name}}
+    summary = compose.run_campaign(limited(1e-3, **place), lambda event: None)
+    assert summary["outcome"].startswith("the budget of")
+    assert [span.what for span in store.campaign("first").spans] == ["prepare", "report"]
