@@ -118,7 +118,7 @@ def near_target(target: Target, labelled: Sequence[float], sigmas: float = 1.0) 
             return True
         if target.has_range():
             return target.distance(value) <= sigma
-        return max(target.merit(value + sigma), target.merit(value - sigma)) >= bar
+        return target.best_merit(value - sigma, value + sigma) >= bar
 
     return keeping("predicted near target", promising)
 

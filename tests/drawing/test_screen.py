@@ -8,6 +8,7 @@ import pytest
 from crystalloop.models.crystals.contacts import contact_ratio
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.crystals.structures import decorate
 from crystalloop.models.data.files import KnownCrystal
@@ -103,6 +104,17 @@ def test_how_far_a_prediction_may_be_off_is_its_own_uncertainty_in_its_own_unit(
         np.random.default_rng(0),
     )
     assert first.formula == "MgO"
+
+
+def test_an_error_bar_that_holds_the_whole_window_is_no_reason_against_a_crystal():
+    window = Target(minimum=-2.6, maximum=-1.6)
+    inside, outside = (dataclasses.replace(LIF, predicted={E_F: e_f}, sigma=0.6) for e_f in (-2.1, -3.25))
+    assert window.best_merit(-2.7, -1.5) == 0.0
+    assert window.best_merit(-3.7, -2.7) == pytest.approx(-1.0)
+    lowest = Target(maximum=-1.0, direction="minimise")
+    assert lowest.best_merit(-3.0, -2.0) == 3.0
+    ((first, _),) = Greedy().choose([outside, inside], window, 1, np.random.default_rng(0))
+    assert first is inside
 
 
 def test_the_choice_prefers_merit_then_difference():

@@ -207,10 +207,16 @@ def test_references_that_the_machine_cannot_keep_leave_the_relaxation(machine, m
 
 
 def test_references_are_kept_in_a_folder_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.delenv("CRYSTALLOOP_REFERENCES", raising=False)
+    for name in ("CRYSTALLOOP_REFERENCES", "CRYSTALLOOP_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert reference_folder() == tmp_path / "crystalloop" / "references"
-    monkeypatch.setenv("CRYSTALLOOP_REFERENCES", str(tmp_path / "mine"))
+    monkeypatch.setenv("XDG_DATA_HOME", "data")  # relative: to be ignored
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert reference_folder() == tmp_path / ".local" / "share" / "crystalloop" / "references"
+    monkeypatch.setenv("CRYSTALLOOP_HOME", "~/home")
+    assert reference_folder() == tmp_path / "home" / "references"
+    monkeypatch.setenv("CRYSTALLOOP_REFERENCES", "~/mine")
     assert reference_folder() == tmp_path / "mine"
 
 
