@@ -39,8 +39,7 @@ def _deciding(spec: Mapping[str, Any], model: type[BaseModel], path: str = "") -
     for key, value in spec.items():
         name = f"{path}{key}"
         field = model.model_fields.get(key)
-        is_later = field is not None and name not in _ALWAYS.split()
-        if name in _FREE.split() or (is_later and _is_default(value, field)):
+        if name in _FREE.split() or (name not in _ALWAYS.split() and _is_default(value, field)):
             continue
         part = None if field is None else part_of(field.annotation)
         if part is not None and isinstance(value, Mapping):
@@ -52,8 +51,8 @@ def _deciding(spec: Mapping[str, Any], model: type[BaseModel], path: str = "") -
     return found
 
 
-def _is_default(value: object, field: FieldInfo) -> bool:
-    if field.is_required():
+def _is_default(value: object, field: FieldInfo | None) -> bool:
+    if field is None or field.is_required():
         return False
     return bool(value == to_jsonable_python(field.get_default(call_default_factory=True)))
 
