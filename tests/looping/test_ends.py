@@ -115,6 +115,21 @@ def test_a_target_that_nothing_reaches_is_said_so_with_the_best_that_is_known(me
     assert loop_of(memory, campaign=campaign).run() == finish  # and again, without proposing anything
 
 
+@pytest.mark.parametrize(
+    ("height", "ends"), [(0.0, "all 2 rounds are done"), (0.2, "best known: "), (None, "best known: ")]
+)
+def test_the_height_above_the_hull_decides_whether_the_target_is_met(memory, height, ends):
+    def settle_hulls():
+        for one in memory.candidates("first", states=[CandidateState.RELAXED]):
+            memory.set_above_hull(one.id, height, None if height is not None else "sparse hull")
+
+    wanted = {"maximum": -0.5, "also": [{"property": "energy_above_hull", "maximum": 0.1}]}
+    finish = loop_of(memory, campaign=limited(1e6, target=wanted), settle_hulls=settle_hulls).run()
+    assert (ends in finish.reason, "nothing met" in finish.reason) == (True, height != 0.0)
+    said = "(energy_above_hull of some is not known: `crystalloop results` says why)"
+    assert (said in finish.reason) is (height is None)
+
+
 def test_with_the_target_met_nothing_left_is_a_good_end(memory):
     finish = loop_of(memory, campaign=limited(1e6, target={"maximum": -0.5}), chooser=NobodyLeft()).run()
     assert not finish.failed
