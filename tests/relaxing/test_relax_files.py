@@ -93,6 +93,7 @@ def test_several_files_end_in_a_table(machine):
     done = call(salt(machine / "a"), salt(machine / "b", "other.cif", a=9.0))
     assert done.exit_code == Exit.USAGE
     assert "LiF" in done.stdout and "atoms_too_far" in done.stdout and "relaxed" in done.stdout, done.stdout
+    assert "no e_f: references of F, Li are not computed yet: --references computes them" in done.stdout
 
 
 def test_a_missing_pseudopotential_of_one_file_leaves_the_others(machine):
