@@ -23,6 +23,7 @@ from crystalloop.dft.pw.stop_and_restart import drop_scratch
 from crystalloop.dft.pw.watch import Step, Watch
 from crystalloop.dft.recipe.pseudos import ACTINIDES, PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import PwSettings, preset
+from crystalloop.dft.recipe.user_paths import BadPlace
 from crystalloop.dft.relax.attempt import AttemptReport
 from crystalloop.dft.relax.estimate import too_large
 from crystalloop.dft.relax.outcome import GaveUp, Relaxed
@@ -165,7 +166,12 @@ def formation_of(answer: Relaxed, request: RelaxRequest, listener: Listener, run
 
     try:
         return formation_energy(answer, settings, table, reference_folder(), compute if request.references else None)
-    except (RelaxInputError, PwEnvironmentError, OSError) as error:  # the crystal is relaxed and written all the same
+    except (
+        RelaxInputError,
+        PwEnvironmentError,
+        BadPlace,
+        OSError,
+    ) as error:  # the crystal is relaxed and written all the same
         return Formation(reason=f"its references cannot be computed here now: {error}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,10 @@ from crystalloop.dft.energies.references import (
     reference_settings,
     reference_structure,
 )
+from crystalloop.dft.recipe.pseudo_places import user_data
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
+from crystalloop.dft.recipe.user_paths import path_from
 from crystalloop.dft.recipe.whole_file import whole
 from crystalloop.dft.relax.outcome import GaveUp, Relaxed
 
@@ -38,9 +39,12 @@ class Formation:
 
 
 def reference_folder() -> Path:
-    """Where references are kept: CRYSTALLOOP_REFERENCES, else a folder of the user's data."""
-    given, home = os.environ.get("CRYSTALLOOP_REFERENCES"), os.environ.get("XDG_DATA_HOME")
-    return Path(given) if given else (Path(home) if home else Path.home() / ".local/share") / "crystalloop/references"
+    """Where references are kept: in CRYSTALLOOP_REFERENCES, else below CRYSTALLOOP_HOME, else below this user's data.
+
+    Raises:
+        BadPlace: a variable of the environment names no path.
+    """
+    return path_from("CRYSTALLOOP_REFERENCES") or (path_from("CRYSTALLOOP_HOME") or user_data()) / "references"
 
 
 def formation_energy(

@@ -11,13 +11,18 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder of this program's source, where it is used out of a checkout."""
 
 
-def user_pseudos() -> Path:
-    """The folder of this user, found from any other: $XDG_DATA_HOME/crystalloop/pseudos, else below ~/.local/share.
+def user_data() -> Path:
+    """What this user keeps, found from any folder: $XDG_DATA_HOME/crystalloop, else below ~/.local/share.
 
     Source: the XDG Base Directory Specification; a relative XDG_DATA_HOME is to be ignored.
     """
     given = Path(os.environ.get("XDG_DATA_HOME") or "")
-    return (given if given.is_absolute() else Path.home() / ".local" / "share") / "crystalloop" / "pseudos"
+    return (given if given.is_absolute() else Path.home() / ".local" / "share") / "crystalloop"
+
+
+def user_pseudos() -> Path:
+    """This user's own."""
+    return user_data() / "pseudos"
 
 
 def places() -> dict[Path, str]:

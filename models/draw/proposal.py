@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.maps.channels import Floats
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Proposal:
         model_version, seed: of the networks and the campaign that it comes from.
         predicted: property -> value, None where the network has nothing to say; empty before it was asked.
         sigma: standard deviation of the predicted formation energy, eV/atom; None where unknown.
+        sigmas: the same of every property, each in its own unit.
         novelty: against the training crystals, where it was looked up.
     """
 
@@ -89,6 +91,7 @@ class Proposal:
     seed: int | None = None
     predicted: Mapping[str, float | None] = field(default_factory=dict)
     sigma: float | None = None
+    sigmas: Mapping[str, float | None] = field(default_factory=dict)
     novelty: str | None = None
 
     @property
@@ -119,6 +122,10 @@ class Proposal:
     def value(self, name: str) -> float | None:
         """Predicted value of a property."""
         return self.predicted.get(name)
+
+    def sigma_of(self, name: str) -> float | None:
+        """Standard deviation of that value, in the property's unit; None where unknown."""
+        return self.sigmas.get(name, self.sigma if name == E_F else None)
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,11 @@ class Target:
         along = {Direction.MINIMISE: -value, Direction.MAXIMISE: value, None: 0.0}[self.direction]
         return along - 10.0 * self.distance(value)
 
+    def best_merit(self, low: float, high: float) -> float:
+        """The best that a value between these can have: at one of them, or where the wanted range begins or ends."""
+        wanted = self.as_range()
+        return max(self.merit(min(max(one, low), high)) for one in (low, high, wanted.low, wanted.high))
+
 
 def _stored(wanted: Range) -> dict[str, Any]:
     low, high = (None if abs(end) == inf else end for end in (wanted.low, wanted.high))

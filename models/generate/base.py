@@ -8,8 +8,8 @@ from typing import Protocol
 from crystalloop.models.draw.proposal import Base, Kind, Proposals
 from crystalloop.models.draw.target import Range
 
-Rows = tuple[list[dict[str, float | None]], list[float | None]]
-"""Property -> value of each crystal, and sigma of its formation energy in eV/atom; None where unknown."""
+Rows = tuple[list[dict[str, float | None]], list[dict[str, float | None]]]
+"""Property -> value of each crystal, and property -> sigma in the property's unit; None where unknown."""
 
 
 @dataclass(frozen=True)

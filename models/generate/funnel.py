@@ -14,7 +14,6 @@ from crystalloop.models.crystals.chemistry import charges_balance
 from crystalloop.models.crystals.contacts import is_valid_strict
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
-from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import Range, Target
 
@@ -104,29 +103,29 @@ def near_target(target: Target, labelled: Sequence[float], sigmas: float = 1.0) 
 
     With a range: predicted within it, or within so many standard deviations of it. With a direction: predicted at least
     as good as the median of what is known, again within so many. Without a prediction a crystal is kept: there is no
-    reason to drop it. Of the target's other properties each must be predicted within its range, or within as many
-    standard deviations where that is of this property (the formation energy). Infinitely many keep all.
+    reason to drop it. Of the target's other properties each must be predicted within its range, or within as many of its
+    own standard deviations. Infinitely many keep all.
     """
     if isinf(sigmas):
         return keeping("predicted near target", lambda proposal: True)
     bar = float(np.median([target.merit(value) for value in labelled])) if len(labelled) else -np.inf
 
     def promising(proposal: Proposal) -> bool:
-        value, sigma = proposal.value(target.property), sigmas * (proposal.sigma or 0.0)
+        value, sigma = proposal.value(target.property), sigmas * (proposal.sigma_of(target.property) or 0.0)
         if not all(_may_hold(one, proposal, sigmas) for one in target.also):
             return False
         if value is None:
             return True
         if target.has_range():
             return target.distance(value) <= sigma
-        return max(target.merit(value + sigma), target.merit(value - sigma)) >= bar
+        return target.best_merit(value - sigma, value + sigma) >= bar
 
     return keeping("predicted near target", promising)
 
 
 def _may_hold(wanted: Range, proposal: Proposal, sigmas: float) -> bool:
     value = proposal.value(wanted.property)
-    slack = sigmas * (proposal.sigma or 0.0) if wanted.property == E_F else 0.0
+    slack = sigmas * (proposal.sigma_of(wanted.property) or 0.0)
     return value is None or float(wanted.distance(np.asarray(value, dtype=np.float64))) <= slack
 
 

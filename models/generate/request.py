@@ -116,7 +116,7 @@ def _filters(
     def predict(proposals: Sequence[Proposal]) -> list[Proposal]:
         rows, sigmas = predict_rows(generator.cgcnn, [one.crystal for one in proposals], DECIMALS)
         each = zip(proposals, rows, sigmas, strict=True)
-        return [replace(one, predicted=row, sigma=sigma) for one, row, sigma in each]
+        return [replace(one, predicted=row, sigma=sigma[E_F], sigmas=sigma) for one, row, sigma in each]
 
     return (
         valid_distances("valid"),

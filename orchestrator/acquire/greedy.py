@@ -34,10 +34,10 @@ class Greedy:
         return _one_by_one(proposals, merits + 1e-9 * rng.random(len(proposals)), count, self.crowding)
 
     def _merit(self, proposal: Proposal, target: Target) -> float:
-        value, sigma = proposal.value(target.property), proposal.sigma or 0.0
+        value, sigma = proposal.value(target.property), proposal.sigma_of(target.property) or 0.0
         if value is None:
             return -1e3  # computed only when nothing with a prediction is left
-        optimistic = max(target.merit(value + self.kappa * sigma), target.merit(value - self.kappa * sigma))
+        optimistic = target.best_merit(value - self.kappa * sigma, value + self.kappa * sigma)
         optimistic -= 10.0 * target.others_distance(proposal.value)
         return optimistic if not target.has_range() else optimistic + 0.1 * sigma
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from crystalloop.orchestrator.campaign.part import part_of
@@ -38,8 +39,7 @@ def _deciding(spec: Mapping[str, Any], model: type[BaseModel], path: str = "") -
     for key, value in spec.items():
         name = f"{path}{key}"
         field = model.model_fields.get(key)
-        is_later = field is not None and name not in _ALWAYS.split()
-        if name in _FREE.split() or (is_later and value == _default(field)):
+        if name in _FREE.split() or (name not in _ALWAYS.split() and _is_default(value, field)):
             continue
         part = None if field is None else part_of(field.annotation)
         if part is not None and isinstance(value, Mapping):
@@ -51,8 +51,10 @@ def _deciding(spec: Mapping[str, Any], model: type[BaseModel], path: str = "") -
     return found
 
 
-def _default(field: Any) -> Any:  # noqa: ANN401  (pydantic's FieldInfo, whose default is any object)
-    return to_jsonable_python(field.get_default(call_default_factory=True))
+def _is_default(value: object, field: FieldInfo | None) -> bool:
+    if field is None or field.is_required():
+        return False
+    return bool(value == to_jsonable_python(field.get_default(call_default_factory=True)))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

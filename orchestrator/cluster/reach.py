@@ -82,7 +82,7 @@ def said_of(address: str) -> Iterator[None]:
     except ray.exceptions.AuthenticationError as error:
         raise ClusterUnreachable(
             f"the Ray cluster at {address} does not take our token; copy ~/.ray/auth_token of its head node here "
-            "(chmod 600), and unset RAY_AUTH_TOKEN and RAY_AUTH_MODE"
+            "(chmod 600), and unset RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH and RAY_AUTH_MODE"
         ) from error
     except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         text = " ".join(str(error).split())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from crystalloop.db.ledger.records import CampaignState, CandidateState, ModelVersion, Round
 from crystalloop.db.ledger.standing import Standing
 from crystalloop.db.ledger.store import Store
+from crystalloop.orchestrator.account.rounds import value_of
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.policy import RoundView, Snapshot
 
@@ -124,15 +126,19 @@ class Looker:
     def _reached(self) -> tuple[bool | None, str]:
         """Whether something known meets the target's range (None without one), and the best that is known, in words."""
         target, relaxed = self._target, self._store.candidates(self._campaign, states=[CandidateState.RELAXED])
-        found = list(self._known.values)
+        found, open_ = list(self._known.values), set[str]()
         for one in relaxed:
-            if (value := one.value(target.property)) is not None:
-                found.append((value, one.formula, target.distance(value) == 0 and target.others_hold(one.value)))
+            if (value := value_of(one, target.property)) is not None:
+                met = target.distance(value) == 0 and target.others_hold(partial(value_of, one))
+                found.append((value, one.formula, met))
+                open_ |= {wanted.property for wanted in target.also if value_of(one, wanted.property) is None}
         asks = bool(target.ranges())
         if not found:
             return (False if asks else None), ""
         value, name, _ = max(found, key=lambda one: (one[2], target.merit(one[0])))
-        return (any(met for *_, met in found) if asks else None), f"{name} with {target.property} {value:.3f}"
+        is_met = any(met for *_, met in found) if asks else None
+        unknown = f" ({', '.join(sorted(open_))} of some is not known: `crystalloop results` says why)"
+        return is_met, f"{name} with {target.property} {value:.3f}{unknown if open_ and is_met is False else ''}"
 
     def _totals_before(self, rounds: Sequence[Round]) -> Totals:
         """Of every round but the last."""

@@ -54,10 +54,11 @@ def is_far(distances: Sequence[float]) -> bool:
     """Whether a wanted range lies further from every known value than these span: nothing learned so far leads there.
 
     Args:
-        distances: of each known value to the range, in the property's unit.
+        distances: of each known value to the range, in the property's unit. All equal, as of the gaps of metals, they say
+            nothing of what leads there.
     """
     known = sorted(distances)
-    return len(known) >= FEWEST_KNOWN and known[0] > known[-1] - known[0]
+    return len(known) >= FEWEST_KNOWN and known[0] > known[-1] - known[0] > 0
 
 
 def shortage(found: int, wanted: int, far: bool) -> str:

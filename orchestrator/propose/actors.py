@@ -72,7 +72,7 @@ class ScreenActor:
         self._folder = ""
 
     def predict(self, folder: str, crystals: Sequence[Crystal]) -> Rows:
-        """Property -> value of each crystal, and sigma of its formation energy in eV/atom; None where unknown."""
+        """Property -> value of each crystal, and property -> sigma in its unit; None where unknown."""
         from crystalloop.models.generate import predictions  # imports Keras; see KERAS
 
         if folder != self._folder:

@@ -97,7 +97,7 @@ class CandidateProposer:
         """Cast one net after the other until there are enough; each keeps what the ones before it drew."""
         rng = np.random.default_rng([self._campaign.seed, round_, 3])
         values = training.values(self._campaign.target.property)
-        far = is_far([self._campaign.target.distance(value) for value in values])
+        far = _leads_nowhere(self._campaign.target, training)
         decorations = len(self._pool) <= ENUMERATED
         drawn, generated, place = self._decorated(version, rng) if decorations else [], 0, 0
         while True:
@@ -186,18 +186,31 @@ class CandidateProposer:
         """Proposals with their predictions and where they come from."""
         rows, sigmas = self._predict([proposal.crystal for proposal in proposals], self._models / version.id)
         return [
-            replace(proposal, model_version=version.id, seed=self._campaign.seed, predicted=row, sigma=sigma)
+            replace(
+                proposal,
+                model_version=version.id,
+                seed=self._campaign.seed,
+                predicted=row,
+                sigma=sigma.get(E_F),
+                sigmas=sigma,
+            )
             for proposal, row, sigma in zip(proposals, rows, sigmas, strict=True)
         ]
 
     def _predict(self, crystals: Sequence[Crystal], folder: Path) -> Rows:
         batches = [list(crystals[i : i + DRAWS_PER_CALL]) for i in range(0, len(crystals), DRAWS_PER_CALL)]
         rows: list[dict[str, float | None]] = []
-        sigmas: list[float | None] = []
+        sigmas: list[dict[str, float | None]] = []
         for some_rows, some_sigmas in self._runtime.actors().screeners.map("predict", folder, batches):
             rows += some_rows
             sigmas += some_sigmas
         return rows, sigmas
+
+
+def _leads_nowhere(target: Target, training: Corpus) -> bool:
+    """Whether one of the wanted ranges is far from everything known of its property."""
+    known = [(one, np.array(training.values(one.property))) for one in target.ranges() if one.property in PROPERTIES]
+    return any(is_far(one.distance(values).tolist()) for one, values in known)
 
 
 def _decorations(proposals: Sequence[Proposal]) -> int:

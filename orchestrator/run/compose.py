@@ -78,7 +78,7 @@ def run_campaign(campaign: Campaign, listener: EventListener, *, again: bool = F
         stack.callback(runtime.shutdown)
         with outcome_of_errors(store, campaign):
             if ready is None:
-                finish = _ended_before(store, campaign, tell)
+                finish = _ended_before(store, campaign, tell, started)
             else:
                 runtime.check()
                 loop = build(campaign, store, server, *ready[:2], runtime, tell, started)
@@ -102,8 +102,9 @@ def _ready(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tuple[
         return None
 
 
-def _ended_before(store: MongoStore, campaign: Campaign, tell: EventListener) -> Finish:
+def _ended_before(store: MongoStore, campaign: Campaign, tell: EventListener, started: datetime) -> Finish:
     """The end of a campaign whose time was over before its loop began."""
+    store.add_span(campaign.name, Span(what="prepare", round=0, started_at=started, finished_at=now()))
     rules = Rules(rounds=campaign.rounds, minimum_labels=1, wall_minutes=campaign.budget.wall_minutes)
     finish = Finish(over_wall(Snapshot.at_start(cut=PREPARING), rules))
     store.set_campaign_state(campaign.name, CampaignState.FINISHED, now(), finish.reason)

@@ -175,12 +175,8 @@ def _batch_row(campaign: Campaign, draft: Proposal, cost_s: float) -> dict[str, 
         "a": round(draft.structure.lattice.a, 3),
         "atoms": len(draft.structure),
         "cpu_s": round(cost_s, 1),
-    } | ({} if value is None else {"estimate": round(value, 3), "+-": round(draft.sigma or 0.0, 3)})
-
-
-def _describe_target(campaign: Campaign) -> str:
-    target = campaign.target
-    ends = [f"{end:g}" if end is not None else "..." for end in (target.minimum, target.maximum)]
-    words = [f"from {ends[0]} to {ends[1]}"] if target.has_range() else []
-    words += [str(target.direction)] if target.direction else []
-    return f"{target.property} {', '.join(words)}"
+    } | (
+        {}
+        if value is None
+        else {"estimate": round(value, 3), "+-": round(draft.sigma_of(campaign.target.property) or 0.0, 3)}
+    )

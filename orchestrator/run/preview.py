@@ -84,7 +84,7 @@ def _estimated(
     for draft in left:
         row = np.r_[(_features(draft.crystal) - mean) / scale, 1.0]
         sigma = error * float(np.sqrt(1 + row @ np.linalg.solve(gram, row)))  # more where it extrapolates
-        estimated.append(replace(draft, predicted={name: float(row @ weights)}, sigma=sigma))
+        estimated.append(replace(draft, predicted={name: float(row @ weights)}, sigmas={name: sigma}))
     return estimated, error
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
 from crystalloop.db.ledger.records import CampaignState, Candidate, CandidateState, Span
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import Parts
 from crystalloop.orchestrator.loop.events import EnergySettled, LeasesExpired, Note, Waiting
+from crystalloop.orchestrator.loop.timekeeper import Timekeeper
 
 _POLL_S = 1.0
 FEW_IDS = 3
@@ -31,13 +32,13 @@ def retry_given_up(campaign: Campaign, parts: Parts, *, everything: bool) -> Non
     """
     started = parts.now()
     taken = take_back(campaign, parts, everything=everything)
-    if taken:
-        try:
+    try:
+        if taken:
             _see_to_the_end([candidate.id for candidate in taken], campaign, parts, started)
-        except BaseException:
-            parts.workers.stop()
-            raise
-    _settle_again({candidate.id for candidate in taken}, campaign, parts)
+        _settle_again({candidate.id for candidate in taken}, campaign, parts)
+    except BaseException:
+        parts.workers.stop()
+        raise
 
 
 def take_back(campaign: Campaign, parts: Parts, *, everything: bool) -> tuple[Candidate, ...]:
@@ -73,14 +74,14 @@ def _named(candidates: Sequence[Candidate]) -> str:
 
 def _see_to_the_end(ids: Sequence[str], campaign: Campaign, parts: Parts, started: datetime) -> None:
     """Let the workers work until these have ended, a stop was asked for, or the campaign's time is over."""
-    store, minutes = parts.store, campaign.budget.wall_minutes
+    store, time = parts.store, Timekeeper(parts.store, campaign.name, parts.now, started, campaign.budget.wall_minutes)
     rounds = store.rounds(campaign.name)
     number = rounds[-1].number if rounds else 0
     while not all(one.has_ended for one in store.standings(ids)):
         record = store.campaign(campaign.name)
         if record is not None and record.state is CampaignState.STOPPING:
             break
-        if minutes is not None and parts.now() - started > timedelta(minutes=minutes):
+        if time.left_s == 0.0:
             break
         parts.workers.ensure()
         if lost := parts.queue.reconcile(parts.now()).expired:

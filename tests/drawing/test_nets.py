@@ -51,7 +51,7 @@ class Networks:
     def map(self, method, folder, batches):
         if method == "predict":
             return [
-                ([{E_F: self.predicted.get(one.formula, 0.0)} for one in some], [self.sigma] * len(some))
+                ([{E_F: self.predicted.get(one.formula, 0.0)} for one in some], [{E_F: self.sigma}] * len(some))
                 for some in batches
             ]
         self.requests += batches
@@ -130,6 +130,18 @@ def test_a_target_that_nothing_leads_to_chooses_nobody_and_says_why():
     choice = propose(campaign(target={"maximum": -7.5}), Networks(crystal("Li", "F"), {"LiF": -3.0}))
     assert choice.chosen == ()
     assert "predicted within 3 standard deviations of the target" in choice.note
+
+
+def test_a_further_condition_that_nothing_leads_to_is_far_as_the_first_is():
+    gap = {"property": "band_gap", "minimum": 0.0, "also": [{"property": E_F, "maximum": -7.5}]}
+    choice = propose(campaign(target=gap, dft={"band_gap": "scf"}), Networks(crystal("Li", "F"), {"LiF": -3.0}))
+    assert choice.chosen == ()
+    assert "predicted within 3 standard deviations of the target" in choice.note
+
+
+def test_known_values_that_are_all_the_same_do_not_say_that_a_target_is_far():
+    choice = propose(campaign(), Networks(crystal("Li", "F"), {"LiF": 0.0}), values=(0.0, 0.0, 0.0, 0.0))
+    assert (len(choice.chosen), choice.note) == (3, "")
 
 
 def test_a_target_beyond_what_is_known_but_not_far_is_tried():

@@ -8,11 +8,12 @@ import pytest
 from crystalloop.models.crystals.contacts import contact_ratio
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.crystals.structures import decorate
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.draw.proposal import Kind, Proposal
-from crystalloop.models.draw.target import Target
+from crystalloop.models.draw.target import Range, Target
 from crystalloop.models.generate.funnel import is_new, near_target, run_funnel, unique, valid_distances, wanted_formula
 from crystalloop.orchestrator.acquire.greedy import Greedy, spread
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -80,6 +81,40 @@ def test_predictions_far_from_the_target_are_dropped_unless_uncertain():
     assert ranged.keep([sure, unsure]) == [unsure]
     lowest = near_target(Target(direction="minimise"), [-1.0, -2.0, -3.0])
     assert lowest.keep([LIF, draft(Prototype.CSCL, ("Li", "F"), e_f=-1.5)]) == [LIF]
+
+
+def test_how_far_a_prediction_may_be_off_is_its_own_uncertainty_in_its_own_unit():
+    gap = near_target(Target("band_gap", minimum=1.0, maximum=2.0), [])
+    of_the_energy = draft(Prototype.CSCL, ("Li", "F"), sigma=0.6)  # eV/atom, of the formation energy
+    sure, unsure = (
+        dataclasses.replace(of_the_energy, predicted={"band_gap": 0.5}, sigmas={"band_gap": sigma})
+        for sigma in (0.1, 0.6)
+    )
+    assert gap.keep([dataclasses.replace(sure, sigmas={}), sure, unsure]) == [unsure]
+    both = near_target(Target(maximum=0.0, also=(Range("band_gap", 1.0, 2.0),)), [])
+    assert both.keep([sure, unsure]) == [unsure]
+    stiff = Target("log10_bulk_modulus", direction="maximise")
+    ((first, _),) = Greedy().choose(
+        [
+            dataclasses.replace(one, predicted={"log10_bulk_modulus": 2.0}, sigma=s, sigmas={"log10_bulk_modulus": t})
+            for one, s, t in ((LIF, 0.9, 0.01), (MGO, 0.0, 0.2))
+        ],
+        stiff,
+        1,
+        np.random.default_rng(0),
+    )
+    assert first.formula == "MgO"
+
+
+def test_an_error_bar_that_holds_the_whole_window_is_no_reason_against_a_crystal():
+    window = Target(minimum=-2.6, maximum=-1.6)
+    inside, outside = (dataclasses.replace(LIF, predicted={E_F: e_f}, sigma=0.6) for e_f in (-2.1, -3.25))
+    assert window.best_merit(-2.7, -1.5) == 0.0
+    assert window.best_merit(-3.7, -2.7) == pytest.approx(-1.0)
+    lowest = Target(maximum=-1.0, direction="minimise")
+    assert lowest.best_merit(-3.0, -2.0) == 3.0
+    ((first, _),) = Greedy().choose([outside, inside], window, 1, np.random.default_rng(0))
+    assert first is inside
 
 
 def test_the_choice_prefers_merit_then_difference():

@@ -161,6 +161,17 @@ def test_a_campaign_of_before_whose_numbers_were_kept_as_texts_goes_on(tmp_path)
     assert not campaign.goes_on_with(stored)
 
 
+def test_a_target_of_several_conditions_has_a_digest_that_each_of_them_decides():
+    def asked(also):
+        return Campaign.model_validate(SMALL | {"target": {"maximum": -1.0, "also": also}, "dft": {"band_gap": "scf"}})
+
+    window = asked([{"property": "band_gap", "minimum": 1.0, "maximum": 2.0}])
+    other = asked([{"property": "band_gap", "minimum": 1.0, "maximum": 3.0}])
+    assert window.goes_on_with(window.spec())
+    assert not window.goes_on_with(other.spec())
+    assert len({window.spec_digest(), other.spec_digest(), asked([]).spec_digest()}) == 3
+
+
 def test_a_key_that_is_new_counts_in_the_digest_only_where_it_is_set():
     spec = Campaign.model_validate(SMALL | {"data": [{"path": "a.csv"}]}).spec()
 

@@ -21,6 +21,7 @@ from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.policy import Finish
 from crystalloop.orchestrator.propose.cold_start import Choice, choose_decorated, decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
+from crystalloop.orchestrator.run import compose
 from crystalloop.orchestrator.run.session import outcome_of_errors
 
 
@@ -112,6 +113,21 @@ def test_a_target_that_nothing_reaches_is_said_so_with_the_best_that_is_known(me
     assert memory.campaign("first").state is CampaignState.FAILED
     assert [e.note for e in heard if isinstance(e, RoundProposed)] == ["", "everything is computed"]
     assert loop_of(memory, campaign=campaign).run() == finish  # and again, without proposing anything
+
+
+@pytest.mark.parametrize(
+    ("height", "ends"), [(0.0, "all 2 rounds are done"), (0.2, "best known: "), (None, "best known: ")]
+)
+def test_the_height_above_the_hull_decides_whether_the_target_is_met(memory, height, ends):
+    def settle_hulls():
+        for one in memory.candidates("first", states=[CandidateState.RELAXED]):
+            memory.set_above_hull(one.id, height, None if height is not None else "sparse hull")
+
+    wanted = {"maximum": -0.5, "also": [{"property": "energy_above_hull", "maximum": 0.1}]}
+    finish = loop_of(memory, campaign=limited(1e6, target=wanted), settle_hulls=settle_hulls).run()
+    assert (ends in finish.reason, "nothing met" in finish.reason) == (True, height != 0.0)
+    said = "(energy_above_hull of some is not known: `crystalloop results` says why)"
+    assert (said in finish.reason) is (height is None)
 
 
 def test_with_the_target_met_nothing_left_is_a_good_end(memory):
@@ -237,3 +253,17 @@ def test_a_cold_start_with_every_decoration_done_says_so():
 
 def known_of(pool):
     return KnownCrystals(one.crystal for one in pool)
+
+
+def test_time_that_is_over_while_data_are_read_is_in_the_account(
+    store, mongodb_uri, database_name, tmp_path, monkeypatch
+):
+    def reads_for_long(*arguments):
+        raise TimeIsUp
+
+    monkeypatch.setattr(compose, "preflight", reads_for_long)
+    monkeypatch.chdir(tmp_path)
+    place = {"folder": str(tmp_path / "runs"), "database": {"uri": mongodb_uri, "name": database_name}}
+    summary = compose.run_campaign(limited(1e-3, **place), lambda event: None)
+    assert summary["outcome"].startswith("the budget of")
+    assert [span.what for span in store.campaign("first").spans] == ["prepare", "report"]

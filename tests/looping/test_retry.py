@@ -10,7 +10,8 @@ from database_fixture import NOON, new_candidate, new_relaxation
 
 from crystalloop.db.ledger.leases import AFRESH, TAKEN_BACK
 from crystalloop.db.ledger.memory import MemoryStore
-from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, CampaignState, CandidateState
+from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, CampaignState, CandidateState, Span
+from crystalloop.db.ledger.store import StoreUnavailable
 from crystalloop.dft.work.relax_queue import Repairs
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.events import EnergySettled, Note
@@ -155,5 +156,27 @@ def test_an_error_meanwhile_ends_the_workers(store):
     store.add_candidates([given_up(new_candidate, 1, NEW)])
     parts, _ = made(store, Dies)
     with pytest.raises(KeyboardInterrupt):
+        retry_given_up(CAMPAIGN, parts, everything=False)
+    assert parts.workers.stopped
+
+
+def test_the_minutes_of_earlier_runs_count(store):
+    used = {"what": "train", "round": 1, "started_at": NOON - timedelta(minutes=9), "finished_at": NOON}
+    store.add_span("first", Span.model_validate(used))
+    store.add_candidates([given_up(new_candidate, 1, NEW)])
+    parts, _ = made(store)
+    retry_given_up(CAMPAIGN, parts, everything=False)
+    assert (store.candidate("first-0001").state, parts.workers.relaxed) == (CandidateState.QUEUED, [])
+
+
+def test_an_error_while_energies_are_settled_ends_the_workers_too(store):
+    class Away(Energies):
+        def formation_energy(self, relaxation, find):
+            raise StoreUnavailable("away")
+
+    store.add_candidates([given_up(new_candidate, 1, NEW)])
+    parts, _ = made(store)
+    parts.energies = Away()
+    with pytest.raises(StoreUnavailable):
         retry_given_up(CAMPAIGN, parts, everything=False)
     assert parts.workers.stopped

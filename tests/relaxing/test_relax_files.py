@@ -93,6 +93,7 @@ def test_several_files_end_in_a_table(machine):
     done = call(salt(machine / "a"), salt(machine / "b", "other.cif", a=9.0))
     assert done.exit_code == Exit.USAGE
     assert "LiF" in done.stdout and "atoms_too_far" in done.stdout and "relaxed" in done.stdout, done.stdout
+    assert "no e_f: references of F, Li are not computed yet: --references computes them" in done.stdout
 
 
 def test_a_missing_pseudopotential_of_one_file_leaves_the_others(machine):
@@ -207,10 +208,16 @@ def test_references_that_the_machine_cannot_keep_leave_the_relaxation(machine, m
 
 
 def test_references_are_kept_in_a_folder_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.delenv("CRYSTALLOOP_REFERENCES", raising=False)
+    for name in ("CRYSTALLOOP_REFERENCES", "CRYSTALLOOP_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert reference_folder() == tmp_path / "crystalloop" / "references"
-    monkeypatch.setenv("CRYSTALLOOP_REFERENCES", str(tmp_path / "mine"))
+    monkeypatch.setenv("XDG_DATA_HOME", "data")  # relative: to be ignored
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert reference_folder() == tmp_path / ".local" / "share" / "crystalloop" / "references"
+    monkeypatch.setenv("CRYSTALLOOP_HOME", "~/home")
+    assert reference_folder() == tmp_path / "home" / "references"
+    monkeypatch.setenv("CRYSTALLOOP_REFERENCES", "~/mine")
     assert reference_folder() == tmp_path / "mine"
 
 

@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, str] = {
     "db/embedded": "embedded/engine embedded/commands",
     "db/serving": "ledger embedded",
     "orchestrator/campaign": "models/crystals models/draw dft/recipe dft/relax db/query",
-    "orchestrator/loop": "campaign db/ledger",
+    "orchestrator/loop": "campaign account db/ledger",
     "orchestrator/acquire": "models/crystals models/draw",
     "orchestrator/account": "db/ledger models/crystals models/draw",
     "orchestrator/cluster": "campaign",
