@@ -126,7 +126,7 @@ def _whatever_comes(
     """Of one file among several: what a user can cause is told with its file, and the next one follows."""
     try:
         return one(place)
-    except Exception as error:
+    except Exception as error:  # those of no known class are raised again
         known = code_and_sentence(error)
         if known is None:
             raise
