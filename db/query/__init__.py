@@ -1,1 +1,1 @@
-"""The one grammar of conditions (language), the ledger's names for it (fields), and what a condition becomes (to_*)."""
+"""The one grammar of conditions (language), what a condition becomes (to_*), what to say where none holds (seen, nearest)."""

@@ -34,7 +34,7 @@ from crystalloop.db.query.conditions import (
     UnknownField,
     Vocabulary,
 )
-from crystalloop.db.query.quantities import nearest
+from crystalloop.db.query.nearest import nearest
 
 SIGNS = ("=", "!=", "<", "<=", ">", ">=")
 RESERVED = {"and", "or", "not", "in", "null"}

@@ -5,20 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from crystalloop.db.query.conditions import Among, Between, Compared, Condition, Not
-from crystalloop.db.query.fields import ledger_field
-from crystalloop.db.query.language import parse
 
 MongoFilter = dict[str, Any]
 _COMPARED = {"=": "$eq", "!=": "$ne", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
-
-
-def mongo_filter(text: str) -> MongoFilter:
-    """The filter document for a condition on candidates; an empty one matches everything.
-
-    Raises:
-        QueryError: see language.parse.
-    """
-    return filter_of(parse(text, ledger_field))
 
 
 def filter_of(condition: Condition) -> MongoFilter:

@@ -1,4 +1,4 @@
-"""What `crystalloop relax` found, as plain data and as a CIF file. Prints nothing."""
+"""What `crystalloop relax` found: as plain data, and as CIF, POSCAR and extended XYZ of the crystal. Prints nothing."""
 
 from __future__ import annotations
 
@@ -65,11 +65,7 @@ def as_json(found: Found) -> dict[str, Any]:
         "formation_energy_per_atom": found.formation.energy_ev_per_atom,
         "formation_energy_reason": found.formation.reason,
         "references_ev_per_atom": found.formation.references,
-        "band_gap": answer.band_gap,
-        "band_gap_kind": None if answer.gap is None else answer.gap.kind,
-        "band_gap_direct": None if answer.gap is None else answer.gap.direct_ev,
-        "band_gap_method": None if answer.gap is None else answer.gap.method,
-        "band_gap_k_points": None if answer.gap is None else answer.gap.k_points,
+        **_gap(answer),
         "energy_ev": answer.energy_ev,
         "energy_per_atom_ev": answer.energy_per_atom_ev,
         "a_ang": answer.a_ang,
@@ -93,6 +89,18 @@ def as_json(found: Found) -> dict[str, Any]:
         "dispersion_ev": answer.dispersion_ev,
         "pw_version": answer.pw_version,
         "lanthanides": _lanthanides(generated),
+    }
+
+
+def _gap(answer: Relaxed) -> dict[str, Any]:
+    """The gap in eV and what it is of, each None where none was read."""
+    gap = answer.gap
+    return {
+        "band_gap": answer.band_gap,
+        "band_gap_kind": None if gap is None else gap.kind,
+        "band_gap_direct": None if gap is None else gap.direct_ev,
+        "band_gap_method": None if gap is None else gap.method,
+        "band_gap_k_points": None if gap is None else gap.k_points,
     }
 
 

@@ -113,7 +113,6 @@ def installed_from(
     """
     if source is None:
         return fetch_sssp(url or sssp_url(), target, elements, table, tell)
-    source = source.expanduser()
     if not source.is_file():
         return install_from(source, target, elements, table)
     with _box(target) as box:

@@ -107,7 +107,7 @@ def _joined(counts: list[tuple[str, int]]) -> str:
 def electronegativity(symbol: str) -> float:
     """Pauling's value as pymatgen has it; elements without one come last."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen warns of every element without a value
+        warnings.filterwarnings("ignore", "No Pauling electronegativity", UserWarning)  # inf says it
         value = float(Element(symbol).X)
     return inf if isnan(value) else value
 

@@ -41,18 +41,5 @@ TABLE = (
     Property("refractive_index", "", 1.0, 100.0),
     Property("log10_dielectric", "", 0.0, 5.0),
 )
-_ENERGIES = {"eV": 1.0, "meV": 1e-3, "kJ/mol": 1 / 96.48533212, "kcal/mol": 4.184 / 96.48533212}
-_ATOMIC = {"Ry": 13.605693122994, "Ha": 27.211386245988}
-LABEL_UNITS: Mapping[str, Mapping[str, float]] = {
-    "eV/atom": _ENERGIES | _ATOMIC | {f"{unit}/atom": factor for unit, factor in (_ENERGIES | _ATOMIC).items()},
-    "eV": _ENERGIES | _ATOMIC,
-    "GPa": {"GPa": 1.0, "MPa": 1e-3, "kbar": 0.1, "Mbar": 100.0, "TPa": 1e3}
-    | {
-        **dict.fromkeys(("eV/A^3", "eV/ang3", "eV/ang^3"), 160.2176634),
-        "Ry/bohr^3": 14710.507848,
-    },
-}
-"""Unit of a property -> units that labels may be given in, and what one of each is in the first: CODATA 2018 (NIST SP 961);
-kJ/mol and kcal/mol are per mole of atoms."""
 E_F = "formation_energy_per_atom"
 PROPERTIES: tuple[str, ...] = tuple(row.name for row in TABLE)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from crystalloop.models.crystals.properties import LABEL_UNITS, TABLE
+from crystalloop.models.crystals.properties import TABLE
+from crystalloop.models.crystals.quantities import LABEL_UNITS
 from crystalloop.models.data.problems import DataError, number_of, sentence_of, shown
 
 
@@ -45,7 +46,7 @@ COLUMNS: Mapping[str, Column] = {
     for row in TABLE
 }
 Units = Mapping[str, str]
-"""Field -> the unit that a file has it in, one of models.crystals.properties.LABEL_UNITS."""
+"""Field -> the unit that a file has it in, one of models.crystals.quantities.LABEL_UNITS."""
 _MEANT = {
     "e_f": "formation_energy_per_atom",
     "formation_energy": "formation_energy_per_atom",

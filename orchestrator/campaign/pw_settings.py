@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
 
+from crystalloop.db.query.nearest import nearest_name
 from crystalloop.dft.recipe.settings import PwSettings, preset
 from crystalloop.dft.relax.rungs import cheap_settings
 from crystalloop.orchestrator.campaign.part import as_meant, first_not_finite, kinds_of, numbers_in
@@ -71,5 +71,5 @@ def _known(key: str) -> str:
     """The nearest field to an unknown one, or all."""
     if key in PwSettings.model_fields:
         return ""
-    near = get_close_matches(key, PwSettings.model_fields, 1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(PwSettings.model_fields)}"
+    near = nearest_name(key, PwSettings.model_fields)
+    return f"; did you mean {near!r}?" if near else f"; known: {', '.join(PwSettings.model_fields)}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from crystalloop.db.query.nearest import nearest_name
 from crystalloop.orchestrator.campaign.part import expected, kinds_of, part_of
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
 from crystalloop.orchestrator.campaign.yaml_text import KeyPath, TextError, Written, parse_yaml, text_of
@@ -145,6 +145,5 @@ def _nearest(location: KeyPath) -> str:
         if isinstance(part, str) and model is not None and part in model.model_fields:
             model = part_of(model.model_fields[part].annotation)
     known = list(model.model_fields) if model is not None else []
-    last = str(location[-1])[:MOST_SHOWN]
-    near = get_close_matches(last, known, 1, cutoff=0.5) or get_close_matches(last.casefold(), known, 1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known keys here: {', '.join(known)}"
+    near = nearest_name(str(location[-1]), known)
+    return f"; did you mean {near!r}?" if near else f"; known keys here: {', '.join(known)}"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator, field_validator
 
-from crystalloop.db.query.quantities import QUANTITIES, is_older_name, names, nearest, quantity
+from crystalloop.db.query.nearest import nearest
 from crystalloop.models.crystals.properties import E_F
+from crystalloop.models.crystals.quantities import QUANTITIES, is_older_name, names, quantity
 from crystalloop.models.draw.target import Direction, Range, Target
 from crystalloop.orchestrator.campaign.part import Part
 from crystalloop.orchestrator.campaign.target_text import TargetError, outside, parse_target, written_value

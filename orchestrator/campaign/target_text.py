@@ -1,6 +1,6 @@
 """What is wanted of crystals, from text to ranges of properties: `generate --target` and a campaign's `target`. Pure.
 
-The grammar is db.query's, the names and units are those of db.query.quantities.
+The grammar is db.query's, the names and units are those of models.crystals.quantities.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from crystalloop.db.query.conditions import (
     notes_of,
 )
 from crystalloop.db.query.language import parse
-from crystalloop.db.query.quantities import Quantity, is_older_name, names, nearest, note_on, quantity, to_predicted
+from crystalloop.db.query.nearest import nearest
+from crystalloop.models.crystals.quantities import Quantity, is_older_name, names, note_on, quantity, to_predicted
 from crystalloop.models.draw.target import Range
 
 _FORMS = "expected e.g. `e_f in -2.5..-1.5`, `e_f < -1` or `gap > 2`"

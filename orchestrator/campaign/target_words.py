@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import inf
 
-from crystalloop.db.query.quantities import quantity
+from crystalloop.models.crystals.quantities import quantity
 from crystalloop.models.draw.target import ABOVE_HULL, COMPUTED, Range, Target
 from crystalloop.orchestrator.campaign.sections import Dft
 

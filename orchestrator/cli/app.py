@@ -111,7 +111,7 @@ def sentences() -> Iterator[None]:
         raise typer.Exit(Exit.INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
-    except Exception as error:
+    except Exception as error:  # those of no known class are raised again
         known = code_and_sentence(error)
         if known is None:
             raise

@@ -44,7 +44,7 @@ def pseudos_install(
     """
     if source is not None and url is not None:
         raise typer.BadParameter("--source takes files that you have, --url fetches them: give one of the two")
-    target, wanted = (folder or install_folder()).expanduser(), _split(elements)
+    target, wanted = folder or install_folder(), _split(elements)
     installed = installed_from(source, url, target, wanted, table, lambda line: err.print(line, markup=False))
     out.print(f"{target}: {check_set(installed, wanted).sentence()}", markup=False, highlight=False)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from crystalloop.db.ledger.redaction import without_secrets
 from crystalloop.dft.alone import command, result
 from crystalloop.dft.alone.plan import Plan
 from crystalloop.dft.alone.several import Destination, formats_of, places
@@ -126,13 +127,14 @@ def _whatever_comes(
     """Of one file among several: what a user can cause is told with its file, and the next one follows."""
     try:
         return one(place)
-    except Exception as error:
+    except Exception as error:  # those of no known class are raised again
         known = code_and_sentence(error)
         if known is None:
             raise
-        sentence = known[1].removeprefix(f"{place.file}: ").removeprefix(f"{place.file} ")
+        said = without_secrets(known[1])
+        sentence = said.removeprefix(f"{place.file}: ").removeprefix(f"{place.file} ")
         err.print(f"[bold red]{escape(str(place.file))}:[/] {escape(sentence)}", highlight=False, soft_wrap=True)
-        return result.as_failed(place.file, known[1]), Exit(known[0])
+        return result.as_failed(place.file, said), Exit(known[0])
 
 
 def _one(

@@ -10,10 +10,10 @@ import typer
 
 from crystalloop.db.ledger.records import Candidate
 from crystalloop.db.query.conditions import Condition, notes_of
-from crystalloop.db.query.fields import ledger_field
 from crystalloop.db.query.language import parse
 from crystalloop.db.query.seen import what_there_is
 from crystalloop.db.query.to_mongo import filter_of
+from crystalloop.orchestrator.account.fields import ledger_field
 from crystalloop.orchestrator.account.results import mark_hits, result_rows, trace_chain
 from crystalloop.orchestrator.account.status import campaign_hits
 from crystalloop.orchestrator.campaign.read import read_campaign

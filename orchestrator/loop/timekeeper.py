@@ -69,7 +69,7 @@ class Timekeeper:
         """The same where an error is on its way, which is more worth telling than that its time could not be noted."""
         try:
             self.note(what, round_, started, 0.0 if what == "train" else None)
-        except Exception:
+        except Exception:  # whatever the store says: the first error is raised
             log.warning("the time of %r could not be noted", what, exc_info=True)
 
     def _spent_minutes(self) -> float:

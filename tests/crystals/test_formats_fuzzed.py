@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pw_fakes import rock_salt
 from test_other_exported import FOLDER
+from written_crystals import text_of
 
 from crystalloop.models.formats.one_crystal import CrystalFileError, read_crystal
-from crystalloop.models.formats.written import text_of
 
 SALT = rock_salt().get_primitive_structure()
 PW = (FOLDER / "other" / "qe_example_nickel.in").read_text(encoding="utf-8")

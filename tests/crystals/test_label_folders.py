@@ -1,35 +1,20 @@
 """Folders of CIF files and their labels.csv: every label at its crystal, and whatever fits nothing said by name."""
 
 import pytest
+from salt_cif import CIF
 
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.corpus import read_corpus
 from crystalloop.models.data.files import DataError, read_crystals
 
-CIF = """data_CsCl
-_cell_length_a {a}
-_cell_length_b {a}
-_cell_length_c {a}
-_cell_angle_alpha 90
-_cell_angle_beta 90
-_cell_angle_gamma 90
-_symmetry_space_group_name_H-M 'P 1'
-loop_
-_atom_site_label
-_atom_site_type_symbol
-_atom_site_fract_x
-_atom_site_fract_y
-_atom_site_fract_z
-Cs1 Cs 0.0 0.0 0.0
-Cl1 Cl 0.5 0.5 0.5
-"""
+CSCL = "Cs1 Cs 0.0 0.0 0.0 1\nCl1 Cl 0.5 0.5 0.5 1"
 
 
 def folder(tmp_path, *names, labels=None, place="cifs"):
     path = tmp_path / place
     path.mkdir()
     for index, name in enumerate(names):
-        (path / name).write_text(CIF.format(a=4.12 + index / 10))
+        (path / name).write_text(CIF.format(a=4.12 + index / 10, rows=CSCL))
     if labels is not None:
         (path / "labels.csv").write_text(labels)
     return path
@@ -130,7 +115,7 @@ def test_a_folder_without_a_cif_and_what_cannot_be_opened_say_so(tmp_path):
 
 def test_a_cif_in_latin_1_is_read_and_one_in_utf_16_named(tmp_path):
     path = folder(tmp_path, "a.cif")
-    (path / "a.cif").write_bytes(("# Jörg\n" + CIF.format(a=4.12)).encode("latin-1"))
+    (path / "a.cif").write_bytes(("# Jörg\n" + CIF.format(a=4.12, rows=CSCL)).encode("latin-1"))
     assert len(read_crystals(path).crystals) == 1
-    (path / "a.cif").write_bytes(CIF.format(a=4.12).encode("utf-16"))
+    (path / "a.cif").write_bytes(CIF.format(a=4.12, rows=CSCL).encode("utf-16"))
     assert "UTF-16; save it as UTF-8" in refused(path)

@@ -8,12 +8,11 @@ from cubic_crystals import shared_records
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
+from written_crystals import text_of
 
 from crystalloop.models.crystals.prototypes import Prototype, roles
 from crystalloop.models.crystals.structures import decorate
-from crystalloop.models.formats.crystal_read import FormatError
 from crystalloop.models.formats.one_crystal import read_crystal
-from crystalloop.models.formats.written import text_of
 
 NAMES = {"cif": "x.cif", "poscar": "POSCAR", "extxyz": "x.xyz", "json": "x.json"}
 ELEMENTS = ("Sr", "Ti", "O")
@@ -117,24 +116,12 @@ def test_crystals_of_every_system_come_back_whatever_their_cell(tmp_path, name, 
         assert_same(structure, back(structure, form, tmp_path), form)
 
 
-def test_a_cif_holds_one_site_of_each_orbit_and_the_space_group():
-    text = text_of(decorate(Prototype.ROCKSALT, ("Na", "Cl")), "cif")
-    assert "_space_group_IT_number 225" in text and "'F m -3 m'" in text and "_cell_formula_units_Z 4" in text
-    assert text.count("\nNa") == 1 and text.count("\nCl") == 1 and text.count("'x,y,z'") == 1
-
-
 @pytest.mark.parametrize("form", ["extxyz", "json"])
 def test_moments_come_back_where_the_format_has_them(tmp_path, form):
     structure = Structure(
         Lattice.cubic(2.87), ["Cr", "Cr"], [[0, 0, 0], [0.5] * 3], site_properties={"magmom": [3.0, -3.0]}
     )
     assert back(structure, form, tmp_path).site_properties["magmom"] == [3.0, -3.0]
-
-
-@pytest.mark.parametrize("form", NAMES)
-def test_a_disordered_crystal_is_not_written(form):
-    with pytest.raises(FormatError, match="only ordered crystals are written"):
-        text_of(Structure(Lattice.cubic(4), [{"Fe": 0.5, "Mn": 0.5}], [[0, 0, 0]]), form)
 
 
 @pytest.mark.slow

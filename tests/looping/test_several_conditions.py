@@ -9,9 +9,9 @@ import pytest
 from database_fixture import NOON, new_candidate, new_relaxation
 
 from crystalloop.db.ledger.records import CandidateState, Round
-from crystalloop.db.query.quantities import QUANTITIES, quantity
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import E_F, PROPERTIES, TABLE
+from crystalloop.models.crystals.quantities import QUANTITIES, quantity
 from crystalloop.models.data.files import read_crystals
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import ABOVE_HULL, Direction, Range, Target
@@ -227,3 +227,11 @@ def test_one_vocabulary_names_what_the_networks_predict():
         assert (one.to_network(one.lowest), one.to_network(one.highest)) == pytest.approx(
             (row.lowest, row.highest), rel=1e-6
         )
+
+
+def test_quantities_have_the_bounds_and_units_of_the_properties_that_networks_learn():
+    for row in TABLE:
+        one = quantity(row.name)
+        ends = (10**row.lowest, 10**row.highest) if one.is_logarithm else (row.lowest, row.highest)
+        assert (one.lowest, one.highest) == pytest.approx(ends, rel=1e-6)
+        assert one.unit == row.unit

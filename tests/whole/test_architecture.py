@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, str] = {
     "orchestrator/campaign": "models/crystals models/draw dft/recipe dft/relax db/query",
     "orchestrator/loop": "campaign account db/ledger",
     "orchestrator/acquire": "models/crystals models/draw",
-    "orchestrator/account": "db/ledger models/crystals models/draw",
+    "orchestrator/account": "db/ledger db/query models/crystals models/draw",
     "orchestrator/cluster": "campaign",
     "orchestrator/settle": "campaign loop db/ledger dft/recipe dft/pw dft/energies models/crystals models/data models/draw",
     "orchestrator/learn": "campaign loop cluster db/ledger models",

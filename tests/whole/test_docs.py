@@ -258,7 +258,7 @@ def test_help_of_every_command_can_be_shown():
 
 
 def test_there_is_one_version():
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    newest = re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert newest is not None
     assert newest[1] == citation["version"] == crystalloop.__version__

@@ -1,4 +1,4 @@
-"""A structure -> CIF with its symmetry, POSCAR, extended XYZ or JSON, as text that our own readers take back. No files."""
+"""A structure -> CIF with its symmetry, POSCAR, extended XYZ or JSON, as text: what the tests give to our readers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import spglib
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure
 
-from crystalloop.models.formats.crystal_read import FormatError
-
 TextFormat = Literal["cif", "poscar", "extxyz", "json"]
 _SYMMETRY_ANG = 1e-3
 """How far atoms may lie from where symmetry puts them; a CIF moves them there."""
@@ -26,11 +24,8 @@ def text_of(structure: Structure, form: TextFormat) -> str:
     A CIF holds the conventional cell with the operations of its space group and one site of each orbit; triclinic cells stay as
     they are. POSCAR groups the sites by element. Moments (the site property "magmom") are in extended XYZ and JSON alone.
 
-    Raises:
-        FormatError: sites that elements share, for which these formats are not written here.
     """
-    if not structure.is_ordered:
-        raise FormatError("only ordered crystals are written; choose one element per site")
+    assert structure.is_ordered
     return _WRITERS[form](structure)
 
 
@@ -91,8 +86,7 @@ def _by_symmetry(structure: Structure) -> _Described:
 def _group(hall: str) -> tuple[gemmi.SpaceGroup, list[gemmi.Op]]:
     operations = gemmi.symops_from_hall(hall)
     group = gemmi.find_spacegroup_by_ops(operations)
-    if group is None:
-        raise FormatError(f"gemmi has no table of the setting {hall!r}")
+    assert group is not None, hall
     return group, list(operations)
 
 

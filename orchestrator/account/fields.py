@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+from crystalloop.db.ledger.records import Candidate, CandidateState, OriginKind
 from crystalloop.db.query.conditions import Field, UnknownField
-from crystalloop.db.query.quantities import (
+from crystalloop.db.query.nearest import nearest
+from crystalloop.models.crystals.elements import symbols
+from crystalloop.models.crystals.quantities import (
     LENGTH,
     PER_ATOM,
     PRESSURE,
     TIME,
     Quantity,
     names,
-    nearest,
     note_on,
     quantity,
     to_predicted,
     to_stored,
 )
 
-STATES = ("proposed", "queued", "running", "relaxed", "gave_up")
-CANDIDATE_KINDS = ("crystal", "reference")
-ORIGINS = ("decorated", "random", "around", "between", "element")
-SYMBOLS = """H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb
-Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb
-Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"""
-"""What a candidate's fields can have: db knows neither models nor the documents' types; a test holds them together."""
-
 FIELDS: dict[str, Field] = {
     "id": Field("_id", str),
     "campaign": Field("campaign", str),
-    "kind": Field("kind", str, values=CANDIDATE_KINDS),
+    "kind": Field("kind", str, values=get_args(Candidate.model_fields["kind"].annotation)),
     "round": Field("round", int),
     "formula": Field("formula", str),
-    "element": Field("crystal.species", str, values=tuple(SYMBOLS.split())),
+    "element": Field("crystal.species", str, values=symbols()[1:]),
     "prototype": Field("prototype", str),
-    "state": Field("state", str, values=STATES),
+    "state": Field("state", str, values=tuple(CandidateState)),
     "reason": Field("reason", str),
-    "origin": Field("origin.kind", str, values=ORIGINS),
+    "origin": Field("origin.kind", str, values=tuple(OriginKind)),
     "base": Field("origin.bases", str),
     "model_version": Field("origin.model_version", str),
     "score": Field("score", float),

@@ -1,4 +1,4 @@
-"""The one vocabulary of quantities: name, short and older names, unit, other units. Used by targets, conditions and columns.
+"""The one vocabulary of quantities: name, short and older names, unit, other units. No grammar here.
 
 A quantity has one name and one unit, whoever asks: a campaign's `target`, `generate --target`, `results --where`, the
 columns of `results --json`. The networks hold some as decimal logarithms, under older names that begin with `log10_`.
@@ -6,19 +6,20 @@ columns of `results --json`. The networks hold some as decimal logarithms, under
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from math import log10
 
-_RYDBERG_EV = 13.605693122994  # CODATA 2018
-_KJ_PER_MOL_EV = 96.48533212331  # CODATA 2018
-_GPA_PER_EV_ANG3 = 160.21766208
+# CODATA 2018 (NIST SP 961).
+_RYDBERG_EV = 13.605693122994
+_KJ_PER_MOL_EV = 96.48533212331
+_GPA_PER_EV_ANG3 = 160.2176634
+_BOHR_ANG = 0.529177210903
 
-ENERGY: dict[str, float] = {"meV": 1e-3, "eV": 1.0, "Ry": _RYDBERG_EV, "Ha": 2 * _RYDBERG_EV}
-MOLAR: dict[str, float] = {"kJ/mol": 1 / _KJ_PER_MOL_EV, "kcal/mol": 4.184 / _KJ_PER_MOL_EV}
+ENERGY: Mapping[str, float] = {"meV": 1e-3, "eV": 1.0, "Ry": _RYDBERG_EV, "Ha": 2 * _RYDBERG_EV}
+MOLAR: Mapping[str, float] = {"kJ/mol": 1 / _KJ_PER_MOL_EV, "kcal/mol": 4.184 / _KJ_PER_MOL_EV}
 """Per mole of atoms."""
-PER_ATOM: Mapping[str, float] = ENERGY | {f"{unit}/atom": factor for unit, factor in ENERGY.items()} | MOLAR
+PER_ATOM: Mapping[str, float] = {**ENERGY, **{f"{unit}/atom": factor for unit, factor in ENERGY.items()}, **MOLAR}
 PRESSURE: Mapping[str, float] = {
     "GPa": 1.0,
     "MPa": 1e-3,
@@ -27,6 +28,19 @@ PRESSURE: Mapping[str, float] = {
     "Mbar": 100.0,
     "eV/ang3": _GPA_PER_EV_ANG3,
 }
+_LABEL_ENERGY: Mapping[str, float] = {
+    unit: {**ENERGY, **MOLAR}[unit] for unit in ("eV", "meV", "kJ/mol", "kcal/mol", "Ry", "Ha")
+}
+LABEL_UNITS: Mapping[str, Mapping[str, float]] = {
+    "eV/atom": {**_LABEL_ENERGY, **{f"{unit}/atom": factor for unit, factor in _LABEL_ENERGY.items()}},
+    "eV": _LABEL_ENERGY,
+    "GPa": {
+        **{unit: PRESSURE[unit] for unit in ("GPa", "MPa", "kbar", "Mbar", "TPa")},
+        **dict.fromkeys(("eV/A^3", "eV/ang3", "eV/ang^3"), _GPA_PER_EV_ANG3),
+        "Ry/bohr^3": _GPA_PER_EV_ANG3 * _RYDBERG_EV / _BOHR_ANG**3,
+    },
+}
+"""Unit of a property -> units that labels of data files may be declared in, and what one of each is in the first."""
 LENGTH: Mapping[str, float] = {
     "ang": 1.0,
     "angstrom": 1.0,
@@ -34,7 +48,7 @@ LENGTH: Mapping[str, float] = {
     "\u00c5": 1.0,
     "nm": 10.0,
     "pm": 0.01,
-    "bohr": 0.529177210903,
+    "bohr": _BOHR_ANG,
 }
 TIME: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 LOGARITHM = "log10_"
@@ -172,18 +186,6 @@ def note_on(name: str) -> str:
 def names() -> tuple[str, ...]:
     """Every name and short name; older ones are understood but not offered."""
     return tuple(name for one in QUANTITIES for name in (one.name, *one.aliases))
-
-
-def nearest(name: str, among: Iterable[str]) -> str:
-    """The name nearest to one that is unknown, as `did you mean x?`, empty without any."""
-    short, known = name[:60], list(among)
-    near = [one for one in known if one.casefold() == short.casefold()][:1]
-    near = (
-        near
-        or get_close_matches(short, known, 1, cutoff=0.5)
-        or get_close_matches(short.casefold(), known, 1, cutoff=0.5)
-    )
-    return f"did you mean {near[0]}?" if near else ""
 
 
 Convert = Callable[[float], float]
