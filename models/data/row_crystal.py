@@ -218,17 +218,21 @@ def _of_object(row: Mapping[str, Any]) -> Read:
         structure_of_object,  # late: pymatgen, a second of every `--help`
     )
 
-    read = structure_of_object({name: _parsed(value) for name, value in row.items()})
+    read = structure_of_object({name: _parsed(value, name) for name, value in row.items()})
     return _of_structure(read.structure), read.notes
 
 
-def _parsed(value: Any) -> Any:  # noqa: ANN401
+def _parsed(value: Any, name: str) -> Any:  # noqa: ANN401
     """A field; where it is the JSON text of a list or an object (a CSV cell), that."""
     if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except ValueError as error:
+        if name in _DOCUMENTS:
+            raise ValueError(
+                f"{name} = {shown(value)} is no JSON; write it with json.dumps, not as Python shows it"
+            ) from error
         return value
 
 
