@@ -46,6 +46,7 @@ def crystal_of(row: Mapping[str, Any]) -> Read:
     if "species" not in row or "frac_coords" not in row:
         return _of_object(row)
     species = _species(row)
+    _refuse_empty(row)
     coords = _coords(listed(row["frac_coords"], "frac_coords"), len(species))
     lattice = _lattice(row)
     try:
@@ -84,6 +85,15 @@ def _species(row: Mapping[str, Any]) -> Sequence[Any]:
     if len(species) > MOST_ATOMS:
         raise ValueError(f"has {len(species):,} atoms; at most {MOST_ATOMS:,} are read")
     return species
+
+
+def _refuse_empty(row: Mapping[str, Any]) -> None:
+    """Occupancies in a field of their own are those of full sites, or the row is no ordered crystal."""
+    for name in ("occupancy", "occupancies"):
+        given = row.get(name)
+        for share in given if isinstance(given, list) else []:
+            if share != 1:
+                raise ValueError(f"{name} = {shown(given)}: has partially occupied sites; order it first")
 
 
 def _coords(given: Any, atoms: int) -> NDArray[np.float64]:  # noqa: ANN401

@@ -74,3 +74,18 @@ def test_a_structure_as_python_shows_it_is_named_by_its_column(tmp_path):
     (tmp_path / "x.csv").write_text(f'material_id,structure\nmp-1,"{cell}"\n')
     told = refused(tmp_path / "x.csv")
     assert "x.csv line 2: structure = {'lattice'" in told and "write it with json.dumps" in told
+
+
+def test_occupancies_beside_the_species_are_full_or_refused(tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps([PLAIN | {"occupancy": [1, 1.0]}]))
+    assert len(read_crystals(tmp_path / "x.json").crystals) == 1
+    (tmp_path / "x.json").write_text(json.dumps([PLAIN | {"occupancy": [1, 0.5]}]))
+    assert "x.json entry 1: occupancy = [1, 0.5]: has partially occupied sites; order it first" in refused(
+        tmp_path / "x.json"
+    )
+
+
+def test_an_average_of_moduli_that_is_null_is_no_label(tmp_path):
+    moduli = {"bulk_modulus": {"voigt": None, "reuss": None, "vrh": None}, "shear_modulus": {"vrh": 10.0}}
+    (tmp_path / "x.json").write_text(json.dumps([DOCUMENT | moduli]))
+    assert set(read_crystals(tmp_path / "x.json").crystals[0].labels) == {E_F, "log10_shear_modulus"}
