@@ -31,6 +31,8 @@ _OPTIONS = re.compile(
     re.IGNORECASE,
 )
 _IN_TEXT = re.compile(r"""(mongodb(?:\+srv)?://)(?:\S*@|[^\n'"]*@(?=[\w\[%]))""", re.IGNORECASE)
+_PASSWORD_WITHOUT_AT = re.compile(r"(?:^|,)[^\[\],/:]*:(?!\d+(?:[,/]|$))[^,/]")
+"""A host whose port is no number: a user and a password, the host behind them forgotten."""
 _kept: set[str] = set()
 
 
@@ -50,7 +52,7 @@ def fault_of_uri(uri: str) -> str | None:
     ):
         return ENCODE
     if not re.split("[/?]", hosts)[0]:
-        return "it names no host"
+        return "it names no host (hosts stand behind the @ of user and password), or a port that is no number"
     return None
 
 
@@ -153,6 +155,8 @@ def _parts(uri: str) -> tuple[str, str | None, str, str]:
     user, at, hosts = body.rpartition("@")
     if not found:
         hosts, _, options = hosts.partition("?")
+    if not at and _PASSWORD_WITHOUT_AT.search(hosts):
+        user, at, hosts = hosts, "@", ""
     return f"{scheme}{mark}".lower(), user if at else None, hosts, options
 
 

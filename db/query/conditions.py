@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-MOST_SHOWN_TEXT, SHOWN_BEFORE = 200, 60
+MOST_SHOWN_TEXT, SHOWN_BEFORE, MOST_SHOWN_WORD = 200, 60, 60
 """Characters of a long condition that a message shows, and of these before the place."""
 
 
@@ -23,6 +23,7 @@ class QueryError(ValueError):
     def __init__(self, said: str, text: str, what: str, at: int, form: int | None = None) -> None:
         start = max(0, at - SHOWN_BEFORE) if len(text) > MOST_SHOWN_TEXT else 0
         shown = "".join(c if c.isprintable() else " " for c in text[start : start + MOST_SHOWN_TEXT])
+        what = what if len(what) <= MOST_SHOWN_WORD else f"{what[: MOST_SHOWN_WORD - 4]}...{what[-1]}"
         super().__init__(f"{said}\n  {shown}\n  {' ' * (at - start)}^ {what}, character {at + 1}")
         self.said, self.at, self.form = said, at, form
 

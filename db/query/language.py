@@ -43,7 +43,7 @@ DEEPEST_CONDITION = 50
 _LARGEST = 2**63
 _MINUS = r"\-\u2212\u2013"
 _SAME = {"==": "=", "\u2264": "<=", "\u2265": ">=", "\u2260": "!="}
-_NUMBER = rf"[+{_MINUS}]?(?:\d+\.?\d*|\.\d+)(?:[eE][+{_MINUS}]?\d+)?"
+_NUMBER = rf"[+{_MINUS}]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+{_MINUS}]?\d+)?"
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})(?![\w.:/%+-])", re.ASCII)
 _UNITS = "(?:meV|eV|Ry|Ha|GPa|MPa|TPa|kbar|Mbar|nm|pm|bohr|ang|ms|min)"
 _TOKEN = re.compile(

@@ -1,6 +1,6 @@
 """A user's files of crystals -> rows, each checked: the one reader for campaigns, `train`, `evaluate` and `generate`.
 
-JSONL (also .gz), CSV, CIF, and folders of CIF files. Every problem is named by file and line.
+JSONL, JSON and CSV (each also .gz), CIF, and folders of CIF files. Every problem is named by file and line.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def read_crystals(
     """Read every crystal of a file, or of a folder of CIF files.
 
     Args:
-        path: .jsonl, .csv (both also .gz), .cif, or a folder of .cif files (labels in its labels.csv, column `id`).
+        path: .jsonl, .json, .csv (each also .gz), .cif, or a folder of .cif files (labels in its labels.csv, column `id`).
         skip_bad: leave out what cannot be used, and say so, instead of stopping at the first: a label where the label alone
             is bad, else the row.
         where: keep only rows whose field has this value, one of these values, or that the test keeps; the fields of a CIF

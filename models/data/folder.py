@@ -33,10 +33,13 @@ def folder_rows(path: Path, notes: list[str]) -> Iterator[PlacedRow]:
         DataError: no CIF file, or a labels.csv that cannot be used.
     """
     names = _listed(path)
-    files = sorted((path / name for name in names if name.lower().endswith(".cif")), key=lambda file: file.name)
-    others = [name for name in names if not name.lower().endswith(".cif") and name != LABELS and name[0] != "."]
+    files = sorted((path / name for name in names if _is_cif(name)), key=lambda file: file.name)
+    others = [name for name in names if not _is_cif(name) and name != LABELS and name[0] != "."]
     if not files:
-        raise DataError(f"{path}: no .cif file in this folder{_named(' but', others)}; give CIF files, .jsonl or .csv")
+        inner = [name for name in others if (path / name).is_dir() and any(map(_is_cif, _listed(path / name)))]
+        there = f"; its CIF files lie in{_named('', inner)}: give each of these" if inner else ""
+        there = there or f"{_named(' but', others)}; give CIF files, .jsonl or .csv"
+        raise DataError(f"{path}: no .cif file in this folder{there}")
     if others:
         notes.append(f"{path.name}: {len(others):,} that are no .cif files are not read:{_named('', others)}")
     stems = Counter(file.stem.lower() for file in files)
@@ -47,6 +50,11 @@ def folder_rows(path: Path, notes: list[str]) -> Iterator[PlacedRow]:
             name = file.stem if stems[file.stem.lower()] == 1 else file.name
             row = {**labels.get(file.name, {}), "id": name, "cif": row["cif"]}
         yield place, row
+
+
+def _is_cif(name: str) -> bool:
+    """Whether a file is read; names with a dot before them are those of the system (`._a.cif` beside each file of a Mac)."""
+    return name.lower().endswith(".cif") and name[0] != "."
 
 
 def _listed(path: Path) -> list[str]:

@@ -115,7 +115,7 @@ def labels_of(row: Mapping[str, Any], units: Units | None = None) -> tuple[dict[
     bad: list[str] = []
     for name, column in COLUMNS.items():
         given = row.get(name)
-        if given is None or given == "":
+        if given is None or given == "" or (isinstance(given, Mapping) and given.get("vrh", "") is None):
             continue
         if type(given) is float and not units and column.lowest <= given <= column.highest:  # most of all rows
             labels[column.property] = math.log10(given) if column.is_log else given

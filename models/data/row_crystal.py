@@ -46,6 +46,7 @@ def crystal_of(row: Mapping[str, Any]) -> Read:
     if "species" not in row or "frac_coords" not in row:
         return _of_object(row)
     species = _species(row)
+    _refuse_empty(row)
     coords = _coords(listed(row["frac_coords"], "frac_coords"), len(species))
     lattice = _lattice(row)
     try:
@@ -84,6 +85,15 @@ def _species(row: Mapping[str, Any]) -> Sequence[Any]:
     if len(species) > MOST_ATOMS:
         raise ValueError(f"has {len(species):,} atoms; at most {MOST_ATOMS:,} are read")
     return species
+
+
+def _refuse_empty(row: Mapping[str, Any]) -> None:
+    """Occupancies in a field of their own are those of full sites, or the row is no ordered crystal."""
+    for name in ("occupancy", "occupancies"):
+        given = row.get(name)
+        for share in given if isinstance(given, list) else []:
+            if share != 1:
+                raise ValueError(f"{name} = {shown(given)}: has partially occupied sites; order it first")
 
 
 def _coords(given: Any, atoms: int) -> NDArray[np.float64]:  # noqa: ANN401
@@ -218,17 +228,21 @@ def _of_object(row: Mapping[str, Any]) -> Read:
         structure_of_object,  # late: pymatgen, a second of every `--help`
     )
 
-    read = structure_of_object({name: _parsed(value) for name, value in row.items()})
+    read = structure_of_object({name: _parsed(value, name) for name, value in row.items()})
     return _of_structure(read.structure), read.notes
 
 
-def _parsed(value: Any) -> Any:  # noqa: ANN401
+def _parsed(value: Any, name: str) -> Any:  # noqa: ANN401
     """A field; where it is the JSON text of a list or an object (a CSV cell), that."""
     if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except ValueError as error:
+        if name in _DOCUMENTS:
+            raise ValueError(
+                f"{name} = {shown(value)} is no JSON; write it with json.dumps, not as Python shows it"
+            ) from error
         return value
 
 

@@ -1,4 +1,4 @@
-"""JSONL and CSV files -> rows with their place, and which of them a filter keeps. What a row says of a crystal: rows."""
+"""JSONL, JSON and CSV files -> rows with their place, and which of them a filter keeps. What a row says of a crystal: rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crystalloop.models.data.problems import DataError, number_of, shown
+from crystalloop.models.data.problems import DataError, number_of, sentence_of, shown
 from crystalloop.models.data.text_lines import MOST_CHARACTERS, TextLines, text_lines
 
 Fields = Mapping[str, Any]
@@ -17,7 +17,7 @@ PlacedRow = tuple[str, Fields | Exception]
 """A row's place in its file, and its fields, or what is wrong with it."""
 Where = Mapping[str, Any] | Callable[[Fields], bool]
 """Values that fields must have, one or a list of them, or the test of a row."""
-TABLE_FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
+TABLE_FORMATS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz")
 _COLUMNS = {
     "id",
     "a",
@@ -30,6 +30,7 @@ _COLUMNS = {
     "scheme",
     "material_id",
 }
+_CRYSTAL = {"species", "cif", "structure", "sites", "attributes", "positions", "atoms", "formula", "species_at_sites"}
 _MOST_SEEN = 8  # values of a field in a sentence
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
@@ -40,14 +41,15 @@ def is_table(path: Path) -> bool:
 
 
 def table_rows(path: Path) -> Iterator[PlacedRow]:
-    """The rows of a JSONL or CSV file, empty ones left out.
+    """The rows of a JSONL, JSON or CSV file, empty ones left out.
 
     Raises:
         DataError: a file that is no such table: damaged, of another encoding, separator or form, without names of columns.
     """
-    is_csv = path.name.lower().removesuffix(".gz").endswith(".csv")
-    with text_lines(path, newline="" if is_csv else None) as lines:
-        yield from _csv_rows(path, lines) if is_csv else _jsonl_rows(path, lines)
+    ending = Path(path.name.lower().removesuffix(".gz")).suffix
+    rows = {".csv": _csv_rows, ".json": _json_rows}.get(ending, _jsonl_rows)
+    with text_lines(path, newline="" if ending == ".csv" else None) as lines:
+        yield from rows(path, lines)
 
 
 def _jsonl_rows(path: Path, lines: TextLines) -> Iterator[PlacedRow]:
@@ -65,7 +67,9 @@ def _jsonl_rows(path: Path, lines: TextLines) -> Iterator[PlacedRow]:
         if not line:
             continue
         if first and line.startswith("["):
-            raise DataError(f"{path} is one JSON array; write each object on a line of its own, without [ ] and commas")
+            raise DataError(
+                f"{path} is one JSON array; write each object on a line of its own, without [ ] and commas, or name it .json"
+            )
         first = False
         place = f"{path.name} line {lines.number}"
         try:
@@ -73,6 +77,31 @@ def _jsonl_rows(path: Path, lines: TextLines) -> Iterator[PlacedRow]:
         except (ValueError, RecursionError) as error:
             yield place, ValueError("a comma after the object; remove it") if line.endswith("},") else error
             continue
+        yield place, row if isinstance(row, dict) else ValueError(f"holds {type(row).__name__}, not an object")
+
+
+def _json_rows(path: Path, lines: TextLines) -> Iterator[PlacedRow]:
+    """The rows of one JSON document: an array of objects, one object, or either under `data`, as the Materials Project has it."""
+    if not (text := lines.whole()).strip():
+        raise DataError(f"{path} is empty; give an array of objects, one for each crystal")
+    try:
+        found = json.JSONDecoder(object_pairs_hook=_object).decode(text.strip())
+    except json.JSONDecodeError as error:
+        a_line_each = "; if each line is an object of its own, name it .jsonl" if error.msg == "Extra data" else ""
+        raise DataError(
+            f"{path} line {error.lineno}: no JSON ({error.msg}, column {error.colno}){a_line_each}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: {sentence_of(error)}") from error
+    if isinstance(found, dict) and not _CRYSTAL.intersection(found):
+        found = found.get("data", found)
+    if isinstance(found, dict) and not _CRYSTAL.intersection(found):
+        keys = ", ".join(map(shown, list(found)[:5]))
+        raise DataError(f"{path} is one object without a crystal (its keys: {keys}); write an array of objects")
+    if not isinstance(found, list | dict):
+        raise DataError(f"{path} holds {type(found).__name__}; write an array of objects, one for each crystal")
+    for number, row in enumerate(found if isinstance(found, list) else [found], start=1):
+        place = f"{path.name} entry {number}"
         yield place, row if isinstance(row, dict) else ValueError(f"holds {type(row).__name__}, not an object")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,8 @@ from crystalloop.models.data.problems import DataError
 
 MOST_CHARACTERS = 8 * 2**20
 """Of one row; beyond it no crystal lies in a row, and a parsed row takes ten times its text."""
+MOST_WHOLE = 32 * 2**20
+"""Of a file that is read at once; parsed it takes ten times as much."""
 _MOST_EMPTY = 1_000_000  # empty lines in a row
 _MOST_SKIPPED = 128 * 2**20  # characters of a line that is too long
 _FREE_BYTES, _MOST_EXPANDED = 32 * 2**20, 250  # tables in JSON and CSV shrink by 10 to 60
@@ -60,9 +62,30 @@ class TextLines:
             raise DataError(f"{self._path} is not UTF-8 (a byte is zero, as in UTF-16); save it as UTF-8")
         return line
 
-    def _readline(self) -> str:
+    def whole(self) -> str:
+        """The whole text at once, of a file that is one document.
+
+        Raises:
+            DataError: it is longer than one document may be, damaged or not UTF-8.
+        """
         try:
-            return self._text.readline(MOST_CHARACTERS + 1)
+            text = self._checked(self._text.read, MOST_WHOLE + 1)
+        except LineError as error:
+            raise DataError(f"{self._path}: {error}") from error
+        if len(text) > MOST_WHOLE:
+            raise DataError(
+                f"{self._path} is one document of more than {MOST_WHOLE // 2**20} MB; write it as .jsonl, one object a line"
+            )
+        if "\0" in text:
+            raise DataError(f"{self._path} is not UTF-8 (a byte is zero, as in UTF-16); save it as UTF-8")
+        return text
+
+    def _readline(self) -> str:
+        return self._checked(self._text.readline, MOST_CHARACTERS + 1)
+
+    def _checked(self, read: Callable[[int], str], most: int) -> str:
+        try:
+            return read(most)
         except EOFError as error:
             self._cut = True
             raise LineError("the compressed file ends too early; fetch it again") from error

@@ -100,6 +100,10 @@ def _problem(problem: Any, path: Path, written: Written) -> str:  # noqa: ANN401
     if problem["type"] == "extra_forbidden":
         return f"{start}: unknown key {_dotted(location)!r}{_nearest(location)}"
     message = problem["msg"].removeprefix("Value error, ")
+    if location[:1] == ("data",) and problem["type"] in {"tuple_type", "model_type"}:
+        message = "files stand in a list, each with its path: [{path: crystals.jsonl}]"
+    elif location == ("name",) and problem["type"] == "string_pattern_mismatch":
+        message = "a name has small letters, digits, - and _, at most 40, and begins with a letter or a digit"
     given = problem["input"]
     field = _field_at(location)
     ending = ""

@@ -219,3 +219,29 @@ def test_impossible_cells_are_refused_with_the_value(old, new, words):
         words = "does not fit" if "fit" in words else "three edges cannot meet"
         new = "alpha 0.001"
     assert words in refusal(CESIUM.replace(old, new))
+
+
+def test_a_label_that_names_another_element_than_the_type_is_noted():
+    read = read_cif(cif(P1, sites("Na1 K 0 0 0", "Ca1 C .5 .5 .5")))
+    assert read.structure.composition.formula == "K1 C1"
+    assert read.notes == ("site Na1 is K by its _atom_site_type_symbol, whatever its label says",)
+
+
+def test_a_site_named_t_is_tritium_only_where_the_formula_has_it():
+    silica = sites("T1 0 0 0", "O1 .5 .5 .5", columns=LABELS)
+    assert "'T1' may be tritium or a tetrahedral site" in refusal(cif(P1, silica))
+    lithium = sites("T1 0 0 0", "Li1 .5 .5 .5", columns=LABELS)
+    assert formula(cif(P1, lithium, formula="Li T")) == "Li1 H1"
+
+
+def test_multiplicities_that_the_operations_contradict_are_noted():
+    columns = "label type_symbol symmetry_multiplicity fract_x fract_y fract_z"
+    text = cif(group("F m -3 m", 225), cell(5.64), sites("Na1 Na 8 0 0 0", "Cl1 Cl 4 .5 .5 .5", columns=columns))
+    assert "_atom_site_symmetry_multiplicity says other numbers" in read_cif(text).notes[0]
+    assert read_cif(text.replace("Na 8", "Na 4")).notes == ()
+
+
+@pytest.mark.parametrize("tail", ["x", ".x", "," + "9" * 200_000])
+def test_a_number_of_any_length_is_refused_at_once_and_in_few_words(tail):
+    told = refusal(CESIUM.replace("length_b 4.12", f"length_b {'9' * 200_000}{tail}"))
+    assert "_cell_length_b is '999" in told and len(told) < 200

@@ -34,6 +34,8 @@ def refusal(text):
             "Fm-3m (225)",
             "Fm-3m (No. 225)",
             r"F m \bar{3} m",
+            r"F m {\bar 3} m",
+            r"Fm\=3m",
             r"$Fm\overline{3}m$",
             "Fm3\u0305m",
             "Fm\u22123m",

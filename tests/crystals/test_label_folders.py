@@ -119,3 +119,15 @@ def test_a_cif_in_latin_1_is_read_and_one_in_utf_16_named(tmp_path):
     assert len(read_crystals(path).crystals) == 1
     (path / "a.cif").write_bytes(CIF.format(a=4.12, rows=CSCL).encode("utf-16"))
     assert "UTF-16; save it as UTF-8" in refused(path)
+
+
+def test_what_a_mac_keeps_beside_each_file_is_no_crystal(tmp_path):
+    path = folder(tmp_path, "a.cif")
+    (path / "._a.cif").write_bytes(b"\0\5\x16\7")
+    read = read_crystals(path)
+    assert [one.id for one in read.crystals] == ["a"] and read.notes == ()
+
+
+def test_folders_of_cif_files_in_a_folder_are_named(tmp_path):
+    folder(tmp_path, "a.cif", place="inner")
+    assert "its CIF files lie in inner: give each of these" in refused(tmp_path)

@@ -238,3 +238,12 @@ ROW = {"id": "x-1", "class": "binary_AB", "band_gap": 1.5, "cells": "12", "prima
 )
 def test_a_condition_tests_a_row(text, held):
     assert row_test(text)(ROW) is held
+
+
+@pytest.mark.parametrize("tail", ["", "x", "..", " ", "e5", "'"])
+def test_a_number_of_thousands_of_digits_is_refused_at_once_and_in_few_words(tail):
+    text = f"(a > 1) {'9' * 9000}{tail}"
+    for condition in (text, f"a in {'9' * 9000}{tail}", f"a = {'9' * 9000}"):
+        with pytest.raises(QueryError) as told:
+            row_test(condition)
+        assert len(str(told.value)) < 900

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -200,3 +201,19 @@ def test_neither_command_lines_nor_files_hold_the_password(tmp_path, mongodb_uri
     assert "hush2468" not in " ".join(command) + done.stdout + done.stderr
     assert done.returncode in {0, 4}
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"hush2468" in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://anna:hush-hush",
+        "mongodb://anna:hush-hush/db",
+        "mongodb://anna:hu/sh-hush",
+        "mongodb://h:1,anna:hush-hush",
+    ],
+)
+def test_a_password_whose_host_was_forgotten_is_no_host(uri):
+    with pytest.raises(UnusableUri) as told:
+        require_usable(uri)
+    assert not {"anna", "hush", "hu/sh"} & set(re.findall(r"[\w/]+", str(told.value)))
+    assert shown_uri("mongodb://h1:27017,[::1]:27018/db") == "mongodb://h1:27017,[::1]:27018/db"

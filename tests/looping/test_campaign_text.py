@@ -383,3 +383,19 @@ def test_no_bytes_do_more_than_be_refused(tmp_path, raw):
     path.write_bytes(raw)
     with pytest.raises(ConfigError):
         read_campaign(path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("name: first", "name: My run", "a name has small letters, digits, - and _"),
+        ("seed: 1", "data: x.jsonl", "each with its path: [{path: crystals.jsonl}]"),
+        ("seed: 1", "data: [x.jsonl]", "each with its path: [{path: crystals.jsonl}]"),
+    ],
+)
+def test_a_name_and_files_of_another_form_are_told_the_form(tmp_path, before, after, said):
+    text = "name: first\nelements: [Li, F]\nprototypes: [rocksalt_B1]\ntarget: e_f < -2\nseed: 1\n"
+    (tmp_path / "c.yaml").write_text(text.replace(before, after))
+    with pytest.raises(ConfigError) as told:
+        read_campaign(tmp_path / "c.yaml")
+    assert said in str(told.value)

@@ -16,7 +16,7 @@ from gemmi import cif
 from crystalloop.models.formats.cif_reader.refusal import CifError
 
 _MAX_MB, _MOST_GAPS = 20, 6_000_000  # of one letter each, values take 60 bytes
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)(?:\(\d*\))?")
+_NUMBER = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)(?:\(\d*\))?")
 _FRACTION = re.compile(r"([+-]?\d{1,6})/(\d{1,6})")
 _NO_ASCII = {0x2212: "-", 0x2013: "-", 0x2010: "-", 0x2011: "-", 0xA0: " ", 0x85: " ", 0x2028: " ", 0x2029: " "}
 _NO_ASCII |= {0x2080 + digit: str(digit) for digit in range(10)}  # the screws of P6\u2083/mmc

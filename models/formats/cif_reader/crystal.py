@@ -68,6 +68,8 @@ def crystal_of(text: str, block_name: str | None) -> CrystalRead:
     for sentence in chosen.places.notes:
         block.note(sentence)
     _note_misfit(block, chosen.reading, lattice)
+    if not _has_multiplicities(block, chosen):
+        block.note("_atom_site_symmetry_multiplicity says other numbers of atoms than its operations make: not used")
     operations = chosen.reading.operations if readings.magnetic or len(chosen.reading.operations) == 1 else None
     moments = moments_of(block, sites, chosen.places, operations, lattice)
     return CrystalRead(_structure(chosen.places, lattice, moments), tuple(block.notes))

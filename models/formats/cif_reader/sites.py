@@ -142,6 +142,8 @@ def _symbols(block: CifBlock, labels: Sequence[str], kept: Sequence[int]) -> lis
     for i in kept:
         given = types[i] if i < len(types) else "."
         found.append(_of_label(block, labels[i], formula) if given in NULLS else _of_type(given))
+        if given not in NULLS:
+            _note_other_label(block, labels[i], found[-1])
         if found[-1] in _HYDROGENS:
             block.note(f"site {labels[i]} is {_HYDROGENS[found[-1]]}, and is read as hydrogen")
     return found
@@ -155,9 +157,21 @@ def _of_type(given: str) -> str:
     return symbol
 
 
+def _note_other_label(block: CifBlock, label: str, symbol: str) -> None:
+    """A sentence where a label is another element's symbol with a number: Na1 of type K."""
+    named = re.fullmatch(r"([A-Z][a-z]?)\d{0,3}", label)
+    if named and _is_element(named[1]) and named[1] not in (symbol, "D", "T") and not label.startswith(symbol):
+        block.note(f"site {label} is {symbol} by its _atom_site_type_symbol, whatever its label says")
+
+
 def _of_label(block: CifBlock, given: str, formula: set[str]) -> str:
     """The element that a label begins with, where it can be only one, or the formula has only one of them."""
     letters = (re.match("[A-Za-z]*", given) or [""])[0]
+    if letters == "T" and not formula & {"T", "H", "D"}:
+        raise CifError(
+            f"_atom_site_label {given[:40]!r} may be tritium or a tetrahedral site; write its element in "
+            "_atom_site_type_symbol"
+        )
     both, first = letters[:2].capitalize(), letters[:1].upper()
     choices = [one for one in dict.fromkeys((both, first)) if _is_element(one)]
     if letters.capitalize() not in _DUMMIES and not re.search("[a-z]", letters[2:]) and choices:

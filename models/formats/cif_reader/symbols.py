@@ -79,7 +79,7 @@ def _by_axis(setting: gemmi.SpaceGroup) -> int:
 
 def spelt(name: str) -> tuple[gemmi.SpaceGroup, ...]:
     """Settings of a symbol without its suffix, however it is spelt."""
-    tight = re.sub(r"(?:bar|overline)\{?(\d)\}?", r"-\1", re.sub(r"[\\$]", "", name.lower()))
+    tight = re.sub(r"(?:bar|overline|=)\s*\{?\s*(\d)\s*\}?", r"-\1", re.sub(r"[\\$]", "", name.lower()))
     tight = re.sub(r"</?su[bp]>|sub|[\s_(){}~]", "", tight)
     short = re.sub(r"^([pif])[24]\d?/([a-z])-3", r"\1\2-3", tight)
     short = re.sub(r"(?<![46])21?/(?=[a-z])", "", short)
