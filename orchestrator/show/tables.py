@@ -287,14 +287,12 @@ def _gap(found: Mapping[str, Any]) -> str:
     gap, kind = found["band_gap"], found["band_gap_kind"]
     if gap is None:
         return "not known: pw.x wrote no states"
-    points = f"{found['band_gap_k_points']} k points of {_MESHES[found['band_gap_method']]}"
+    mesh = "a denser mesh" if found["band_gap_method"] == "nscf" else "the relaxation"
+    points = f"{found['band_gap_k_points']} k points of {mesh}"
     if kind == "metal":
         return f"0, a metal: filled and empty states overlap ({points})"
     direct = "" if kind == "direct" else f", {found['band_gap_direct']:.3f} at one k point"
     return f"{gap:.3f}, {kind}{direct}; from the states on the mesh: an upper bound ({points})"
-
-
-_MESHES = {"scf": "the relaxation", "nscf": "a denser mesh"}
 
 
 def _edges(edges: list[str]) -> str:
