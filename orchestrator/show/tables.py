@@ -232,9 +232,7 @@ def show_relaxations(console: Console, found: Sequence[Mapping[str, Any]]) -> No
         rows.append({"file": file, "formula": each["formula"], "result": "relaxed"} | row)
     show_rows(console, rows)
     console.print("[dim]energy, e_f: eV/atom; gap: eV, an upper bound; moment: Bohr magnetons/cell; edges: angstrom[/]")
-    for reason in sorted(
-        {str(each["formation_energy_reason"]) for each in found if each.get("formation_energy_reason")}
-    ):
+    for reason in sorted({each.get("formation_energy_reason") or "" for each in found} - {""}):
         console.print(f"[dim]no e_f: {escape(reason)}[/]", highlight=False, soft_wrap=True)
 
 
