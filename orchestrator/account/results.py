@@ -37,7 +37,7 @@ def result_rows(candidates: Sequence[Candidate]) -> list[ResultRow]:
     """One row per crystal, ordered by (round, id); elemental references are left out.
 
     Energies are in eV/atom, `a` (edge of the relaxed conventional cell) in angstrom, `volume_per_atom` in cubic
-    angstrom, `cpu_s` in seconds over all attempts, moduli in GPa. None where there is no value, never NaN. Quantities
+    angstrom, `cpu_s` in seconds over all attempts, moduli in GPa, gaps in eV. None where there is no value, never NaN. Quantities
     have the names of targets and conditions; `e_f` and `e_above_hull` are older names of two of them.
     """
     crystals = [candidate for candidate in candidates if candidate.kind == "crystal"]
@@ -70,6 +70,7 @@ def _row(candidate: Candidate) -> ResultRow:
         "hull_reason": candidate.hull_reason,
         "e_f_without_d2": candidate.e_f_without_d2,
         "bulk_modulus": relaxation and relaxation.bulk_modulus_gpa,
+        "band_gap": relaxation and relaxation.band_gap,
         "formation_energy_per_atom": candidate.e_f,
         "energy_above_hull": candidate.e_above_hull,
         "energy_per_atom": relaxation and relaxation.energy_per_atom_ev,

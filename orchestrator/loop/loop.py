@@ -9,6 +9,7 @@ from functools import cache
 
 from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
 from crystalloop.db.ledger.records import CampaignState, Candidate, CandidateState, ModelVersion, Round
+from crystalloop.db.ledger.store import StoreUnavailable
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed, TimeIsUp
 from crystalloop.orchestrator.loop.events import (
@@ -16,6 +17,7 @@ from crystalloop.orchestrator.loop.events import (
     Finished,
     LeasesExpired,
     ModelTrained,
+    Note,
     Proposing,
     RoundClosed,
     RoundProposed,
@@ -82,6 +84,10 @@ class Loop:
             while not isinstance(action := self.step(), Finish):
                 pass
             return action
+        except StoreUnavailable:
+            self._waiting_since = None  # it cannot be written down, and asking again would take as long once more
+            self._parts.tell(Note("the database does not answer any more: ending the workers"))
+            raise
         finally:
             try:
                 self._end_wait(None)

@@ -58,8 +58,9 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
         "cpu_s": "cpu_s",
     }
     if console.width < WIDE:
-        for column in ("model", "tries", "cpu_s"):
-            del columns[column]
+        columns = {title: column for title, column in columns.items() if title not in ("model", "tries", "cpu_s")}
+    if any(row.get("band_gap") is not None for row in rows):
+        columns["gap, eV"] = "band_gap"
     shown = [{title: row[column] for title, column in columns.items()} for row in rows]
     if any(row.get("hit") for row in rows):
         shown = [one | {"hit": _hit(row)} for one, row in zip(shown, rows, strict=True)]
@@ -232,9 +233,7 @@ def show_relaxations(console: Console, found: Sequence[Mapping[str, Any]]) -> No
         rows.append({"file": file, "formula": each["formula"], "result": "relaxed"} | row)
     show_rows(console, rows)
     console.print("[dim]energy, e_f: eV/atom; gap: eV, an upper bound; moment: Bohr magnetons/cell; edges: angstrom[/]")
-    for reason in sorted(
-        {str(each["formation_energy_reason"]) for each in found if each.get("formation_energy_reason")}
-    ):
+    for reason in sorted({each.get("formation_energy_reason") or "" for each in found} - {""}):
         console.print(f"[dim]no e_f: {escape(reason)}[/]", highlight=False, soft_wrap=True)
 
 

@@ -16,9 +16,9 @@ from crystalloop.orchestrator.account.status import campaign_status
 from crystalloop.orchestrator.account.wall_time import account
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import TimeIsUp
-from crystalloop.orchestrator.loop.events import Finished, RoundProposed
+from crystalloop.orchestrator.loop.events import Finished, Note, RoundProposed
 from crystalloop.orchestrator.loop.loop import Loop
-from crystalloop.orchestrator.loop.policy import Finish
+from crystalloop.orchestrator.loop.policy import Finish, Wait
 from crystalloop.orchestrator.propose.cold_start import Choice, choose_decorated, decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.run import compose
@@ -240,6 +240,23 @@ def test_an_error_of_the_database_is_not_written_into_the_database():
 
     with pytest.raises(StoreUnavailable), outcome_of_errors(Away(), CAMPAIGN):
         raise StoreUnavailable("gone")
+
+
+def test_a_database_that_goes_away_while_pw_x_works_is_said_and_not_asked_once_more(memory, monkeypatch):
+    def away(*arguments):
+        asked.append(arguments)
+        raise StoreUnavailable("gone")
+
+    asked, heard, workers = [], [], InstantWorkers(memory)
+    loop = loop_of(memory, workers, heard=heard)
+    while not isinstance(loop.step(), Wait):
+        pass
+    for name in ("standings", "add_span"):
+        monkeypatch.setattr(memory, name, away)
+    with pytest.raises(StoreUnavailable):
+        loop.run()
+    assert len(asked) == 1
+    assert heard[-1] == Note("the database does not answer any more: ending the workers")
 
 
 def test_a_cold_start_with_every_decoration_done_says_so():

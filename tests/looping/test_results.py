@@ -1,9 +1,12 @@
 import json
+from io import StringIO
 
 import pytest
 from example_campaign import candidate, candidates, empty_store, example_store, reference, relaxation
+from rich.console import Console
 
 from crystalloop.orchestrator.account.results import UnknownCandidate, result_rows, trace_chain, used_references
+from crystalloop.orchestrator.show.tables import show_results
 from crystalloop.orchestrator.show.trace import trace_lines
 
 PROMISED = [
@@ -45,6 +48,18 @@ def test_values_that_do_not_exist_are_null_in_json():
     assert failed["reason"].startswith("SCF_NOT_CONVERGED")
     assert failed["a"] is failed["e_f"] is failed["model_version"] is failed["reused_from"] is None
     assert (proposed["attempts"], proposed["cpu_s"], proposed["a"]) == (0, 0, None)
+
+
+def test_a_gap_that_pw_x_computed_is_in_the_rows_and_in_the_table():
+    one = candidate("LiF", 1, ["Li", "F"], -3.0, -3.0)
+    gap = one.model_copy(update={"relaxation": one.relaxation.model_copy(update={"band_gap": 8.75})})
+    assert [row["band_gap"] for row in result_rows([one])] == [None]
+    (row,) = rows = result_rows([gap])
+    assert row["band_gap"] == 8.75
+    console = Console(file=StringIO(), width=200)
+    show_results(console, rows)
+    assert "gap, eV" in console.file.getvalue()
+    assert "8.75" in console.file.getvalue()
 
 
 def test_nan_never_reaches_json():
