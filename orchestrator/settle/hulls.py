@@ -200,6 +200,10 @@ def _hull(
     wanted = [entries[c.id] for c in mine if c.id in entries and len(entries[c.id].elements) > 1]
     above = energies_above_hull(wanted, everything)
     other = AboveHull(None, "no hull: its settings or pseudopotentials are not those that the campaign has now")
+    if not table.folder.is_dir():
+        other = AboveHull(
+            None, f"no hull: no folder {table.folder}, and the bundled pseudopotentials are not the crystal's"
+        )
     element = AboveHull(None, "no hull: an element")
     judged = {c.id: above.get(c.id) or (element if c.id in entries else other) for c in mine}
     untold = frozenset(c.id for c in mine if not _can_be_told(c, table))
@@ -213,6 +217,7 @@ def _can_be_told(candidate: Candidate, table: PseudoTable) -> bool:
         relaxation is not None
         and relaxation.code_version <= CODE_VERSION
         and set(relaxation.crystal.species) <= set(table.entries)
+        and (table.folder.is_dir() or _same_pseudos(relaxation, table))
         and _own_settings(candidate) is not None
     )
 

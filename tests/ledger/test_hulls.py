@@ -215,9 +215,9 @@ def test_two_energies_under_one_id_and_files_of_another_kind_are_refused(store, 
             None,
             skip_bad=False,
         )
-    (tmp_path / "set.json").write_text("{}")
-    with pytest.raises(DataError, match=r"\.jsonl, \.jsonl\.gz, \.csv"):
-        look(store, campaign, tmp_path / "set.json", None, skip_bad=False)
+    (tmp_path / "set.txt").write_text("{}")
+    with pytest.raises(DataError, match=r"\.jsonl, \.jsonl\.gz, \.json, "):
+        look(store, campaign, tmp_path / "set.txt", None, skip_bad=False)
     with pytest.raises(DataError, match="no such file"):
         look(store, campaign, tmp_path / "none.jsonl", None, skip_bad=False)
     with pytest.raises(DataError, match="no usable row"):

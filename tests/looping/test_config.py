@@ -54,7 +54,7 @@ def test_every_ready_campaign_file_is_accepted(path):
         ({"bases": ["LiF"]}, "names no prototype"),
         ({"budget": {"relaxations": 0}}, "budget.relaxations: Input should be greater than or equal to 1 (given: 0)"),
         ({"generate": {"random": 0, "around": 0, "between": 0}}, "nothing would be generated"),
-        ({"name": "../up"}, "name: String should match pattern"),
+        ({"name": "../up"}, "name: a name has small letters, digits"),
         ({"voxels": {"n": 31}}, "voxels.n"),
         ({"data": [{"path": "x.csv", "where": {"class": {"a": 3}}}]}, "data.0.where: class: write a text, a number"),
         ({"data": [{"path": "x.csv", "where": "class ~ 3"}]}, "data.0.where: expected one of"),

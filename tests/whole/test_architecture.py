@@ -280,6 +280,13 @@ def read_house() -> House:
 HOUSE = read_house()
 
 
+def test_no_two_files_of_tests_have_one_name():
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not [
+        name for name, count in names.items() if count > 1
+    ]  # without __init__.py pytest takes one for the other
+
+
 def test_the_law_holds_but_for_the_named_exceptions():
     assert HOUSE.complaints() == EXCEPTIONS
 
