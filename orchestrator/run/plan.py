@@ -14,6 +14,7 @@ from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.recipe.settings import PwSettings
 from crystalloop.dft.relax.estimate import estimate_cpu_s
 from crystalloop.models.crystals.properties import E_F
+from crystalloop.models.data.contradictions import contradicting_labels
 from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
@@ -69,7 +70,8 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
         from crystalloop.models.data.energy_schemes import on_plain_scale  # late: 2 CPU s, for labelled files alone
 
         scaled = on_plain_scale(crystals)
-        return scaled.crystals, [*notes, *scaled.notes]
+        told = contradicting_labels(scaled.crystals)
+        return scaled.crystals, [*notes, *scaled.notes, *([told] if told else [])]
     return tuple(crystals), notes
 
 

@@ -7,6 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalloop.models.crystals.properties import E_F
+from crystalloop.models.data.contradictions import contradicting_labels
 from crystalloop.models.data.energy_schemes import mp2020_correction_ev_per_atom, on_plain_scale
 from crystalloop.models.data.files import DataError, KnownCrystal
 
@@ -119,3 +120,15 @@ def test_an_unknown_scheme_without_common_crystals_is_refused_with_the_way_out()
 def test_labels_of_oqmd_stay_for_metals_and_go_for_anions_whose_references_it_fits():
     values, said = moved(salt("Al", "Ni", -0.6, "OQMD"), salt("Mg", "O", -2.9, "OQMD"))
     assert values == [-0.6, None] and "1 left out" in said
+
+
+def test_equal_crystals_with_labels_far_apart_are_told_and_polymorphs_are_not():
+    twice = [salt("Na", "Cl", -2.2), salt("Na", "Cl", -0.2, a=4.21)]
+    assert "1 pairs of equal crystals have formation energies more than 0.1 eV/atom apart" in contradicting_labels(
+        twice
+    )
+    assert "d.jsonl line 1 with -2.200" in contradicting_labels(twice)
+    assert contradicting_labels([salt("Na", "Cl", -2.2), salt("Na", "Cl", -2.15)]) is None
+    volume = twice[0].structure.volume / 2
+    other_structure = Structure(Lattice.cubic((2 * volume) ** (1 / 3)), ["Na", "Cl"], B1)
+    assert contradicting_labels([twice[0], of(other_structure, -0.2, "")]) is None
