@@ -54,7 +54,9 @@ ip link set lo up && {sshd} -f {place}/sshd_config -E {place}/sshd.log || exit 9
 cd {checkout}
 say() {{ echo "== $1"; }}
 say up; {ray} up cluster.yaml --yes </dev/null 2>&1 || exit 91
-say status; {ray} exec cluster.yaml 'ray status; stat -c "mode %a" ~/.ray/auth_token' </dev/null
+say status
+{ray} exec cluster.yaml 'for i in $(seq 30); do ray status 2>&1 | tee s | grep -q "Total Usage" && break; sleep 2; done
+cat s; stat -c "mode %a" ~/.ray/auth_token' </dev/null
 say run; {ray} exec cluster.yaml 'cd ~/crystalloop && crystalloop run campaigns/small.yaml --json' </dev/null 2>&1
 say down; {ray} down cluster.yaml --yes </dev/null 2>&1
 say left; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -oE "[r]aylet|[g]cs_server|[r]ay::|[a]utoscaler|[d]ashboard"
