@@ -21,6 +21,7 @@ CONTACT_ANG = 0.5
 VOLUME_ANG3 = (1.0, 1000.0)
 """Volume per atom that a cell in angstrom can have; real crystals span 4 to 400."""
 _PAIRS = 200_000  # of atoms, in one array
+_MOMENTS = ("magmom", "magmoms", "initial_magmoms", "magnetic_moments")
 SPLITS = ("train", "val", "test")
 
 
@@ -68,6 +69,8 @@ def row_of(row: Mapping[str, Any], place: str, units: Units | None = None) -> Co
     if (split := str(row.get("split") or "").strip()) not in ("", *SPLITS):
         raise ValueError(f"split = {shown(split)!r}; give {', '.join(SPLITS)}, or leave the field out")
     crystal, notes = crystal_of(row)
+    if moments := next((name for name in _MOMENTS if row.get(name) not in (None, "", [])), None):
+        notes = (*notes, f"{moments} are not used: a campaign starts moments by element")
     labels, bad_labels = labels_of(row, units)
     if bad_labels and (at := row.get("labels_at")):  # the line of labels.csv
         bad_labels = tuple(f"{at}: {sentence}" for sentence in bad_labels)

@@ -52,6 +52,11 @@ def read_poscar(text: str) -> CrystalRead:
     elements = [element for element, count in zip(symbols, head.counts, strict=True) for _ in range(count)]
     if head.selective:
         notes = (*notes, "Selective dynamics is not used: all atoms may move")
+    if "MAGMOM" in text.split("\n")[0].upper():
+        notes = (
+            *notes,
+            "MAGMOM in the comment line is not used; give moments with the crystal as extended XYZ, JSON or CIF",
+        )
     return assembled(head.cell, elements, coords, None, (*head.notes, *notes, *after))
 
 

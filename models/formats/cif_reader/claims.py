@@ -8,6 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import gemmi
+import numpy as np
+import spglib
+from numpy.typing import NDArray
 
 from crystalloop.models.formats.cif_reader.blocks import NULLS, CifBlock, number
 from crystalloop.models.formats.cif_reader.refusal import CifError
@@ -63,8 +66,8 @@ def complaint(block: CifBlock, atoms: Mapping[str, float], volume_ang3: float, d
     """
     formula, units = stated_formula(block), _units(block)
     return (
-        (_of_formula(block, formula, units, atoms) if formula else _of_units(units, atoms))
-        or _of_weight(block, units, daltons)
+        (_of_formula(formula, units, atoms) if formula else _of_units(units, atoms))
+        or _of_weight(block, formula, units, daltons)
         or _of_density(block, daltons / volume_ang3 * _GRAMS_PER_CM3)
     )
 
@@ -85,9 +88,7 @@ def _units(block: CifBlock) -> float | None:
     return value
 
 
-def _of_formula(
-    block: CifBlock, formula: Mapping[str, float], units: float | None, atoms: Mapping[str, float]
-) -> str | None:
+def _of_formula(formula: Mapping[str, float], units: float | None, atoms: Mapping[str, float]) -> str | None:
     stated = " ".join(f"{symbol}{amount:g}" for symbol, amount in sorted(formula.items()))
     scale = sum(atoms.values()) / sum(formula.values())
     if not _same(atoms, formula, scale):
@@ -135,14 +136,21 @@ def _of_units(units: float | None, atoms: Mapping[str, float]) -> str | None:
     return f"the sites give {_shown(atoms)} in the cell, which are not {units:g} equal formula units (_cell_formula_units_Z)"
 
 
-def _of_weight(block: CifBlock, units: float | None, daltons: float) -> str | None:
-    given = block.first("_chemical_formula_weight")
-    if given is None or units is None or stated_formula(block) is not None:
+def _of_weight(block: CifBlock, formula: Mapping[str, float] | None, units: float | None, daltons: float) -> str | None:
+    """The weight is that of the formula sum, where there is one, for the sites have been held against it; else of the sites."""
+    given, sum_text = block.first("_chemical_formula_weight"), block.first("_chemical_formula_sum") or ""
+    stated = number(given) if given is not None else math.nan
+    if not stated > 0 or re.search(r"[DT](?![a-z])", sum_text):  # of deuterium a weight may be either
         return None
-    stated = number(given)
-    if not stated > 0 or abs(stated * units / daltons - 1) <= _DENSITY_SHARE:
-        return None
-    return f"the sites weigh {daltons:.1f}, {units:g} formula units of {given} (_chemical_formula_weight) {stated * units:.1f}"
+    if formula is not None:
+        ratio = max(mass_of(formula) / stated, stated / mass_of(formula))
+        what = f"the formula sum {sum_text[:60]!r} weighs {mass_of(formula):.1f}"
+        agree = abs(ratio / max(1, round(ratio)) - 1) <= _DENSITY_SHARE  # a sum of the whole cell, or reduced
+    else:
+        fitting = units or max(1, round(daltons / stated))
+        what = f"the sites weigh {daltons:.1f}, for {fitting:g} formula units {daltons / fitting:.1f} each"
+        agree = abs(stated * fitting / daltons - 1) <= _DENSITY_SHARE
+    return None if agree else f"{what}, _chemical_formula_weight is {given}; mend what is wrong"
 
 
 def _of_density(block: CifBlock, density: float) -> str | None:
@@ -178,3 +186,27 @@ def multiplicities_fit(block: CifBlock, found: Sequence[int], order: int) -> boo
 def mass_of(symbols: Mapping[str, float]) -> float:
     """Daltons of atoms by symbol, D and T among them."""
     return sum(3.016 * n if symbol == "T" else gemmi.Element(symbol).weight * n for symbol, n in symbols.items())
+
+
+_SYSTEMS = (
+    ("triclinic", 2),
+    ("monoclinic", 5),
+    ("orthorhombic", 8),
+    ("tetragonal", 15),
+    ("trigonal", 20),
+    ("hexagonal", 27),
+)
+# Crystal systems by the last of their point groups, in spglib's numbers; cubic beyond.
+
+
+def note_system(block: CifBlock, rotations: NDArray[np.int64]) -> None:
+    """Say where the crystal system that the block names is not that of its operations, which are what is used."""
+    given = block.first("_space_group_crystal_system", "_symmetry_cell_setting")
+    word = (given or "").strip().strip("'\"").lower()
+    if word not in {"cubic", "rhombohedral", *(name for name, _ in _SYSTEMS)}:
+        return
+    found = spglib.get_pointgroup(np.unique(rotations, axis=0))
+    system = next((name for name, last in _SYSTEMS if found[1] <= last), "cubic")
+    same = {"rhombohedral": "trigonal"}.get(word, word)
+    if same != system and {same, system} != {"trigonal", "hexagonal"}:
+        block.note(f"names the crystal system {word}, its operations are {system}: the operations are used")

@@ -17,6 +17,7 @@ from crystalloop.models.formats.cif_reader.claims import (
     has_amounts,
     mass_of,
     multiplicities_fit,
+    note_system,
     refuse_volume,
     stated_formula,
 )
@@ -68,6 +69,7 @@ def crystal_of(text: str, block_name: str | None) -> CrystalRead:
     for sentence in chosen.places.notes:
         block.note(sentence)
     _note_misfit(block, chosen.reading, lattice)
+    note_system(block, chosen.reading.operations.rotations)
     if not _has_multiplicities(block, chosen):
         block.note("_atom_site_symmetry_multiplicity says other numbers of atoms than its operations make: not used")
     operations = chosen.reading.operations if readings.magnetic or len(chosen.reading.operations) == 1 else None

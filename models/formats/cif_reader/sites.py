@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.formats.cif_reader.blocks import NULLS, POSITIONS, CifBlock, number, why_no_number
+from crystalloop.models.formats.cif_reader.claims import has_amounts
 from crystalloop.models.formats.cif_reader.refusal import CifError
 from crystalloop.models.formats.crystal_read import MOST_ATOMS
 
@@ -113,6 +114,8 @@ def sites_of(block: CifBlock, lattice: NDArray[np.float64]) -> list[ListedSite]:
     found = []
     for i, symbol in zip(kept, symbols, strict=True):
         position = np.array([_coordinate(places[k][i], f"_atom_site_{kind}_{'xyz'[k]}", labels[i]) for k in range(3)])
+        if kind == "fract":
+            _refuse_angstrom(block, position, labels[i])
         element = "H" if symbol in _HYDROGENS else symbol
         found.append(
             ListedSite(labels[i], element, position @ turn, _occupancy(block, labels, i), symbol * (element != symbol))
@@ -120,6 +123,15 @@ def sites_of(block: CifBlock, lattice: NDArray[np.float64]) -> list[ListedSite]:
     _refuse_attached(block, labels)
     _refuse_alternatives(block, labels, found)
     return found
+
+
+def _refuse_angstrom(block: CifBlock, position: NDArray[np.float64], label: str) -> None:
+    """Far out of the cell a number may be angstrom as well; formula and Z, or the density, will tell."""
+    if (np.abs(position).max() > 2.0) and not has_amounts(block):
+        raise CifError(
+            f"site {label} lies at {' '.join(f'{x:g}' for x in position)}: fractions of the edges, or angstrom? write fractions "
+            "between -2 and 2, or state the formula sum and Z"
+        )
 
 
 def _labels(block: CifBlock, count: int) -> list[str]:
