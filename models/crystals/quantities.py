@@ -65,7 +65,6 @@ class Quantity:
         units: other units that are understood, with their value in `unit`.
         network: the networks' name of it, empty for what they do not predict.
         stored: a candidate's field that has it as computed, empty for what pw.x does not compute here.
-        computed_by: what computes it, in words, empty for what nothing does.
         lowest, highest: what a value can be; outside, the unit is wrong.
     """
 
@@ -77,7 +76,6 @@ class Quantity:
     units: Mapping[str, float] = field(default_factory=dict)
     network: str = ""
     stored: str = ""
-    computed_by: str = ""
 
     @property
     def is_logarithm(self) -> bool:
@@ -111,7 +109,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         units=PER_ATOM,
         network="formation_energy_per_atom",
         stored="e_f",
-        computed_by="pw.x, with the elements' own energies",
     ),
     Quantity(
         name="energy_above_hull",
@@ -121,7 +118,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         highest=16.0,
         units=PER_ATOM,
         stored="e_above_hull",
-        computed_by="pw.x, with the compounds of its hull",
     ),
     Quantity(
         name="energy_per_atom",
@@ -132,7 +128,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         units=PER_ATOM,
         network="energy_per_atom",
         stored="relaxation.energy_per_atom_ev",
-        computed_by="pw.x",
     ),
     Quantity(
         name="band_gap",
@@ -143,7 +138,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         units=ENERGY,
         network="band_gap",
         stored="relaxation.band_gap",
-        computed_by="pw.x where `dft: {band_gap: scf}` or `nscf` asks for it",
     ),
     Quantity(
         name="bulk_modulus",
@@ -154,7 +148,6 @@ QUANTITIES: tuple[Quantity, ...] = (
         units=PRESSURE,
         network="log10_bulk_modulus",
         stored="relaxation.bulk_modulus_gpa",
-        computed_by="pw.x where `dft: {settings: {method: eos}}` asks for an equation of state",
     ),
     Quantity("shear_modulus", "GPa", ("G", "shear"), 0.01, 1584.893, PRESSURE, network="log10_shear_modulus"),
     Quantity("poisson_ratio", "", ("poisson",), -1.0, 0.5, network="poisson_ratio"),

@@ -47,7 +47,7 @@ def moments_of(
         return None
     vectors = np.zeros((len(places.all), 3))
     for index, moment in listed.items():
-        kept = [_turned(operations, int(k), moment, lattice) for k in _keepers(operations, places, index, sites)]
+        kept = [_turned(operations, int(k), moment, lattice) for k in _keepers(operations, places, index)]
         if max(float(np.linalg.norm(one - moment)) for one in kept) > 0.05 + 0.02 * float(np.linalg.norm(moment)):
             block.note(
                 f"its moments are not used: the symmetry of site {sites[index].label} turns its moment into another"
@@ -66,7 +66,7 @@ def moments_of(
     return [round(float(sign * value), 6) + 0.0 for value in along]
 
 
-def _keepers(operations: Operations, places: Places, index: int, sites: Sequence[ListedSite]) -> NDArray[np.int64]:
+def _keepers(operations: Operations, places: Places, index: int) -> NDArray[np.int64]:
     at = places.orbits[index].positions[0]
     offsets = operations.images(at) - at
     return np.flatnonzero(np.abs(offsets - np.rint(offsets)).max(axis=1) < 1e-4)

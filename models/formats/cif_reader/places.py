@@ -46,7 +46,6 @@ class Orbit:
     Attributes:
         positions: fractional coordinates [m, 3] in 0..1, the first where the site is.
         makers: indices [m] of operations that make them.
-        keepers: indices of operations that leave the site where it is.
         shift_ang: how far the site was moved onto its special position.
         gap_ang: shortest distance to an image that counts as another atom.
         whole: whether the images fall onto places of equal number.
@@ -54,7 +53,6 @@ class Orbit:
 
     positions: NDArray[np.float64]
     makers: NDArray[np.int64]
-    keepers: NDArray[np.int64]
     shift_ang: float
     gap_ang: float
     whole: bool
@@ -66,7 +64,7 @@ def orbit_of(
     """Images of a site; those within `merge_ang` of it are the site itself, which goes to their middle."""
     if len(operations) == 1:  # P 1, as most programs write it
         only = np.zeros(1, dtype=np.int64)
-        return Orbit((position[None] + 1e-9) % 1.0 - 1e-9, only, only, 0.0, float("inf"), True)
+        return Orbit((position[None] + 1e-9) % 1.0 - 1e-9, only, 0.0, float("inf"), True)
     at = position
     for _ in range(3):
         offsets = operations.images(at) - at
@@ -81,7 +79,6 @@ def orbit_of(
     return Orbit(
         positions=(images[makers] + 1e-9) % 1.0 - 1e-9,
         makers=makers,
-        keepers=np.flatnonzero(same),
         shift_ang=float(np.linalg.norm((at - position) @ lattice)),
         gap_ang=float(away[~same].min()) if (~same).any() else float("inf"),
         whole=bool(away[same].max() < 1e-3) and len(makers) * int(same.sum()) == len(operations),
