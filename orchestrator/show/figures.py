@@ -140,7 +140,7 @@ def time_figure(parts: Sequence[tuple[str, float]], account: Account, theme: The
     """One stacked bar of the campaign's wall time; None when no time was written down."""
     if account.wall_s <= 0:
         return None
-    figure, axes = _axes(theme, 1.75)
+    figure, axes = _axes(theme, 2.1)
     unit, scale = ("minutes", 60.0) if account.wall_s < 3 * 3600 else ("hours", 3600.0)
     left = 0.0
     colours = (*theme.colours, theme.muted)
@@ -153,7 +153,7 @@ def time_figure(parts: Sequence[tuple[str, float]], account: Account, theme: The
     axes.set_xlabel(f"{unit} of wall time")
     axes.spines["left"].set_visible(False)
     axes.margins(y=0.05)
-    _legend(figure, axes, theme, 3)
+    _legend(figure, axes, theme, 2)  # three of the longest names are wider than the page
     return figure
 
 
