@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from crystalloop.db.ledger.forecast import Forecast
 from crystalloop.db.ledger.names import Id, PathId
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 Vector = tuple[float, float, float]
-REFERENCES = "references"
-"""Name of the shared campaign that owns the elemental reference calculations."""
+REFERENCES = "references"  # the shared campaign that owns the elemental reference calculations
 
 
 class Record(BaseModel):
@@ -86,6 +86,8 @@ class OriginKind(StrEnum):
     AROUND = "around"  # latent drawn around a base compound
     BETWEEN = "between"  # latent on the line between two base compounds
     ELEMENT = "element"  # an elemental reference
+    SUBSTITUTED = "substituted"  # a known crystal, an element exchanged for a similar one
+    LISTED = "listed"  # a row of a laboratory's table
 
 
 class Origin(Record):
@@ -162,9 +164,7 @@ class Relaxation(Record):
     bulk_modulus_gpa: float | None = None  # this and the next two where an equation of state was asked for
     bulk_modulus_prime: float | None = None
     fit_rms_mev_per_atom: float | None = None
-    band_gap: float | None = (
-        None  # eV, of the states that were computed: an upper bound; None where it was not asked for
-    )
+    band_gap: float | None = None  # eV, of the states computed: an upper bound; None where it was not asked for
     rungs: tuple[RungRecord, ...] = ()  # in order; empty where there was one
     reused_from: str | None = None  # id of the candidate that was computed, where this result is a copy
 
@@ -186,6 +186,8 @@ class Candidate(Record):
     predicted: dict[str, float | None] = Field(default_factory=dict)  # the eight properties, before DFT
     e_f_predicted: float | None = None  # eV/atom
     score: float | None = None  # acquisition value when chosen
+    forecast: Forecast | None = None  # what the surrogate expected when it was chosen
+    arm: str = "loop"  # who asked for it: the loop, or a baseline that it is compared with
     state: CandidateState = CandidateState.PROPOSED
     lease: Lease | None = None
     attempts: tuple[Attempt, ...] = ()

@@ -52,6 +52,8 @@ class Kind(StrEnum):
     AROUND = "around"
     BETWEEN = "between"
     DECORATED = "decorated"  # a prototype with elements put on its sites; no network
+    SUBSTITUTED = "substituted"  # a known crystal with an element exchanged for a similar one; no network
+    LISTED = "listed"  # a row of a laboratory's table
 
     @classmethod
     def of_draws(cls) -> tuple[Kind, ...]:
@@ -77,6 +79,12 @@ class Proposal:
         sigma: standard deviation of the predicted formation energy, eV/atom; None where unknown.
         sigmas: the same of every property, each in its own unit.
         novelty: against the training crystals, where it was looked up.
+        chance: probability that it meets the target, given that it can be computed; None where nobody said.
+        success: probability that its calculation ends with a value; None where nobody said.
+        cost_s: processor seconds that its calculation is expected to take; None where nobody said.
+        interval: 90 % interval of the target's property, in the unit of `predicted`; None where nobody said.
+        surrogate: which model `predicted` is of, where it is not the networks' alone.
+        arm: who asks for it: the loop, or a baseline that it is compared with.
     """
 
     crystal: Crystal
@@ -93,6 +101,12 @@ class Proposal:
     sigma: float | None = None
     sigmas: Mapping[str, float | None] = field(default_factory=dict)
     novelty: str | None = None
+    chance: float | None = None
+    success: float | None = None
+    cost_s: float | None = None
+    interval: tuple[float, float] | None = None
+    surrogate: str = ""
+    arm: str = "loop"
 
     @property
     def raw(self) -> Crystal:

@@ -13,6 +13,13 @@ from crystalloop.dft.recipe.pseudo_places import default_pseudos
 from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.orchestrator.campaign.choice.sections import (
+    AcquireSection,
+    Arms,
+    HullSection,
+    StopSection,
+    SurrogateSection,
+)
 from crystalloop.orchestrator.campaign.digest import digest_of, says_the_same
 from crystalloop.orchestrator.campaign.part import Part
 from crystalloop.orchestrator.campaign.sections import (
@@ -57,7 +64,12 @@ class Campaign(Part):
     generate: Generation = Field(Generation(), description="how candidates are drawn")
     filters: Filters = Field(Filters(), description="what is left out before DFT")
     dft: Dft = Field(Dft(), description="how and how many candidates are computed")
+    hull: HullSection = Field(HullSection(), description="of what the distance to the convex hull is measured")
+    surrogate: SurrogateSection = Field(SurrogateSection(), description="what predicts the target before DFT")
+    acquire: AcquireSection = Field(AcquireSection(), description="which candidates deserve DFT")
+    arms: Arms = Field(Arms(), description="shares of the DFT that baselines get")
     budget: Budget = Field(Budget(), description="what the campaign may use")
+    stop: StopSection = Field(StopSection(), description="when enough is found")
     rounds: int = Field(3, ge=1, le=10_000, description="rounds of proposing, computing and training")
     seed: int = Field(0, ge=0, lt=2**31, description="of every draw; the same seed gives the same candidates")
     database: DatabaseConfig = Field(DatabaseConfig(), description="where results are kept")
