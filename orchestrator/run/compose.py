@@ -38,6 +38,7 @@ from crystalloop.orchestrator.propose.actors import RayRuntime
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
+from crystalloop.orchestrator.propose.ranking import Ranker, labelled_crystal
 from crystalloop.orchestrator.run.clock import asked_often, within
 from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
 from crystalloop.orchestrator.run.plan import check_dft, known_crystals
@@ -148,14 +149,15 @@ def build(
     version = pw_version(campaign.dft.pw_command)
     energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
     start = partial(_on_ray, runtime.start, store, campaign)
-    chooser = CandidateProposer(campaign, models, runtime, tell=tell, start=start)
+    ranker = Ranker(campaign, [labelled_crystal(one) for one in known])
+    chooser = CandidateProposer(campaign, models, runtime, ranker, tell=tell, start=start)
     before_training = partial(_on_ray, runtime.before_training, store, campaign)
     fit = partial(fit_networks, tell=lambda text: tell(Note(text)))
     parts = Parts(
         store=store,
         queue=queue,
         workers=local_workers(campaign, server, campaign.dft.slots),
-        proposer=LedgerProposer(campaign.name, chooser, energies, sources, now),
+        proposer=LedgerProposer(campaign.name, campaign.target, chooser, energies, sources, now),
         trainer=NetworkTrainer(campaign, models, fit, before_training, sources, tell),
         energies=energies,
         settle_hulls=partial(settle_hulls, store, campaign),

@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, str] = {
     "orchestrator/cluster": "campaign",
     "orchestrator/settle": "campaign loop db/ledger dft/recipe dft/pw dft/energies models/crystals models/data models/draw",
     "orchestrator/learn": "campaign loop cluster db/ledger models",
-    "orchestrator/propose": "campaign loop cluster acquire learn db/ledger models",
+    "orchestrator/propose": "campaign campaign/choice loop cluster acquire learn db/ledger models",
     "orchestrator/simulate": "campaign loop acquire account propose settle learn db/ledger dft models",
     "orchestrator/show": "campaign loop account db/ledger models",
     "orchestrator/show/simulation": "orchestrator/show orchestrator/simulate",
