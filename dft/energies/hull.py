@@ -57,7 +57,7 @@ class AboveHull:
     reason: str | None = None  # why there is no value
     decomposition: tuple[tuple[float, str, str], ...] = ()  # share of the atoms, formula, name of what lies on the hull
     competing: int = 0  # entries that the crystal was compared with, elements not counted
-    source: str | None = None  # which hull that is, where it is not that of this scheme's energies alone
+    source: str | None = None  # which energies the hull is made of
     error: float | None = None  # eV/atom, standard error of that hull on the scale of this scheme
 
 
@@ -67,12 +67,12 @@ class SchemeHull:
 
     Attributes:
         hull: answers on the scale of the scheme.
-        source: which energies it is made of; empty for the scheme's own alone.
+        source: which energies it is made of.
         error: the tie's standard error at a formula, eV/atom; None for the scheme's own alone.
     """
 
     hull: ReferenceHull
-    source: str = ""
+    source: str
     error: Callable[[str], float] | None = None
 
 
@@ -116,7 +116,7 @@ def formation_entries(entries: Sequence[HullEntry]) -> list[FormationEntry]:
 
 def own_hull(_: str, own: Own) -> SchemeHull:
     """The hull of a scheme's energies alone."""
-    return SchemeHull(ReferenceHull((), "in this scheme").with_own(own))
+    return SchemeHull(ReferenceHull((), "in this scheme").with_own(own), "pw.x alone")
 
 
 def energies_above_hull(
@@ -162,7 +162,7 @@ def _above(entry: FormationEntry, judged: SchemeHull) -> AboveHull:
         return AboveHull(None, point.reason, competing=point.competing)
     above_ev = entry.energy_ev_per_atom - point.energy_ev_per_atom
     error = None if judged.error is None else judged.error(entry.formula)
-    found = AboveHull(above_ev, None, point.decomposition, point.competing, judged.source or None, error)
+    found = AboveHull(above_ev, None, point.decomposition, point.competing, judged.source, error)
     if above_ev > ROUNDING_EV:
         return found
     return replace(found, e_above_hull=0.0, decomposition=((1.0, entry.formula, entry.name),))

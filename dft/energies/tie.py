@@ -20,8 +20,10 @@ PRIOR_EV = 0.1
 SCATTER_EV, SCATTER_WEIGHT = 0.03, 2
 """What a shift is expected to leave, eV/atom, and how many common compounds that expectation is worth: pw.x finds 13 plain PBE
 energies of the Materials Project within .016 eV/atom on average, .048 at most (docs/science/dft.md)."""
-OTHER_STRUCTURE_EV = 0.1
-"""Own energies that are further from the reference than this, after the fit, are of another structure, eV/atom."""
+ABOVE_EV, BELOW_EV = 0.06, 0.1
+"""Own energies that lie further above what the other common compounds make of the reference, or further below it after the fit,
+are of another structure, eV/atom. Above is the usual case and is judged without the compound itself: own crystals are of a few
+prototypes, and references of what is most stable."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Tie:
     scatter_ev: float
     _elements: tuple[str, ...]
     _covariance: Numbers
+
+    def shift_error_ev(self, element: str) -> float:
+        """Standard error of an element's shift, eV per atom of it; the prior's where no common compound has it."""
+        if element not in self._elements:
+            return PRIOR_EV
+        return sqrt(float(np.diag(self._covariance)[self._elements.index(element)]))
 
     def error_ev_per_atom(self, formula: str) -> float:
         """Standard error of a reference energy on the own scale: of the shift, and of what no shift explains.
@@ -78,10 +86,13 @@ def fit_tie(own: Iterable[FormationEntry], reference: Callable[[Key], float | No
     kept = np.ones(len(keys), dtype=bool)
     while True:
         shifts_ev, covariance, scatter_ev = _fit(fractions[kept], apart_ev[kept])
-        left_ev = np.where(kept, np.abs(apart_ev - fractions @ shifts_ev), 0.0)
-        if not kept.any() or left_ev.max() <= OTHER_STRUCTURE_EV:
+        left_ev = apart_ev - fractions @ shifts_ev
+        leverage = np.einsum("pe,ef,pf->p", fractions, covariance, fractions) / scatter_ev**2
+        without_it_ev = left_ev / np.maximum(1.0 - leverage, 1e-3)
+        excess = np.where(kept, np.maximum(without_it_ev / ABOVE_EV, -left_ev / BELOW_EV), 0.0)
+        if not kept.any() or excess.max() <= 1:
             break
-        kept[int(np.argmax(left_ev))] = False  # the worst alone: it may be what makes others look bad
+        kept[int(np.argmax(excess))] = False  # the worst alone: it may be what makes others look bad
     shift_ev = dict(zip(elements, shifts_ev.tolist(), strict=True))
     return Tie(shift_ev, int(kept.sum()), int((~kept).sum()), scatter_ev, elements, covariance)
 
