@@ -69,7 +69,7 @@ class HullSection(Part):
     reference: tuple[HullFile, ...] = Field(
         (),
         max_length=100,
-        description="path of a file of formation energies, or a list of paths and tables; none builds the hull of pw.x energies alone",
+        description="path of a file of formation energies, or a list of paths and tables; none: the hull is of pw.x energies alone",
     )
     scheme: EnergyScheme | None = Field(None, description="of the files that do not say their own")
     common: int = Field(
