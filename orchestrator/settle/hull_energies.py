@@ -13,6 +13,7 @@ from crystalloop.dft.energies.hull import HullEntry, Own, SchemeHull, formation_
 from crystalloop.dft.energies.reference_hull import FormationEntry, Key, ReferenceHull, composition_key
 from crystalloop.dft.energies.tie import fit_tie
 from crystalloop.models.data.files import DataError
+from crystalloop.orchestrator.campaign.choice.sections import HullSection
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.settle.formation_set import FormationSet, read_formation_set
 
@@ -56,8 +57,28 @@ def hull_reference(campaign: Campaign, imported: Iterable[ReferenceEnergy] = ())
     found = read_formation_set(campaign.hull, imported, with_d2=with_d2)
     entries = _of_elements(found, campaign.elements)
     hull = ReferenceHull(entries, f"in {found.name}", _onto_plain_scale)
-    said = f"hull: {found.name}: {len(entries):,} energies of these elements, {_schemes(entries)}"
-    return HullReference(hull, found.name, campaign.hull.common, tuple(entries), (*found.notes, said))
+    said = [f"hull: {found.name}: {len(entries):,} energies of these elements, {_schemes(entries)}"]
+    if with_d2:
+        said.append(
+            "hull: pw.x computes with D2 here; a reference without it is brought onto that scale by the tie alone"
+        )
+    return HullReference(hull, found.name, campaign.hull.common, tuple(entries), (*found.notes, *said))
+
+
+def untied_hull(hull: HullSection) -> ReferenceHull:
+    """The hull of a campaign's reference as its files give it, of all elements, for tables whose energies are of its scheme.
+
+    Raises:
+        DataError: what cannot be used, or energies of several schemes, which are not comparable as they are.
+    """
+    found = read_formation_set(hull)
+    schemes = sorted({entry.scheme for entry in found.entries})
+    if len(schemes) > 1:
+        raise DataError(
+            f"hull.reference: {found.name} has energies of {' and '.join(schemes)}: not comparable as they are; "
+            f"`hull: {{scheme: {schemes[0]}}}` takes those alone"
+        )
+    return ReferenceHull(found.entries, f"in {found.name}")
 
 
 def names_imported_set(campaign: Campaign) -> bool:

@@ -11,8 +11,9 @@ from crystalloop.models.data.files import DataError
 from crystalloop.orchestrator.campaign.choice.sections import HullSection
 from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.campaign.spec import Campaign, ConfigError
+from crystalloop.orchestrator.run.plan import check_hull
 from crystalloop.orchestrator.settle.formation_set import read_formation_set
-from crystalloop.orchestrator.settle.hull_energies import hull_reference
+from crystalloop.orchestrator.settle.hull_energies import hull_reference, untied_hull
 
 ROWS = [("Li", 0.0), ("F", 0.0), ("LiF", -3.17), ("LiF", -3.0), ("Li2F", -1.0)]
 
@@ -201,6 +202,37 @@ def test_a_hull_without_an_element_of_the_campaign_is_refused_with_what_would_fi
     with pytest.raises(DataError, match="no compound of Li alone"):
         hull_reference(campaign(path, ["Li"]))
     assert hull_reference(campaign(path)).hull.energy("LiF3") == pytest.approx(-3.17 / 2)
+
+
+def test_a_laboratory_asks_a_reference_as_it_is_and_of_one_scheme(tmp_path):
+    path = tmp_path / "a.jsonl"
+    lines = [("Li", 0.0, "MP2020"), ("O", 0.0, "MP2020"), ("Li2O", -2.1, "MP2020"), ("MgO", -3.0, "OQMD")]
+    path.write_text(
+        "".join(json.dumps({"formula": f, "e_form": e, "formation_energy_scheme": s}) + "\n" for f, e, s in lines)
+    )
+    assert untied_hull(section(path, "MP2020")).energy("Li4O2") == -2.1
+    with pytest.raises(DataError, match="energies of MP2020 and OQMD: not comparable"):
+        untied_hull(HullSection(reference=path))
+
+
+def test_a_plan_says_what_the_hull_is_of_and_refuses_what_is_none(tmp_path):
+    path = table(tmp_path / "a.jsonl")
+    assert check_hull(campaign(path)) == [
+        "hull: a.jsonl: 5 energies",
+        "hull: a.jsonl: 4 energies of these elements, of scheme PBE",
+    ]
+    assert check_hull(Campaign.model_validate(FIELDS)) == []
+    assert "looked for when `run` begins" in check_hull(campaign("icsd"))[0]
+    with pytest.raises(DataError, match="no table"):
+        check_hull(campaign("."))
+    with pytest.raises(DataError, match="no energy of Mg"):
+        check_hull(campaign(path, ["Li", "Mg"]))
+
+
+def test_a_reference_without_dispersion_is_told_to_who_computes_with_it(tmp_path):
+    with_d2 = campaign(table(tmp_path / "a.jsonl"), scheme="MP2020")
+    with_d2 = Campaign.model_validate(with_d2.spec() | {"dft": {"settings": {"d2": True}}})
+    assert "pw.x computes with D2 here" in hull_reference(with_d2).notes[-1]
 
 
 def test_corrections_are_taken_off_and_never_of_other_elements(tmp_path):

@@ -53,7 +53,7 @@ class HullFile(Part):
     @property
     def is_file(self) -> bool:
         """Whether it names a file, not an imported set of the database."""
-        return self.path.suffix != "" or len(self.path.parts) > 1
+        return self.path.suffix != "" or len(self.path.parts) != 1 or self.path.name.startswith(".")
 
     @property
     def keep(self) -> FieldTest | None:
