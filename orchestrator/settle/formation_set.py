@@ -148,7 +148,8 @@ def _take(reading: _Reading, row: Fields, place: str, scheme: str | None, unit: 
             f"scheme {shown(used)} of the formation energy is not known; there are {', '.join(_KNOWN.values())}"
         )
     _check_energy(key, formula, energy_ev, unit)
-    _keep(reading, FormationEntry(_id(reading, row, key, energy_ev, place), formula, energy_ev, True, used), key)
+    name = _id(reading, row, key, energy_ev, place)
+    reading.rows.append((key, FormationEntry(name, formula, energy_ev, True, used)))
 
 
 def _first(row: Fields, names: Sequence[str], what: str) -> Any:  # noqa: ANN401  (of a row)
@@ -200,10 +201,6 @@ def _id(reading: _Reading, row: Fields, key: Key, energy_ev: float, place: str) 
     return name
 
 
-def _keep(reading: _Reading, entry: FormationEntry, key: Key) -> None:
-    reading.rows.append((key, entry))
-
-
 def _take_total(reading: _Reading, key: Key, formula: str, row: Fields, place: str) -> None:
     scheme, energy_ev = str(row["scheme"]).strip(), number_of(row["energy_per_atom"])
     reading.total_scheme = reading.total_scheme or scheme
@@ -239,7 +236,7 @@ def _formed_from_own_elements(reading: _Reading, elements: Mapping[str, float], 
         formed_ev = entry.energy_ev_per_atom - sum(s * zero[one] for s, one in zip(shares, symbols, strict=True))
         low, high = FORMATION_EV
         if low <= formed_ev <= high:
-            _keep(reading, FormationEntry(entry.name, entry.formula, formed_ev, True, "PBE"), key)
+            reading.rows.append((key, FormationEntry(entry.name, entry.formula, formed_ev, True, "PBE")))
         else:
             reading.bad.append(
                 f"{entry.name}: {entry.formula} would form with {formed_ev:.4g} eV/atom: no such total energy"

@@ -24,6 +24,8 @@ from crystalloop.orchestrator.settle.reference_set import read_reference_set, wr
 
 STABLE_SHOWN = 40
 """Stable compounds of a reference that are printed; --json has every one."""
+MOST_COMPOUNDS = 5_000
+"""Of a reference whose hull is drawn whole, in ten seconds; of a larger one, the systems of the campaign's crystals alone."""
 
 
 def look(
@@ -78,12 +80,15 @@ def _reference(reference: HullReference, hull: CampaignHull) -> dict[str, Any]:
             }
             for scheme, tie in ties.items()
         },
-        "stable": _stable(reference),
+        "stable": _stable(reference, [entry.elements for entry in hull.entries if entry.name in hull.above]),
     }
 
 
-def _stable(reference: HullReference) -> list[dict[str, Any]]:
-    energies = {key: reference.hull.listed(key) for key in reference.compositions()}
+def _stable(reference: HullReference, systems: Sequence[frozenset[str]]) -> list[dict[str, Any]]:
+    keys = reference.compositions()
+    if len(keys) > MOST_COMPOUNDS:
+        keys = {key for key in keys if any(system.issuperset(one for one, _ in key) for system in set(systems))}
+    energies = {key: reference.hull.listed(key) for key in keys}
     found = []
     for key, energy_ev in sorted(energies.items(), key=lambda one: (len(one[0]), one[0])):
         formula = reduced_formula({symbol: int(amount) for symbol, amount in key})

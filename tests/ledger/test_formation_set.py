@@ -252,6 +252,9 @@ def test_a_campaign_file_names_its_reference_beside_itself(tmp_path):
         read_back = read_campaign(path)
         assert [one.path for one in read_back.hull.reference] == [tmp_path / "ref.jsonl"]
         assert Campaign.model_validate(read_back.spec()).spec_digest() == read_back.spec_digest()
+    path.write_text(json.dumps(FIELDS)[:-1] + ', "hull": {"scheme": "PBE"}}')
+    with pytest.raises(ConfigError, match="scheme PBE says nothing without `reference`"):
+        read_campaign(path)
     path.write_text(json.dumps(FIELDS)[:-1] + ', "hull": {"reference": {"file": "x"}}}')
     with pytest.raises(ConfigError, match=r"hull\.reference"):
         read_campaign(path)

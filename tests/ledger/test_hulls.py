@@ -18,6 +18,7 @@ from crystalloop.dft.recipe.settings import CODE_VERSION, preset
 from crystalloop.models.data.files import DataError
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.cli.app import app
+from crystalloop.orchestrator.settle import hull_view
 from crystalloop.orchestrator.settle.hull_view import hull_lines, look
 from crystalloop.orchestrator.settle.hulls import hull_energies, judge_hulls, settle_hulls
 
@@ -420,6 +421,15 @@ def test_the_lines_say_how_the_reference_is_tied_and_what_is_stable_in_it(store,
     assert found["reference"]["stable"] == [{"system": "F-Li", "formula": "LiF", "e_f": -3.1}]
     early = look(store, measured(9), None, None, skip_bad=False)
     assert "`hull.common` asks for 9: crystals are judged by pw.x alone until then" in "\n".join(hull_lines(early))
+
+
+def test_of_a_large_reference_the_systems_of_the_crystals_alone_are_shown(store, measured, table, monkeypatch):
+    monkeypatch.setattr(hull_view, "MOST_COMPOUNDS", 1)
+    assert look(store, measured(3), None, None, skip_bad=False)["reference"]["stable"] == []
+    known(store, table, *own_compounds(table))
+    assert [row["formula"] for row in look(store, measured(3), None, None, skip_bad=False)["reference"]["stable"]] == [
+        "LiF"
+    ]
 
 
 def test_a_set_is_imported_that_the_hull_already_names(store, campaign, table, tmp_path):

@@ -87,6 +87,14 @@ class HullSection(Part):
         files = value if isinstance(value, list | tuple) else [] if value is None else [value]
         return [{"path": one} if isinstance(one, str | Path) else one for one in files]
 
+    @model_validator(mode="after")
+    def _is_of_something(self) -> HullSection:
+        if self.scheme is not None and not self.reference:
+            raise ValueError(
+                f"scheme {self.scheme} says nothing without `reference`; name the file whose energies are of it"
+            )
+        return self
+
     def placed(self, folder: Path) -> HullSection:
         """With paths that are relative to the campaign file's folder."""
         files = [one.model_copy(update={"path": folder / one.path}) if one.is_file else one for one in self.reference]
