@@ -80,7 +80,7 @@ class HullSection(Part):
         "the hull is that of pw.x energies alone",
     )
 
-    @field_validator("reference", mode="before")
+    @field_validator("reference", mode="before", json_schema_input_type=HullFile | str | list[HullFile | str] | None)
     @classmethod
     def _several(cls, value: object) -> object:
         """One file or a list of them, each a path or a table."""
