@@ -38,7 +38,7 @@ def read_campaign(path: Path) -> Campaign:
     except ValidationError as error:
         raise ConfigError("\n".join(_problems(error, path, written))) from error
     files = tuple(file.model_copy(update={"path": path.parent / file.path}) for file in campaign.data)
-    return campaign.model_copy(update={"data": files})
+    return campaign.model_copy(update={"data": files, "hull": campaign.hull.placed(path.parent)})
 
 
 def _written(path: Path) -> Written:

@@ -41,11 +41,12 @@ from crystalloop.orchestrator.propose.proposer import CandidateProposer
 from crystalloop.orchestrator.propose.ranking import Ranker, labelled_crystal
 from crystalloop.orchestrator.run.clock import asked_often, within
 from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
-from crystalloop.orchestrator.run.plan import check_dft, known_crystals
+from crystalloop.orchestrator.run.plan import check_dft, check_hull, known_crystals
 from crystalloop.orchestrator.run.retry import retry_given_up
 from crystalloop.orchestrator.run.session import database, only_runner, open_store, outcome_of_errors
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
+from crystalloop.orchestrator.settle.hull_energies import hull_reference
 from crystalloop.orchestrator.settle.hulls import settle_hulls
 from crystalloop.orchestrator.show.report_page import write_report
 
@@ -126,6 +127,7 @@ def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tup
         tell(Note(text))
     known, notes = known_crystals(campaign)
     check_labels(campaign, known)
+    notes += check_hull(campaign)
     for note in notes:
         tell(Note(note))
     return table, known, notes
@@ -146,6 +148,7 @@ def build(
     queue.prepare()
     models = campaign.run_folder / "models"
     sources = Sources(known, decorated_pool(campaign))
+    reference = hull_reference(campaign, store.imported_energies())
     version = pw_version(campaign.dft.pw_command)
     energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
     start = partial(_on_ray, runtime.start, store, campaign)
@@ -160,7 +163,7 @@ def build(
         proposer=LedgerProposer(campaign.name, campaign.target, chooser, energies, sources, now),
         trainer=NetworkTrainer(campaign, models, fit, before_training, sources, tell),
         energies=energies,
-        settle_hulls=partial(settle_hulls, store, campaign),
+        settle_hulls=partial(settle_hulls, store, campaign, reference),
         meanwhile=start,
         now=now,
         sleep=time.sleep,
