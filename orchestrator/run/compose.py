@@ -22,6 +22,7 @@ from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.orchestrator.account.status import campaign_status
+from crystalloop.orchestrator.acquire.by_name import acquirer_of
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -148,7 +149,7 @@ def build(
     version = pw_version(campaign.dft.pw_command)
     energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
     start = partial(_on_ray, runtime.start, store, campaign)
-    chooser = CandidateProposer(campaign, models, runtime, tell=tell, start=start)
+    chooser = CandidateProposer(campaign, models, runtime, acquirer_of(campaign.acquire), tell, start)
     before_training = partial(_on_ray, runtime.before_training, store, campaign)
     fit = partial(fit_networks, tell=lambda text: tell(Note(text)))
     parts = Parts(
