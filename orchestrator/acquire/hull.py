@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.draw.target import ABOVE_HULL, Direction, Target
+from crystalloop.models.draw.target import ABOVE_HULL, Target
 from crystalloop.orchestrator.acquire.base import NOTHING_BEFORE, History, Scored
 from crystalloop.orchestrator.acquire.layers.likeness import fractions
 from crystalloop.orchestrator.acquire.outlook import Merit, Outlook, PerProposal, ends_of, others_hold, others_off
-from crystalloop.orchestrator.acquire.ranking import HAIR, ranked
+from crystalloop.orchestrator.acquire.ranking import ranked
 
-IN_TURN = 64
-"""So many take account of those chosen before them; more are no batch but a ranking."""
+IN_TURN, CONTENDERS = 64, 1_000
+"""So many take account of those chosen before them, and so many that might be chosen do; more are no batch but a ranking."""
 
 
 @dataclass(frozen=True)
@@ -55,27 +56,28 @@ class Hull:
             chance = Outlook.of(proposals, target.property).chance(ends_of(target.as_range()))
             holds = holds * np.nan_to_num(chance, nan=1.0)
         merit = Merit(target).of(Outlook.of(proposals, target.property).mean) - 10.0 * others_off(proposals, target)
-        return ranked(proposals, self._in_turn(proposals, heights, holds, count, rng), count, rng, merit)
+        return ranked(proposals, self._in_turn(proposals, heights, holds, count), count, rng, merit)
 
-    def _in_turn(
-        self, proposals: Sequence[Proposal], heights: Outlook, holds: PerProposal, count: int, rng: np.random.Generator
-    ) -> PerProposal:
+    def _in_turn(self, proposals: Sequence[Proposal], heights: Outlook, holds: PerProposal, count: int) -> PerProposal:
         """The score of each when it was chosen; of those that were not, what is left of it, [p]."""
-        shares = fractions(proposals)
-        tie = HAIR**2 * rng.random(len(proposals))
-        scores, open_ = below(heights) * holds, heights.known.copy()
-        for _ in range(min(count, IN_TURN, int(open_.sum()))):
-            one = int(np.argmax(np.where(open_, scores + tie, -np.inf)))
+        scores = below(heights) * holds
+        near = np.argsort(-scores, kind="stable")[: min(CONTENDERS, int(heights.known.sum()))]
+        heights, holds, worth = Outlook(heights.mean[near], heights.sigma[near]), holds[near], scores[near]
+        shares = fractions([proposals[i] for i in near.tolist()])
+        open_ = np.ones(len(near), dtype=bool)
+        for _ in range(min(count, IN_TURN, len(near))):
+            one = int(np.argmax(np.where(open_, worth, -np.inf)))
             open_[one] = False
             heights = self._given(heights, shares, one)
-            scores = np.where(open_, below(heights) * holds, scores)
+            worth = np.where(open_, below(heights) * holds, worth)
+        scores[near] = worth
         return scores
 
     def _given(self, heights: Outlook, shares: NDArray[np.float64], one: int) -> Outlook:
         """The outlook when one of them is about to be computed."""
         has = shares[one] > 0
         part_of = (shares[:, has] / shares[one, has]).min(axis=1)  # t, 0 where an element is missing
-        lowering = float(below(heights)[one])
+        lowering = float(below(Outlook(heights.mean[[one]], heights.sigma[[one]]))[0])
         related = ((shares > 0) == has).all(axis=1)
         away = np.abs(shares - shares[one]).sum(axis=1) / 2
         together = np.where(related, self.shared * np.exp(-0.5 * (away / self.reach) ** 2), 0.0)
@@ -83,6 +85,12 @@ class Hull:
 
 
 def below(heights: Outlook) -> PerProposal:
-    """E[max(-height, 0)], how far each is expected to lie below the hull, eV/atom, [p]; NaN where nothing is predicted."""
-    lowering = Merit(Target("energy_per_atom", direction=Direction.MINIMISE))  # minus the value, without a floor
-    return lowering.gain(heights, 0.0)
+    """E[max(-height, 0)], how far each is expected to lie below the hull, eV/atom, [p]; NaN where nothing is predicted.
+
+    sigma (phi(u) + u Phi(u)) with u = -mean / sigma.
+    """
+    safe = np.where(heights.sigma > 0, heights.sigma, 1.0)
+    u = -heights.mean / safe
+    spread = safe * (np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi) + u * ndtr(u))
+    made: PerProposal = np.where(heights.sigma > 0, np.maximum(spread, 0.0), np.maximum(-heights.mean, 0.0))
+    return made

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.models.crystals.elements import symbols
+from crystalloop.models.crystals.formulas import Formula
 from crystalloop.models.draw.proposal import Proposal
 
 Codes = NDArray[np.int64]
 """Equal numbers for equal things, [p]."""
+SAME = 1e-6
+"""Shares of atoms that differ by less are the same."""
 PROTOTYPE = 0.5
 """Squared distance of two prototypes, in that of compositions: NaCl lies 1 from MgO, sqrt(1/2) from KCl."""
 SITES = 0.02
@@ -21,16 +23,34 @@ TWIN = 0.5
 """What an equal reduced formula adds to the likeness: its polymorphs are told apart once one of them is known."""
 
 
-def fractions(proposals: Sequence[Proposal]) -> NDArray[np.float64]:
-    """Share of the atoms that each element has, [p, elements that occur]."""
+def elements_and_shares(proposals: Sequence[Proposal]) -> tuple[Codes, NDArray[np.float64]]:
+    """Atomic numbers that occur, rising, [e], and the share of the atoms that each has, [p, e]."""
     sizes = np.array([len(one.crystal.numbers) for one in proposals], dtype=np.int64)
     if not len(sizes):
-        return np.zeros((0, 0))
-    width = len(symbols())
-    rows = np.repeat(np.arange(len(sizes)), sizes) * width
-    places = rows + np.concatenate([one.crystal.numbers for one in proposals])
+        return np.zeros(0, dtype=np.int64), np.zeros((0, 0))
+    numbers = np.concatenate([one.crystal.numbers for one in proposals])
+    occurs = np.bincount(numbers) > 0
+    column, width = np.cumsum(occurs) - 1, int(occurs.sum())
+    places = np.repeat(np.arange(len(sizes)), sizes) * width + column[numbers]
     counts = np.bincount(places, minlength=len(sizes) * width).reshape(len(sizes), width)
-    return counts[:, counts.any(axis=0)] / sizes[:, None]
+    return np.flatnonzero(occurs), counts / sizes[:, None]
+
+
+def fractions(proposals: Sequence[Proposal]) -> NDArray[np.float64]:
+    """Share of the atoms that each element has, [p, elements that occur]."""
+    return elements_and_shares(proposals)[1]
+
+
+def times_computed(proposals: Sequence[Proposal], computed: Mapping[Formula, int]) -> NDArray[np.float64]:
+    """How often the reduced formula of each is among those computed, [p]."""
+    elements, shares = elements_and_shares(proposals)
+    times = np.zeros(len(proposals))
+    for formula, count in computed.items():
+        wanted, total = dict(formula), sum(amount for _, amount in formula)
+        if set(wanted) <= set(elements.tolist()):
+            row = np.array([wanted.get(int(z), 0) for z in elements]) / total
+            times[(np.abs(shares - row) < SAME).all(axis=1)] = count
+    return times
 
 
 def formula_codes(rows: NDArray[np.float64]) -> Codes:

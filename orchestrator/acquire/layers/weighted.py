@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crystalloop.models.crystals.formulas import reduced_counts
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.draw.target import Target
 from crystalloop.orchestrator.acquire.base import NOTHING_BEFORE, Acquirer, History, Scored
-from crystalloop.orchestrator.acquire.layers.likeness import fractions
+from crystalloop.orchestrator.acquire.layers.likeness import fractions, times_computed
 from crystalloop.orchestrator.acquire.outlook import PerProposal
 from crystalloop.orchestrator.acquire.ranking import HAIR, last, ranked, scores_of
 
@@ -74,9 +73,8 @@ def by_cost(proposals: Sequence[Proposal], history: History) -> PerProposal:
 
 def by_repeats(proposals: Sequence[Proposal], history: History) -> PerProposal:
     """1 for a formula that was computed up to FREE times, falling to 0, which is last, at WORN times."""
-    if max(history.computed.values(), default=0) <= FREE:
-        return np.ones(len(proposals))
-    times = np.array([history.computed.get(reduced_counts(one.crystal), 0) for one in proposals], dtype=np.float64)
+    often = {formula: times for formula, times in history.computed.items() if times > FREE}
+    times = times_computed(proposals, often) if often else np.zeros(len(proposals))
     return np.clip((WORN - times) / (WORN - FREE), 0.0, 1.0)
 
 
