@@ -12,7 +12,7 @@ from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import symbols
 from crystalloop.models.surrogate.base import FeatureRows, Values
 
-FEWEST = 5
+FEWEST_COSTS = 5
 """With fewer calculations nothing is said."""
 SIZES = 5
 """So many columns of `cost_features` are sizes, which a few calculations can tell of; the others are elements."""
@@ -66,7 +66,7 @@ class CostModel:
 
 
 def fit_cost(rows: FeatureRows, cpu_s: Values) -> CostModel | None:
-    """Ridge regression of the logarithm of processor seconds; None with fewer than FEWEST calculations.
+    """Ridge regression of the logarithm of processor seconds; None with fewer than FEWEST_COSTS calculations.
 
     Rows with a time or a feature that is no number, or a time that is not above 0, tell nothing. The predictions stay
     between half the shortest and twice the longest time seen.
@@ -76,7 +76,7 @@ def fit_cost(rows: FeatureRows, cpu_s: Values) -> CostModel | None:
         cpu_s: what each took, [n].
     """
     usable = np.isfinite(rows).all(axis=1) & np.isfinite(cpu_s) & (cpu_s > 0)
-    if usable.sum() < FEWEST:
+    if usable.sum() < FEWEST_COSTS:
         return None
     kept, log_s = rows[usable], np.log(cpu_s[usable])
     middle, scale = kept.mean(axis=0), _scales(kept)

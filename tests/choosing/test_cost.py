@@ -10,7 +10,7 @@ import pytest
 from cubic_crystals import decorated, decorated_sample
 
 from crystalloop.models.crystals.prototypes import Prototype
-from crystalloop.models.surrogate.cost import FEWEST, SIZES, cost_features, fit_cost
+from crystalloop.models.surrogate.cost import FEWEST_COSTS, SIZES, cost_features, fit_cost
 
 
 def sample(count=40, seed=0):
@@ -55,7 +55,7 @@ def test_the_spread_is_that_of_leaving_each_one_out():
     assert model.spread == pytest.approx(np.sqrt(np.mean(np.square(left))), rel=1e-6)
 
 
-@pytest.mark.parametrize("count", range(FEWEST))
+@pytest.mark.parametrize("count", range(FEWEST_COSTS))
 def test_nothing_is_said_of_fewer_than_five(count):
     crystals, cpu_s = sample(10)
     assert fit_cost(cost_features(crystals)[:count], cpu_s[:count]) is None

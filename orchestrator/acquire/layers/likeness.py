@@ -13,7 +13,7 @@ from crystalloop.models.draw.proposal import Proposal
 
 Codes = NDArray[np.int64]
 """Equal numbers for equal things, [p]."""
-SAME = 1e-6
+SAME_SHARE = 1e-6
 """Shares of atoms that differ by less are the same."""
 PROTOTYPE = 0.5
 """Squared distance of two prototypes, in that of compositions: NaCl lies 1 from MgO, sqrt(1/2) from KCl."""
@@ -49,7 +49,7 @@ def times_computed(proposals: Sequence[Proposal], computed: Mapping[Formula, int
         wanted, total = dict(formula), sum(amount for _, amount in formula)
         if set(wanted) <= set(elements.tolist()):
             row = np.array([wanted.get(int(z), 0) for z in elements]) / total
-            times[(np.abs(shares - row) < SAME).all(axis=1)] = count
+            times[(np.abs(shares - row) < SAME_SHARE).all(axis=1)] = count
     return times
 
 
