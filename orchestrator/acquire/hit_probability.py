@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.draw.target import Target
 from crystalloop.orchestrator.acquire.base import NOTHING_BEFORE, History, Scored
-from crystalloop.orchestrator.acquire.outlook import Ends, Merit, Outlook, PerProposal, ends_of, others_hold, others_off
+from crystalloop.orchestrator.acquire.outlook import (
+    ABSURD,
+    Ends,
+    Merit,
+    Outlook,
+    PerProposal,
+    ends_of,
+    others_hold,
+    others_off,
+)
 from crystalloop.orchestrator.acquire.ranking import made_finite, ranked
 
 
@@ -39,14 +49,14 @@ class HitProbability:
         chances = outlook.chance(_wanted(target, merit, outlook, history)) * others_hold(proposals, target)
         if self.calibrated:
             given = np.array([one.chance for one in proposals], dtype=np.float64)
-            chances = np.where(np.isfinite(given), given, chances)
+            chances = np.where((given >= 0) & (given <= 1), given, chances)
         return ranked(proposals, chances, count, rng, merit.of(outlook.mean) - 10.0 * others_off(proposals, target))
 
 
 def expected_best(merit: Merit, outlook: Outlook, history: History) -> float:
     """The highest merit known; before there is one, the highest that is predicted; 0 where nothing is."""
-    if history.best is not None:
-        return history.best
+    if history.best is not None and isfinite(history.best):
+        return float(np.clip(history.best, -20 * ABSURD, 20 * ABSURD))
     return float(np.max(made_finite(merit.of(outlook.mean)), initial=-np.inf)) if outlook.known.any() else 0.0
 
 

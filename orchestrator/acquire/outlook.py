@@ -20,6 +20,8 @@ PerProposal = NDArray[np.float64]
 Ends = tuple[float, float]
 """An interval, ends included; empty where the first is above the second."""
 EMPTY: Ends = (inf, -inf)
+ABSURD, SURE = 1e6, 1e-9
+"""No property is larger, and no error bar is smaller, in any unit."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class Outlook:
 
     @classmethod
     def of(cls, proposals: Sequence[Proposal], name: str) -> Outlook:
-        """What is predicted of a property; what is no finite number is taken as unknown."""
+        """What is predicted of a property; what is no number, or absurdly far from all properties, is taken as unknown."""
         mean = np.array([one.value(name) for one in proposals], dtype=np.float64)  # None becomes NaN
         sigma = np.array([one.sigma_of(name) for one in proposals], dtype=np.float64)
-        usable = np.isfinite(sigma) & (sigma > 0)
-        return cls(np.where(np.isfinite(mean), mean, np.nan), np.where(usable, sigma, 0.0))
+        usable = np.isfinite(sigma) & (sigma > SURE)
+        return cls(np.where(np.abs(mean) <= ABSURD, mean, np.nan), np.where(usable, np.minimum(sigma, ABSURD), 0.0))
 
     @property
     def known(self) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.draw.target import ABOVE_HULL, Range, Target
 from crystalloop.orchestrator.acquire.base import History
+from crystalloop.orchestrator.acquire.by_name import acquirer_of
 from crystalloop.orchestrator.acquire.expected_improvement import ExpectedImprovement
 from crystalloop.orchestrator.acquire.greedy import Greedy
 from crystalloop.orchestrator.acquire.hit_probability import HitProbability
@@ -23,6 +24,7 @@ from crystalloop.orchestrator.acquire.hull import Hull, below
 from crystalloop.orchestrator.acquire.outlook import Merit, Outlook
 from crystalloop.orchestrator.acquire.thompson import Thompson
 from crystalloop.orchestrator.acquire.ucb import Ucb
+from crystalloop.orchestrator.campaign.choice.sections import AcquireSection
 
 LOWEST, WINDOW = Target(direction="minimise"), Target(minimum=-2.0, maximum=-1.0)
 BOTH = Target(minimum=-3.0, maximum=-1.0, direction="minimise")
@@ -217,3 +219,21 @@ def test_what_nobody_predicted_comes_last_even_where_all_else_is_far_off(acquire
     for target in (WINDOW, LOWEST):
         chosen = acquirer.choose([*bare, *far], target, 2, rng())
         assert {id(p) for p, _ in chosen} == set(map(id, far))
+
+
+ODD = [float("inf"), float("-inf"), float("nan"), 1e308, -1e200, 1e-320]
+
+
+@pytest.mark.parametrize("policy", ["greedy", "ucb", "hit_probability", "expected_improvement", "thompson", "hull"])
+@pytest.mark.parametrize("field", ["mean", "sigma", "chance", "success", "cost_s"])
+@pytest.mark.parametrize("best", [None, 1e300, float("-inf"), float("nan")])
+def test_absurd_numbers_are_as_good_as_none(policy, field, best):
+    if field in ("mean", "sigma"):
+        given = [one(**{"mean": -1.0, "sigma": 0.1, field: value}) for value in ODD]
+    else:
+        given = [one(-1.0, **{field: value}) for value in ODD]
+    given.append(one(-2.0, chance=0.9, success=0.9, cost_s=1.0))
+    acquirer = acquirer_of(AcquireSection(policy=policy, per_cost=True, explore=0.5))
+    chosen = acquirer.choose(given, WINDOW, 4, rng(), History(best=best))
+    assert len(chosen) == 4
+    assert np.isfinite([score for _, score in chosen]).all()

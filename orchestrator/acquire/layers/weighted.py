@@ -16,6 +16,8 @@ from crystalloop.orchestrator.acquire.ranking import HAIR, last, ranked, scores_
 
 Factor = Callable[[Sequence[Proposal], History], PerProposal]
 """Proposals and what came before -> what each one's gain is multiplied by, [p]; 0 for those that come last."""
+SHORTEST_S, LONGEST_S = 1e-3, 1e12
+"""A cost beyond these is none."""
 HOPELESS = 0.02
 """A calculation that ends well less often than so is left for when nothing else is."""
 FREE, WORN = 3, 6
@@ -66,7 +68,7 @@ def by_cost(proposals: Sequence[Proposal], history: History) -> PerProposal:
     As improvement per second of Snoek, Larochelle and Adams, NIPS 2012.
     """
     cost_s = np.array([one.cost_s for one in proposals], dtype=np.float64)
-    said = np.isfinite(cost_s) & (cost_s > 0)
+    said = (cost_s >= SHORTEST_S) & (cost_s <= LONGEST_S)
     middle = float(np.median(cost_s[said])) if said.any() else 1.0
     return middle / np.where(said, cost_s, middle)
 
