@@ -237,3 +237,22 @@ def test_absurd_numbers_are_as_good_as_none(policy, field, best):
     chosen = acquirer.choose(given, WINDOW, 4, rng(), History(best=best))
     assert len(chosen) == 4
     assert np.isfinite([score for _, score in chosen]).all()
+
+
+def test_what_is_learnt_of_one_narrows_the_error_bars_of_its_neighbours_in_the_system():
+    kinds = [Prototype.ROCKSALT, Prototype.CSCL]
+    twins = on_hull([0.05, 0.05], [0.1, 0.1], [("Na", "Cl")] * 2, kinds)
+    given = [*twins, one(0.05, 0.1, ("Mg", "O"), name=ABOVE_HULL)]
+    first = 0.1 * norm.pdf(0.5) - 0.05 * norm.cdf(-0.5)
+    mean, sigma = 0.05 + first, 0.1 * np.sqrt(1 - 0.8**2)
+    second = sigma * norm.pdf(mean / sigma) - mean * norm.cdf(-mean / sigma)
+    found = scores(Hull(shared=0.8), given, LOWEST)
+    assert sorted(found[:2]) == pytest.approx([second, first], abs=1e-7)
+    assert found[2] == pytest.approx(first, abs=1e-7)
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_a_small_chance_is_not_lost_in_either_tail(side):
+    low, high = sorted((side * 9.0, side * 10.0))
+    (found,) = Outlook(np.zeros(1), np.ones(1)).chance((low, high))
+    assert found == pytest.approx(norm.sf(9.0) - norm.sf(10.0), rel=1e-9)
