@@ -33,7 +33,7 @@ class Diverse:
     """
 
     inner: Acquirer
-    weight: float = 0.1
+    weight: float = 0.3
 
     def choose(
         self,

@@ -59,7 +59,7 @@ class AcquireSection(Part):
     )
     kappa: float = Field(1.0, ge=0, le=100, description="standard deviations of optimism in ucb")
     diversity: float = Field(
-        0.1,
+        0.3,
         ge=0,
         le=100,
         description="what a candidate loses that is just like one chosen before it in the batch, as a share of the way from the "
