@@ -22,6 +22,7 @@ from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.orchestrator.account.status import campaign_status
+from crystalloop.orchestrator.acquire.by_name import acquirer_of
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -153,7 +154,7 @@ def build(
     energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
     start = partial(_on_ray, runtime.start, store, campaign)
     ranker = Ranker(campaign, [labelled_crystal(one) for one in known])
-    chooser = CandidateProposer(campaign, models, runtime, ranker, tell=tell, start=start)
+    chooser = CandidateProposer(campaign, models, runtime, ranker, acquirer_of(campaign.acquire), tell, start)
     before_training = partial(_on_ray, runtime.before_training, store, campaign)
     fit = partial(fit_networks, tell=lambda text: tell(Note(text)))
     parts = Parts(

@@ -52,7 +52,8 @@ MAY_IMPORT: dict[str, str] = {
     "orchestrator/campaign": "campaign/choice models/crystals models/draw dft/recipe dft/relax db/query",
     "orchestrator/campaign/choice": "orchestrator/campaign db/query models/crystals",
     "orchestrator/loop": "campaign account db/ledger",
-    "orchestrator/acquire": "models/crystals models/draw",
+    "orchestrator/acquire": "acquire/layers campaign/choice models/crystals models/draw",
+    "orchestrator/acquire/layers": "acquire models/crystals models/draw",
     "orchestrator/account": "db/ledger db/query models/crystals models/draw",
     "orchestrator/cluster": "campaign",
     "orchestrator/settle": "campaign campaign/choice loop db/ledger dft/recipe dft/pw dft/energies models/crystals models/data "

@@ -13,9 +13,7 @@ from crystalloop.models.crystals.quantities import LABEL_UNITS
 from crystalloop.orchestrator.campaign.part import Part
 from crystalloop.orchestrator.campaign.sections import WhereValue
 
-PolicyName = Literal[
-    "greedy", "hit_probability", "expected_improvement", "ucb", "thompson", "hull", "cost_aware", "random"
-]
+PolicyName = Literal["greedy", "ucb", "hit_probability", "expected_improvement", "thompson", "hull", "random"]
 ModelName = Literal["stack", "trees", "gaussian_process", "networks"]
 ArmName = Literal["loop", "random", "ion_exchange", "no_feedback", "trees_ucb"]
 
@@ -119,13 +117,28 @@ class SurrogateSection(Part):
 class AcquireSection(Part):
     """Which candidates deserve DFT."""
 
-    policy: PolicyName = Field("greedy", description="how value and uncertainty of a candidate become its score")
-    kappa: float = Field(1.0, ge=0, le=100, description="weight of the standard deviation in ucb and greedy")
+    policy: PolicyName = Field(
+        "ucb",
+        description="how value and uncertainty of a candidate become its score: the expected merit (greedy), an optimistic one "
+        "(ucb), the chance of a hit or of a gain, one believed sample (thompson), the lowering of the convex hull, or a lot",
+    )
+    kappa: float = Field(1.0, ge=0, le=100, description="standard deviations of optimism in ucb")
     diversity: float = Field(
-        0.3, ge=0, le=100, description="worth of being unlike those chosen before in the batch, eV/atom"
+        0.3,
+        ge=0,
+        le=100,
+        description="what a candidate loses that is just like one chosen before it in the batch, as a share of the way from the "
+        "middle score to the best one; half as much more with the same formula",
     )
     explore: float = Field(0.0, ge=0, le=1, description="share of each batch that is chosen for its uncertainty alone")
-    per_cost: bool = Field(False, description="divide the score's gain by the predicted CPU-hours of the calculation")
+    per_cost: bool = Field(False, description="divide a score's gain by the predicted processor time")
+    success: bool = Field(
+        True, description="multiply a score's gain by the chance that the calculation ends with a value"
+    )
+    repeats: bool = Field(
+        True, description="a formula computed more than three times counts less, from six times on nothing"
+    )
+    compounds: bool = Field(True, description="single elements come last")
 
 
 class Arms(Part):
