@@ -36,13 +36,11 @@ class Record(BaseModel):
 
 
 def _bsonable(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, StrEnum):
-        return str(value)
     if isinstance(value, dict):
         return {key: _bsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_bsonable(item) for item in value]
-    return value
+    return str(value) if isinstance(value, StrEnum) else value
 
 
 class CrystalDoc(Record):
@@ -262,6 +260,8 @@ class Round(Record):
     funnel: tuple[tuple[str, int], ...]  # stage name and how many were left after it
     chosen: tuple[str, ...]  # candidate ids sent to DFT
     note: str = ""  # why there are fewer than the batch, though everything was tried
+    expected_hits: float | None = None  # of the batch, as the ranking saw it before DFT
+    declined: int = 0  # candidates that were chosen and not sent on, since too few hits were expected of them
     started_at: datetime
     finished_at: datetime | None = None
 

@@ -33,7 +33,7 @@ from crystalloop.orchestrator.campaign.sections import (
     RayResources,
     Voxels,
 )
-from crystalloop.orchestrator.campaign.target_section import TargetValue
+from crystalloop.orchestrator.campaign.target_section import DEFAULT_TARGET, TargetValue
 from crystalloop.orchestrator.campaign.target_words import how_learnt, learnt_from_data
 
 
@@ -56,7 +56,11 @@ class Campaign(Part):
     bases: tuple[str, ...] = Field(
         (), max_length=2000, description="base compounds, FORMULA:prototype, e.g. LiF:rocksalt_B1"
     )
-    target: TargetValue = Field(description="the property that is looked for, and which values of it")
+    target: TargetValue = Field(
+        DEFAULT_TARGET,
+        description="the properties that are looked for, and which values of them; default energy_above_hull at most "
+        "0.05 eV/atom, the lower the better",
+    )
     data: tuple[DataFile, ...] = Field((), max_length=1000, description="files of known crystals to start from")
     voxels: Voxels = Field(Voxels(), description="the grid of the density maps")
     networks: Networks = Field(Networks(), description="sizes and training of the networks")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -64,4 +64,10 @@ class LedgerProposer:
             self._registry.candidate(proposal, self._campaign, round_, passed, now).model_copy(update={"score": score})
             for proposal, score in choice.chosen
         ]
-        return Proposed(choice.counts, tuple(made), choice.note)
+        return Proposed(choice.counts, tuple(made), choice.note, expected_hits(one for one, _ in choice.chosen))
+
+
+def expected_hits(chosen: Iterable[Proposal]) -> float | None:
+    """Sum of each one's chance to be a hit times that of a calculation that ends well; None where nobody said a chance."""
+    chances = [one.chance * (1.0 if one.success is None else one.success) for one in chosen if one.chance is not None]
+    return sum(chances) if chances else None

@@ -184,7 +184,8 @@ def _known(campaign: Campaign, sources: Sources) -> Known:
     for one in sources.files:
         value = one.labels.get(target.property)
         if value is not None and elements.issuperset(one.structure.symbol_set):
-            met = target.distance(value) == 0 and target.others_hold(one.labels.get)
+            amounts = one.structure.composition.get_el_amt_dict()
+            met = target.distance(value) == 0 and target.others_hold(one.labels.get) and target.admits(amounts)
             values.append((value, one.structure.composition.reduced_formula, met))
     return Known(sources.labelled, tuple(values))
 

@@ -170,15 +170,12 @@ def _notes(campaign: Campaign, pool: int, labelled: int) -> list[str]:
 
 
 def _batch_row(campaign: Campaign, draft: Proposal, cost_s: float) -> dict[str, Any]:
-    value = draft.value(campaign.target.property)
+    name = campaign.target.for_networks().property
+    value = draft.value(name)
     return {
         "formula": draft.formula,
         "prototype": draft.prototype,
         "a": round(draft.structure.lattice.a, 3),
         "atoms": len(draft.structure),
         "cpu_s": round(cost_s, 1),
-    } | (
-        {}
-        if value is None
-        else {"estimate": round(value, 3), "+-": round(draft.sigma_of(campaign.target.property) or 0.0, 3)}
-    )
+    } | ({} if value is None else {"estimate": round(value, 3), "+-": round(draft.sigma_of(name) or 0.0, 3)})
