@@ -35,6 +35,7 @@ from crystalloop.orchestrator.campaign.sections import (
 )
 from crystalloop.orchestrator.campaign.target_section import DEFAULT_TARGET, TargetValue
 from crystalloop.orchestrator.campaign.target_words import how_learnt, learnt_from_data
+from crystalloop.orchestrator.campaign.wanted.reach import Ground, unreachable
 
 
 class ConfigError(Exception):
@@ -115,7 +116,18 @@ class Campaign(Part):
                 raise ValueError(
                     f"base {base} contains {', '.join(sorted(outside))}, not among elements {list(self.elements)}"
                 )
+        if wrong := list(unreachable(self.target, self._ground())):
+            raise ValueError(f"target: {'; '.join(wrong)}")
+        if (least := self.stop.expected_hits) is not None and least > self.dft.per_round:
+            raise ValueError(
+                f"stop: expected_hits {least:g}: no batch brings more hits than it has candidates, dft.per_round is "
+                f"{self.dft.per_round}, so that nothing would be computed after the first networks; a number below 1, such as "
+                "0.2, ends the campaign where little is left to find"
+            )
         return self
+
+    def _ground(self) -> Ground:
+        return Ground(self.elements, self.prototypes, self.bases, bool(self.data))
 
     @property
     def run_folder(self) -> Path:

@@ -89,7 +89,12 @@ def _property(name: str) -> Field:
     """The quantity of a name; values become the networks', who hold some as logarithms."""
     one = quantity(name)
     if one is None:
-        raise UnknownField(f"unknown property {name[:60]!r}; {nearest(name, names())} known: {', '.join(names())}")
+        meant = (
+            "energy_above_hull <= 0.05 asks for stable crystals;" if name.startswith(("stab", "hull", "decomp")) else ""
+        )
+        raise UnknownField(
+            f"unknown property {name[:60]!r}; {meant or nearest(name, names())} known: {', '.join(names())}"
+        )
     unit, units = ("", {}) if is_older_name(name) else (one.unit, one.units)
     return Field(one.network or one.name, float, unit, units, to_predicted(one, name), note=note_on(name))
 

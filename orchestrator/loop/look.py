@@ -143,7 +143,7 @@ class Looker:
     def _hits(self, rounds: tuple[Round, ...]) -> Hits:
         """Of the campaign so far, once a round; nothing where nobody asks for it, and nothing was forecast."""
         forecast = [one.number for one in rounds if one.expected_hits is not None and one.chosen]
-        if not forecast and self._stop is None:
+        if self._stop is None and all(one.expected_hits is None for one in rounds):
             return Hits()
         if self._judged[0] != rounds[-1].finished_at:
             relaxed = self._store.candidates(self._campaign, states=[CandidateState.RELAXED])

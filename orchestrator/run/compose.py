@@ -39,6 +39,7 @@ from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
 from crystalloop.orchestrator.run.clock import asked_often, within
+from crystalloop.orchestrator.run.cost import batch_notes
 from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
 from crystalloop.orchestrator.run.plan import check_dft, known_crystals
 from crystalloop.orchestrator.run.retry import retry_given_up
@@ -125,7 +126,7 @@ def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tup
         tell(Note(text))
     known, notes = known_crystals(campaign)
     check_labels(campaign, known)
-    for note in notes:
+    for note in (*notes, *batch_notes(campaign)):
         tell(Note(note))
     return table, known, notes
 

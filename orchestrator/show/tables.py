@@ -31,12 +31,13 @@ def plain_table(title: str | None) -> Table:
 
 
 def show_rows(console: Console, rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
-    """A plain table of dictionaries with the same keys."""
+    """A plain table of dictionaries; a key that a row lacks is a dash."""
     table = plain_table(title)
-    for key in rows[0] if rows else ("nothing",):
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    for key in keys or ("nothing",):
         table.add_column(str(key), no_wrap=True)
     for row in rows:
-        table.add_row(*[escape(cell(value)) for value in row.values()])
+        table.add_row(*[escape(cell(row.get(key))) for key in keys])
     console.print(table)
 
 

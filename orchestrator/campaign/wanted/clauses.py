@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from crystalloop.models.crystals.quantities import names
 from crystalloop.models.draw.target import Direction
 
-_SPECIAL = r"minimi[sz]e|maximi[sz]e|lowest|highest|near|close to|similar to|like|within|without|excluding|free of"
-_JOINT = re.compile(rf"\s*(?:[,;]|\b(?:and|with|where|while|but)\b)\s*|\s+(?=(?:{_SPECIAL})\s)")
+_SPECIAL = r"minimi[sz]e|maximi[sz]e|lowest|highest|near|close to|similar to|like|within|without|excluding|free of|no"
+_JOINT = re.compile(rf"\s*(?:[,;]|\b(?:and|with|where|while|but)\b)\s*|\s+(?=(?:{_SPECIAL})(?:\s|$))")
 _AIM = re.compile(r"(minimi[sz]e|maximi[sz]e|lowest|highest)\s+(?:the\s+)?([A-Za-z]\w*)\s*(.*)", re.DOTALL)
 _NEAR = re.compile(r"(?:near(?: to)?|close to|similar to|like)\s+(.+)", re.DOTALL)
 _WITHIN = re.compile(r"within\s+(\S+)")
-_WITHOUT = re.compile(r"(?:without|excluding|free of)\s+(.+)", re.DOTALL)
+_WITHOUT = re.compile(r"(?:without|excluding|free of|no)\s+(.+)", re.DOTALL)
+_ALONE = re.compile(rf"(?:{_SPECIAL})\b.*", re.DOTALL)
+_EXAMPLE = "write e.g. minimise e_above_hull, near LiFePO4 within 5, without Co"
 _FORMULA = re.compile(r"[A-Z][A-Za-z0-9.]*(:\w+)?")
 _NUMBER = r"[-+\u2212]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _BETWEEN = re.compile(rf"\bbetween\s+({_NUMBER})\s+and\s+({_NUMBER})")
@@ -71,6 +73,8 @@ def clauses_of(text: str) -> Clauses:
             found = replace(found, near=(*found.near, clause))
         elif last == "without" and _FORMULA.fullmatch(clause):
             found = replace(found, without=(*found.without, clause))
+        elif _ALONE.fullmatch(clause):
+            raise ValueError(f"{clause[:60]!r}: of what? {_EXAMPLE}")
         else:
             plain.append((start, end))
             last = ""
