@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.draw.target import COMPROMISE, Direction, Target
+from crystalloop.models.draw.target import ABOVE_HULL, COMPROMISE, Direction, Target
 
 
 def as_one(target: Target, proposals: Sequence[Proposal]) -> tuple[Target, list[Proposal]]:
@@ -16,7 +16,10 @@ def as_one(target: Target, proposals: Sequence[Proposal]) -> tuple[Target, list[
 
     The compromise is one of those that are compared; its standard deviation is that of the objective in which a proposal
     is furthest behind, since that one decides. A proposal without a prediction of each objective has none of the compromise.
+    Where nobody predicted a height above the hull that is wanted, a low formation energy stands in for it.
     """
+    if proposals and all(one.value(ABOVE_HULL) is None for one in proposals):
+        target = target.for_networks()
     if not target.objectives or not proposals:
         return target, list(proposals)
     gains = np.array([[aim.gain(one.value(aim.property)) for aim in target.objectives] for one in proposals])  # [p, k]

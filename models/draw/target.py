@@ -224,12 +224,17 @@ class Target:
 
         The hull is known and has no weights to learn; at one composition both have one order.
         """
-        if self.property != ABOVE_HULL:
+        names = [one.property for one in self.objectives] or [self.property]
+        if ABOVE_HULL not in names:
             return self
-        direction = self.direction or Direction.MINIMISE
-        energies = next((one for one in self.also if one.property == E_F), Range(E_F))
-        low, high = (None if abs(end) == inf else end for end in (energies.low, energies.high))
-        return Target(E_F, low, high, direction, tuple(one for one in self.also if one != energies), self.vicinity)
+        aims = [one for one in self.objectives if one.property not in (ABOVE_HULL, E_F)]
+        lower = [Objective(E_F, self.direction or Direction.MINIMISE)]
+        aims = [*lower, *aims] if names[0] in (ABOVE_HULL, E_F) else [*aims, *lower]
+        others = {one.property: one for one in self.ranges() if one.property != ABOVE_HULL}
+        own = others.pop(aims[0].property, Range(aims[0].property))
+        low, high = (None if abs(end) == inf else end for end in (own.low, own.high))
+        several = tuple(aims) if len(aims) > 1 else ()
+        return Target(own.property, low, high, aims[0].direction, tuple(others.values()), self.vicinity, several)
 
     def distance(self, value: float) -> float:
         """How far a value lies outside the range; zero inside, and zero everywhere without a range."""

@@ -1,5 +1,6 @@
 """Height above the hull as a target with its floor, several objectives, and what cannot be judged: merits, hits, words."""
 
+import dataclasses
 from itertools import product
 
 import numpy as np
@@ -184,6 +185,19 @@ def test_networks_are_asked_for_a_low_formation_energy_in_place_of_the_height():
     ranged = Target(ABOVE_HULL, maximum=0.1, also=(Range("formation_energy_per_atom", high=-1.0), Range(GAP, 1.0)))
     assert ranged.for_networks() == Target(maximum=-1.0, direction=LOW, also=(Range(GAP, 1.0),))
     assert Target(maximum=-1.0).for_networks() == Target(maximum=-1.0)
+    energy, gap = Objective("formation_energy_per_atom", LOW), Objective(GAP, HIGH)
+    assert BOTH.for_networks() == Target(direction=LOW, objectives=(energy, gap))
+    turned = Target(GAP, direction=HIGH, objectives=BOTH.objectives[::-1])
+    assert turned.for_networks().objectives[0] == gap
+    both_energies = Target(ABOVE_HULL, direction=LOW, objectives=(BOTH.objectives[0], energy))
+    assert both_energies.for_networks() == Target(direction=LOW)
+
+
+def test_a_choice_without_a_predicted_height_goes_by_the_formation_energy():
+    deep, shallow = (dataclasses.replace(proposal(), predicted={"formation_energy_per_atom": e}) for e in (-2.0, -0.1))
+    target, asked = as_one(STABLE, [shallow, deep])
+    ((first, _),) = Greedy().choose(asked, target, 1, np.random.default_rng(0))
+    assert first is deep
 
 
 def test_a_target_of_several_is_stored_and_read_again():
