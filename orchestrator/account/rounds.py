@@ -63,10 +63,8 @@ def hit_definition(target: Target) -> str:
     others = others_text(target, "and whose")
     if target.is_pareto():
         sentence = (
-            f"A hit is a relaxed crystal{_beside(target)} that is better in {_aims(target)} than each one known before "
-        )
-        sentence += (
-            "the round, or better in one of them (not dominated). The first round sets the mark and cannot have hits."
+            f"A hit is a relaxed crystal{_beside(target)} that is not dominated: none known before the round is as good or better "
+            f"in each of {_aims(target)}. The first round sets the mark and cannot have hits."
         )
     elif target.has_range():
         sentence = f"{wanted} is {range_text(target)}{others}."
@@ -102,7 +100,7 @@ def _beside(target: Target) -> str:
 def _aims(target: Target) -> str:
     """The objectives, in words."""
     names = [
-        f"{_words(one.property)} ({'lower' if one.direction is Direction.MINIMISE else 'higher'})"
+        f"{'lower' if one.direction is Direction.MINIMISE else 'higher'} {_words(one.property)}"
         for one in target.objectives
     ]
     return f"{', '.join(names[:-1])} and {names[-1]}"
@@ -144,9 +142,13 @@ def range_text(target: Target) -> str:
 def wanted_text(target: Target) -> str:
     """The property and what is wanted of it, or several objectives, in words."""
     if target.objectives:
-        aims = [f"{_words(one.property)} as {_extreme(one.direction)} as possible" for one in target.objectives]
+        aims = [f"{_with_article(one.property)} as {_extreme(one.direction)} as possible" for one in target.objectives]
         return f"{' and '.join(aims)}{', ' * target.has_range()}{range_text(target)}"
-    return f"{property_name(target)} {range_text(target) or f'as {_extreme(target.direction)} as possible'}"
+    return f"{_with_article(target.property)} {range_text(target) or f'as {_extreme(target.direction)} as possible'}"
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {_words(name)}"
 
 
 def _extreme(direction: Direction | None) -> str:
@@ -208,6 +210,12 @@ def round_results(target: Target, candidates: Sequence[Candidate], rounds: Seque
         results.append(replace(result, unjudged=sum(is_unjudged(c, target) for c in mine)))
         known = known.with_(mine, target)
     return tuple(results)
+
+
+def other_objectives(candidate: Candidate, target: Target) -> list[str]:
+    """What a candidate has of the objectives after the first, each with its name and unit."""
+    values = [(one.property, value_of(candidate, one.property)) for one in target.objectives[1:]]
+    return [value_text(value, name) for name, value in values if value is not None]
 
 
 def predicted_in(candidate: Candidate, target: Target) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ from typing import Any
 from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, Candidate
 from crystalloop.db.ledger.store import Store
 from crystalloop.models.draw.target import Target
-from crystalloop.orchestrator.account.judged import best_candidate, computed_value, value_of
+from crystalloop.orchestrator.account.judged import best_candidate, computed_value
 from crystalloop.orchestrator.account.rounds import (
     RoundResult,
     hit_definition,
+    other_objectives,
     predicted_in,
     round_results,
     unjudged_text,
@@ -73,8 +74,7 @@ def summary_lines(store: Store, name: str) -> list[str]:
     if best is not None:
         value = computed_value(best, target)
         said = "" if value is None else value_text(value, target.property)
-        for name in target.properties()[1 : len(target.objectives)]:
-            said += "" if (other := value_of(best, name)) is None else f", {value_text(other, name)}"
+        said = ", ".join([said, *other_objectives(best, target)])
         lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {said}")
         if rest := predicted_in(best, target):
             lines[-1] += f" ({', '.join(name.removeprefix('log10_') for name in rest)} predicted, not computed)"

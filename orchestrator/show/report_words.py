@@ -9,6 +9,7 @@ from crystalloop.orchestrator.account.judged import best_candidate, computed_val
 from crystalloop.orchestrator.account.rounds import (
     RoundResult,
     in_unit,
+    other_objectives,
     others_text,
     predicted_in,
     property_unit,
@@ -45,7 +46,7 @@ class Findings:
 def summary(findings: Findings) -> list[str]:
     """What was looked for, what came out, and why it ended, in sentences."""
     campaign, target, computed = findings.campaign, findings.campaign.target, findings.computed
-    asked = f"Crystals of {', '.join(campaign.elements)} were searched for a {wanted_text(target)}"
+    asked = f"Crystals of {', '.join(campaign.elements)} were searched for {wanted_text(target)}"
     asked += f"{others_text(target, 'where')}."
     ended = [_ending(findings.record)] if findings.record is not None and findings.record.outcome else []
     if not computed:
@@ -63,12 +64,13 @@ def summary(findings: Findings) -> list[str]:
     best = best_candidate(findings.candidates, target)
     if best is not None:
         value = decimals(in_unit(computed_value(best, target), target), 3)
+        others = "".join(f", {text}" for text in other_objectives(best, target))
         names = [name.removeprefix("log10_") for name in predicted_in(best, target)]
         predicted = f" (predicted: {', '.join(names)})" if names else ""
         lines.append(
             f"The best is {best.formula} ({best.prototype or 'no known prototype'}) of round {best.round} with "
             f"{value} {property_unit(target)}".rstrip()
-            + f"{predicted}."
+            + f"{others}{predicted}."
         )
     if findings.record is not None and findings.record.data_notes:
         ended.append(f"Its data: {'; '.join(findings.record.data_notes)}.")

@@ -122,6 +122,10 @@ def test_hits_of_several_objectives_are_dominated_by_nothing_known_before():
     assert round_results(BOTH, second, [round_of(1, second)])[0].unjudged == 1
     only = Target(ABOVE_HULL, None, 0.06, LOW, objectives=BOTH.objectives)
     assert hits_of(only, first, second) == [(), (second[1].id,)]
+    assert (
+        "none known before the round is as good or better in each of lower energy above hull and higher band gap"
+        in (hit_definition(BOTH))
+    )
 
 
 def test_objectives_that_each_have_a_range_are_met_in_the_ranges():
