@@ -163,7 +163,7 @@ class TargetSection(AlsoSection):
         if open_ := next((one.property for one in also if one.low == -inf and one.high == inf), None):
             raise ValueError(f"also {open_}: give minimum or maximum")
         place = Vicinity(self.near, self.within, self.without) if self.near or self.without else None
-        if place is None and "within" in self.model_fields_set:
+        if not self.near and "within" in self.model_fields_set:
             raise ValueError(f"within {self.within:g}: of what? name compounds, near: [LiFePO4]")
         if self.objectives:
             return self._several((*((own,) if self._says_itself() else ()), *also), place)

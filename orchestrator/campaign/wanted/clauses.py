@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from crystalloop.models.crystals.quantities import names
 from crystalloop.models.draw.target import Direction
 
+LONGEST = 4_000
+"""Characters of a text that is read as a target."""
 _SPECIAL = r"minimi[sz]e|maximi[sz]e|lowest|highest|near|close to|similar to|like|within|without|excluding|free of|no"
-_JOINT = re.compile(rf"\s*(?:[,;]|\b(?:and|with|where|while|but)\b)\s*|\s+(?=(?:{_SPECIAL})(?:\s|$))")
+_JOINT = re.compile(rf"(?<!\s)\s*(?:[,;]|\b(?:and|with|where|while|but)\b)\s*|\s+(?=(?:{_SPECIAL})(?:\s|$))")
 _AIM = re.compile(r"(minimi[sz]e|maximi[sz]e|lowest|highest)\s+(?:the\s+)?([A-Za-z]\w*)\s*(.*)", re.DOTALL)
 _NEAR = re.compile(r"(?:near(?: to)?|close to|similar to|like)\s+(.+)", re.DOTALL)
 _WITHIN = re.compile(r"within\s+(\S+)")
@@ -18,7 +20,7 @@ _WITHOUT = re.compile(r"(?:without|excluding|free of|no)\s+(.+)", re.DOTALL)
 _ALONE = re.compile(rf"(?:{_SPECIAL})\b.*", re.DOTALL)
 _EXAMPLE = "write e.g. minimise e_above_hull, near LiFePO4 within 5, without Co"
 _FORMULA = re.compile(r"[A-Z][A-Za-z0-9.]*(:\w+)?")
-_NUMBER = r"[-+\u2212]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+\u2212]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _BETWEEN = re.compile(rf"\bbetween\s+({_NUMBER})\s+and\s+({_NUMBER})")
 _CHAIN = re.compile(rf"(?<![\w.])({_NUMBER})\s*(?:<=?|\u2264)\s*([A-Za-z]\w*)\s*(?:<=?|\u2264)\s*(?={_NUMBER})")
 _TO = re.compile(rf"\bin\s+({_NUMBER})\s+to\s+(?={_NUMBER})")
@@ -53,6 +55,8 @@ def clauses_of(text: str) -> Clauses:
     Raises:
         ValueError: a clause that begins like one of these and does not go on like it.
     """
+    if len(text) > LONGEST:
+        raise ValueError(f"a text of {len(text)} characters; a target has {LONGEST} at most, and lists may be longer")
     text = with_plain_names(text)
     text = _TO.sub(r"in \1..", _CHAIN.sub(r"\2 in \1..", _BETWEEN.sub(r"in \1..\2", text)))
     found, plain = Clauses(), list[tuple[int, int]]()
@@ -79,7 +83,7 @@ def clauses_of(text: str) -> Clauses:
             plain.append((start, end))
             last = ""
     if not (found.aims or found.near or found.within or found.without):
-        return Clauses(re.sub(r"\b(with|where)\b", lambda word: "and".ljust(len(word[0])), text))
+        return Clauses(re.sub(r"\b(?:with|where|while|but)\b|;", lambda joint: ",".ljust(len(joint[0])), text))
     return replace(found, conditions=_only(text, plain))
 
 
