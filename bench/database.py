@@ -25,12 +25,12 @@ from typing import Any
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from crystalloop.db.ledger.connection import Document, connect
+from crystalloop.db.ledger.access.connection import Document, connect
 from crystalloop.db.serving.server import Server, ensure_server
 
 CLAIMS = """
 import sys
-from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.access.connection import connect
 uri, name, worker = sys.argv[1:]
 with connect(uri) as client:
     jobs = client[name].jobs

@@ -23,19 +23,17 @@ from measure import environment
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent, register
 
 from crystalloop.db.embedded.folder import read_state
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState, Round
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import (
     REFERENCES,
     Attempt,
-    CampaignRecord,
-    CampaignState,
     Candidate,
     CandidateState,
     CrystalDoc,
     Origin,
     OriginKind,
     Relaxation,
-    Round,
 )
 from crystalloop.db.serving.server import ensure_server
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad

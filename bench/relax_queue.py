@@ -25,7 +25,7 @@ from pymatgen.core.structure import Structure
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from crystalloop.db.ledger.connection import CLIENT_OPTIONS
+from crystalloop.db.ledger.access.connection import CLIENT_OPTIONS
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
 from crystalloop.db.ledger.store import Store

@@ -11,17 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.access.connection import connect
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState
 from crystalloop.db.ledger.mongo import MongoStore
-from crystalloop.db.ledger.records import (
-    CampaignRecord,
-    CampaignState,
-    Candidate,
-    CrystalDoc,
-    Origin,
-    OriginKind,
-    Relaxation,
-)
+from crystalloop.db.ledger.records import Candidate, CrystalDoc, Origin, OriginKind, Relaxation
 from crystalloop.dft.recipe.settings import CODE_VERSION
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

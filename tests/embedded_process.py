@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from crystalloop.db.embedded.folder import read_state
-from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.access.connection import connect
 
 START_S = 30.0
 

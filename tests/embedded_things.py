@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.access.connection import connect
 
 T0 = datetime(2026, 11, 21, 12)
 

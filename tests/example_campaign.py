@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState, ModelVersion, NetworkRecord, Round, Span
 from crystalloop.db.ledger.memory import MemoryStore
 from crystalloop.db.ledger.records import (
     REFERENCES,
     Attempt,
-    CampaignRecord,
-    CampaignState,
     Candidate,
     CandidateState,
     CrystalDoc,
-    ModelVersion,
-    NetworkRecord,
     Origin,
     OriginKind,
     Relaxation,
-    Round,
-    Span,
 )
 from crystalloop.orchestrator.campaign.spec import Campaign
 

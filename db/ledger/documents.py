@@ -7,17 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState, ModelVersion, Round, Span
 from crystalloop.db.ledger.leases import Leases
-from crystalloop.db.ledger.records import (
-    CampaignRecord,
-    CampaignState,
-    Candidate,
-    CandidateState,
-    ModelVersion,
-    ReferenceEnergy,
-    Round,
-    Span,
-)
+from crystalloop.db.ledger.records import Candidate, CandidateState, ReferenceEnergy
 from crystalloop.db.ledger.standing import STANDING_FIELDS, Standing
 from crystalloop.db.ledger.store import CampaignMismatch
 from crystalloop.db.ledger.unreadable import Unreadable

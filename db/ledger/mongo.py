@@ -23,7 +23,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, InvalidName
 from pymongo.write_concern import WriteConcern
 
-from crystalloop.db.ledger.connection import Document, Retry, connect, insert_new, server_name
+from crystalloop.db.ledger.access.connection import Document, Retry, connect, insert_new, server_name
 from crystalloop.db.ledger.documents import DocumentStore
 from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.db.ledger.store import StoreRefused

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from crystalloop.db.ledger.forecast import Forecast
-from crystalloop.db.ledger.names import Id, PathId
+from crystalloop.db.ledger.names import Id
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -36,11 +36,11 @@ class Record(BaseModel):
 
 
 def _bsonable(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, StrEnum):
-        return str(value)
     if isinstance(value, dict):
         return {key: _bsonable(item) for key, item in value.items()}
-    return [_bsonable(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_bsonable(item) for item in value]
+    return str(value) if isinstance(value, StrEnum) else value
 
 
 class CrystalDoc(Record):
@@ -224,77 +224,3 @@ class ReferenceEnergy(Record):
     scheme: str  # as dft.energies.references.energy_scheme names it
     source: str  # the file's name
     created_at: datetime
-
-
-class NetworkRecord(Record):
-    """One trained network of a model version."""
-
-    folder: str
-    sha256: str  # of the weights' values
-    metrics: dict[str, float]
-    samples: int  # crystals seen, not counting repeats
-    train_s: float
-
-
-class ModelVersion(Record):
-    """The three networks as trained after one round, and what they were trained on."""
-
-    id: PathId
-    campaign: Id
-    number: int
-    round: int  # the last round whose results are in the training set
-    parent: str | None
-    networks: dict[str, NetworkRecord]
-    trained_on: tuple[str, ...]  # ids of the candidates whose DFT energies were labels
-    labelled: int  # labelled crystals, data files included
-    unlabelled: int
-    data_digest: str
-    created_at: datetime
-
-
-class Round(Record):
-    """One turn of the loop."""
-
-    id: PathId  # "<campaign>/<number>"
-    campaign: Id
-    number: int
-    model_version: str | None
-    funnel: tuple[tuple[str, int], ...]  # stage name and how many were left after it
-    chosen: tuple[str, ...]  # candidate ids sent to DFT
-    note: str = ""  # why there are fewer than the batch, though everything was tried
-    started_at: datetime
-    finished_at: datetime | None = None
-
-
-class Span(Record):
-    """A stretch of a campaign's wall time, for the account of where it went."""
-
-    what: Literal["prepare", "generate", "dft", "train", "ray", "settle", "report"]
-    round: int
-    started_at: datetime
-    finished_at: datetime
-    busy_s: float | None = None  # seconds inside the named work itself, where that is less than the stretch
-
-
-class CampaignState(StrEnum):
-    """Whether a campaign may go on."""
-
-    ACTIVE = "active"
-    STOPPING = "stopping"  # `crystalloop stop` was called; the loop ends at the next step
-    FINISHED = "finished"
-    FAILED = "failed"  # ended without what it was asked for; `outcome` says what to change
-
-
-class CampaignRecord(Record):
-    """A campaign as first run; a later run with another specification is refused."""
-
-    id: Id  # the campaign's name
-    spec: dict[str, Any]
-    spec_digest: str
-    folder: str
-    state: CampaignState
-    outcome: str = ""  # why its last run ended
-    data_notes: tuple[str, ...] = ()  # what was read of its data files, and what was done to their energies
-    spans: tuple[Span, ...] = ()
-    created_at: datetime
-    updated_at: datetime

@@ -6,18 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from crystalloop.db.ledger.records import (
-    Attempt,
-    CampaignRecord,
-    CampaignState,
-    Candidate,
-    CandidateState,
-    ModelVersion,
-    ReferenceEnergy,
-    Relaxation,
-    Round,
-    Span,
-)
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState, ModelVersion, Round, Span
+from crystalloop.db.ledger.records import Attempt, Candidate, CandidateState, ReferenceEnergy, Relaxation
 from crystalloop.db.ledger.standing import Standing
 from crystalloop.db.ledger.unreadable import Unreadable
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from crystalloop.db.ledger.redaction import without_secrets
+from crystalloop.db.ledger.access.redaction import without_secrets
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
-from crystalloop.db.ledger.connection import UnusableUri, connect, require_usable
-from crystalloop.db.ledger.redaction import shown_uri, without_secrets
+from crystalloop.db.ledger.access.connection import UnusableUri, connect, require_usable
+from crystalloop.db.ledger.access.redaction import shown_uri, without_secrets
 from crystalloop.db.serving.probe import probe
 
 URI_DELAYS_S = (0.5, 1.0, 2.0)  # with 2 s to select a server each time: about 10 s in all

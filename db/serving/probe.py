@@ -14,8 +14,8 @@ from pymongo import ReturnDocument
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from crystalloop.db.ledger.connection import Document, connect
-from crystalloop.db.ledger.redaction import without_secrets
+from crystalloop.db.ledger.access.connection import Document, connect
+from crystalloop.db.ledger.access.redaction import without_secrets
 
 THREADS, INCREMENTS = 8, 50
 UNAUTHORISED = 13  # MongoDB's code

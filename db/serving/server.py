@@ -24,7 +24,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from crystalloop.db.embedded import folder as embedded
-from crystalloop.db.ledger.connection import Document, connect
+from crystalloop.db.ledger.access.connection import Document, connect
 from crystalloop.db.serving.given import DatabaseUnavailable, answering, hello
 from crystalloop.db.serving.probe import probe
 

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from crystalloop.db.ledger.access.redaction import without_secrets
 from crystalloop.db.ledger.leases import AFRESH, INTERNAL, INTERRUPTED, since_taken_back
 from crystalloop.db.ledger.names import path_name
 from crystalloop.db.ledger.records import Attempt, Candidate, CandidateState, Lease
-from crystalloop.db.ledger.redaction import without_secrets
 from crystalloop.db.ledger.store import Store, StoreRefused, StoreUnavailable
 from crystalloop.dft.oracles.base import Job, Oracle
 from crystalloop.dft.pw.limit import Clock

@@ -21,7 +21,7 @@ from fireworks.core.fworker import FWorker
 from fireworks.core.launchpad import LaunchPad
 from pymongo import ReturnDocument
 
-from crystalloop.db.ledger.connection import Document, Retry, server_name
+from crystalloop.db.ledger.access.connection import Document, Retry, server_name
 from crystalloop.db.ledger.names import path_name
 from crystalloop.dft.work.firetask import RelaxTask
 

@@ -17,7 +17,7 @@ from typing import Any
 from fireworks.core.firework import Firework, Workflow
 from fireworks.core.launchpad import LaunchPad
 
-from crystalloop.db.ledger.connection import (
+from crystalloop.db.ledger.access.connection import (
     CLIENT_OPTIONS,
     Document,
     Retry,

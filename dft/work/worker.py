@@ -23,9 +23,9 @@ from typing import Any
 
 from fireworks.core.launchpad import LaunchPad
 
+from crystalloop.db.ledger.access.redaction import guard, keep_secret
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import REFERENCES
-from crystalloop.db.ledger.redaction import guard, keep_secret
 from crystalloop.db.ledger.store import StoreRefused, StoreUnavailable
 from crystalloop.dft.oracles.pwx import PwxOracle
 from crystalloop.dft.pw.command import check_command

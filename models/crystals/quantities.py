@@ -113,7 +113,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         name="energy_above_hull",
         unit="eV/atom",
-        aliases=("e_above_hull", "ehull", "e_hull"),
+        aliases=("e_above_hull", "ehull", "e_hull", "hull_distance"),
         lowest=-8.0,
         highest=16.0,
         units=PER_ATOM,
@@ -132,7 +132,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity(
         name="band_gap",
         unit="eV",
-        aliases=("gap", "bandgap"),
+        aliases=("gap", "bandgap", "eg"),
         lowest=0.0,
         highest=30.0,
         units=ENERGY,

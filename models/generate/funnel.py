@@ -14,8 +14,10 @@ from crystalloop.models.crystals.chemistry import charges_balance
 from crystalloop.models.crystals.contacts import is_valid_strict
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import Range, Target
+from crystalloop.models.draw.vicinity import Vicinity
 
 T = TypeVar("T")
 
@@ -93,6 +95,21 @@ def charge_balanced() -> Filter[Proposal]:
     return keeping("charge balanced", lambda proposal: charges_balance(proposal.crystal))
 
 
+def wanted_composition(vicinity: Vicinity) -> Filter[Proposal]:
+    """Keep crystals near the compounds that are asked for, and without the elements that are not wanted."""
+
+    def fits(proposal: Proposal) -> bool:
+        composition, name = proposal.crystal.composition, proposal.prototype
+        if name is None and vicinity.names_prototypes:
+            if not vicinity.near_some(composition):
+                return False  # before symmetry is looked for, which takes longer
+            found = match_prototype(proposal.structure)
+            name = None if found is None else str(found)
+        return vicinity.holds(composition, name)
+
+    return keeping("wanted composition", fits)
+
+
 def is_new(known: KnownCrystals) -> Filter[Proposal]:
     """Keep crystals without a known energy: neither labelled in the data nor a candidate of this campaign."""
     return keeping("new", lambda proposal: not known.knows(proposal.crystal))
@@ -108,7 +125,14 @@ def near_target(target: Target, labelled: Sequence[float], sigmas: float = 1.0) 
     """
     if isinf(sigmas):
         return keeping("predicted near target", lambda proposal: True)
-    bar = float(np.median([target.merit(value) for value in labelled])) if len(labelled) else -np.inf
+    several = bool(target.objectives)  # what is poor in one of them may be good in another
+    bar = (
+        -np.inf
+        if several
+        else float(np.median([target.merit(value) for value in labelled]))
+        if len(labelled)
+        else -np.inf
+    )
 
     def promising(proposal: Proposal) -> bool:
         value, sigma = proposal.value(target.property), sigmas * (proposal.sigma_of(target.property) or 0.0)

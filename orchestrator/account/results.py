@@ -16,8 +16,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from crystalloop.db.ledger.campaigns import ModelVersion
 from crystalloop.db.ledger.leases import AFRESH, TAKEN_BACK
-from crystalloop.db.ledger.records import REFERENCES, Candidate, CandidateState, ModelVersion, Relaxation
+from crystalloop.db.ledger.records import REFERENCES, Candidate, CandidateState, Relaxation
 from crystalloop.db.ledger.store import Store
 
 ResultRow = dict[str, Any]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
-from crystalloop.db.ledger.records import Candidate, CandidateState, Round
+from crystalloop.db.ledger.campaigns import Round
+from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.models.crystals.properties import TABLE
 from crystalloop.models.draw.target import ABOVE_HULL, COMPUTED, Direction, Range, Target
+from crystalloop.orchestrator.account.judged import Mark, is_hit, is_unjudged, value_of
 
 Item = TypeVar("Item")
 MINUS = "\N{MINUS SIGN}"
@@ -30,6 +32,8 @@ class RoundResult:
         compared: crystals with both a predicted and a computed formation energy.
         mae_ev: mean absolute error of their prediction, eV/atom; None without any.
         bias_ev: mean of predicted minus computed, eV/atom.
+        unjudged: relaxed crystals of which nobody can say whether they are hits: what the target asks of is not known.
+        expected_hits: how many hits the ranking expected of the round; None where nobody said.
     """
 
     number: int
@@ -45,6 +49,8 @@ class RoundResult:
     compared: int
     mae_ev: float | None
     bias_ev: float | None
+    unjudged: int = 0
+    expected_hits: float | None = None
 
     @property
     def total_hits_per_cpu_hour(self) -> float | None:
@@ -56,24 +62,67 @@ def hit_definition(target: Target) -> str:
     """What counts as a hit, as a sentence for readers."""
     wanted = f"A hit is a relaxed crystal whose {property_name(target)}"
     others = others_text(target, "and whose")
-    if target.has_range():
+    if target.is_pareto():
+        sentence = (
+            f"A hit is a relaxed crystal{_beside(target)} that is not dominated: none known before the round is as good or better "
+            f"in each of {_aims(target)}. The first round sets the mark and cannot have hits."
+        )
+    elif target.has_range():
         sentence = f"{wanted} is {range_text(target)}{others}."
     else:
         better = "lower" if target.direction is Direction.MINIMISE else "higher"
         sentence = (
             f"{wanted} is {better} than the best value that this campaign had computed before the round{others}. "
-            "The first round sets the mark and cannot have hits."
         )
+        sentence += _first_round(target)
     predicted = [_words(name) for name in target.properties() if name not in (*COMPUTED, ABOVE_HULL)]
     if predicted:
         which = " and ".join(predicted)
         sentence += f" Where pw.x does not compute the {which}, the value is the one predicted before the relaxation."
+    if ABOVE_HULL in target.properties():
+        sentence += " Below the hull counts as on it; where the hull is too sparse to tell, a crystal is no hit."
     return sentence
 
 
+def _first_round(target: Target) -> str:
+    """Who sets the mark, where there is no range."""
+    if target.property == ABOVE_HULL and target.direction is Direction.MINIMISE:
+        return "Every one on the hull is one, too; of the first round no other can be."
+    return "The first round sets the mark and cannot have hits."
+
+
+def _beside(target: Target) -> str:
+    """What of properties and composition must hold beside several objectives."""
+    ranges = " and".join(f" whose {_words(one.property)} is {_text_of(one)}" for one in target.ranges())
+    place = f" {target.vicinity}" if target.vicinity is not None else ""
+    return f"{place}{' and' if place and ranges else ''}{ranges}"
+
+
+def _aims(target: Target) -> str:
+    """The objectives, in words."""
+    names = [
+        f"{'lower' if one.direction is Direction.MINIMISE else 'higher'} {_words(one.property)}"
+        for one in target.objectives
+    ]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def unjudged_text(results: Sequence[RoundResult], target: Target) -> str:
+    """How many relaxed crystals could not be judged, and where it is said why, as the middle of a sentence; empty for none."""
+    count = sum(result.unjudged for result in results)
+    if not count:
+        return ""
+    why = "the hull is too sparse, `crystalloop results` says which compounds it lacks"
+    reason = (
+        why if ABOVE_HULL in target.properties() else f"{' or '.join(map(_words, target.properties()))} is not known"
+    )
+    return f"{count} more could not be judged: {reason}"
+
+
 def others_text(target: Target, joint: str) -> str:
-    """The ranges of the target's other properties, each after a joint, as the end of a sentence; empty without any."""
-    return "".join(f", {joint} {_words(one.property)} is {_text_of(one)}" for one in target.also)
+    """What the target asks beside its property, each after a joint, as the end of a sentence; empty without any."""
+    ranges = "".join(f", {joint} {_words(one.property)} is {_text_of(one)}" for one in target.also)
+    return ranges + (f", {joint} composition is {target.vicinity}" if target.vicinity is not None else "")
 
 
 def property_name(target: Target) -> str:
@@ -89,6 +138,22 @@ def property_unit(target: Target) -> str:
 def range_text(target: Target) -> str:
     """The wanted range in words, empty without one."""
     return _text_of(target.as_range())
+
+
+def wanted_text(target: Target) -> str:
+    """The property and what is wanted of it, or several objectives, in words."""
+    if target.objectives:
+        aims = [f"{_with_article(one.property)} as {_extreme(one.direction)} as possible" for one in target.objectives]
+        return f"{' and '.join(aims)}{', ' * target.has_range()}{range_text(target)}"
+    return f"{_with_article(target.property)} {range_text(target) or f'as {_extreme(target.direction)} as possible'}"
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {_words(name)}"
+
+
+def _extreme(direction: Direction | None) -> str:
+    return "low" if direction is Direction.MINIMISE else "high"
 
 
 def _words(name: str) -> str:
@@ -129,23 +194,6 @@ def value_text(value: float, name: str) -> str:
     return f"{name.removeprefix('log10_')} {_shown(name, value):.4g} {_unit(name)}".rstrip()
 
 
-def computed_value(candidate: Candidate, target: Target) -> float | None:
-    """The target's property of a relaxed candidate; None for any other, and where there is no finite value."""
-    if candidate.state is not CandidateState.RELAXED:
-        return None
-    return value_of(candidate, target.property)
-
-
-def best_candidate(candidates: Sequence[Candidate], target: Target) -> Candidate | None:
-    """The relaxed candidate with the largest merit, one with the other properties before all that lack them.
-
-    The first by (round, id) of several.
-    """
-    values = {c.id: computed_value(c, target) for c in candidates}
-    known = sorted((c for c in candidates if values[c.id] is not None), key=lambda c: (c.round, c.id))
-    return max(known, key=lambda c: (_others_hold(c, target), target.merit(values[c.id] or 0.0)), default=None)
-
-
 def round_results(target: Target, candidates: Sequence[Candidate], rounds: Sequence[Round]) -> tuple[RoundResult, ...]:
     """Every round in order.
 
@@ -155,37 +203,20 @@ def round_results(target: Target, candidates: Sequence[Candidate], rounds: Seque
         rounds: as stored.
     """
     results: list[RoundResult] = []
-    best: float | None = None  # merit
+    known = Mark()
     for round_ in sorted(rounds, key=lambda r: r.number):
         mine = [c for c in candidates if c.id in set(round_.chosen)]
-        fitting = [c for c in mine if _others_hold(c, target)]
-        merits = {c.id: target.merit(value) for c in fitting if (value := computed_value(c, target)) is not None}
-        hits = tuple(sorted(c.id for c in mine if _is_hit(c, target, best)))
-        results.append(_result(round_, mine, hits, results[-1] if results else None))
-        best = max([*merits.values(), *([] if best is None else [best])], default=None)
+        hits = tuple(sorted(c.id for c in mine if is_hit(c, target, known)))
+        result = _result(round_, mine, hits, results[-1] if results else None)
+        results.append(replace(result, unjudged=sum(is_unjudged(c, target) for c in mine)))
+        known = known.with_(mine, target)
     return tuple(results)
 
 
-def _is_hit(candidate: Candidate, target: Target, best: float | None) -> bool:
-    value = computed_value(candidate, target)
-    if value is None or not _others_hold(candidate, target):
-        return False
-    if target.has_range():
-        return target.distance(value) == 0
-    return best is not None and target.merit(value) > best
-
-
-def _others_hold(candidate: Candidate, target: Target) -> bool:
-    return target.others_hold(lambda name: value_of(candidate, name))
-
-
-def value_of(candidate: Candidate, name: str) -> float | None:
-    """A property of a finished candidate, finite or None: as computed where it was, else as predicted."""
-    value = candidate.e_above_hull if name == ABOVE_HULL else candidate.value(name)
-    modulus_gpa = candidate.relaxation.bulk_modulus_gpa if candidate.relaxation is not None else None
-    if name == "log10_bulk_modulus" and modulus_gpa is not None and modulus_gpa > 0:
-        value = float(np.log10(modulus_gpa))
-    return value if value is not None and np.isfinite(value) else None
+def other_objectives(candidate: Candidate, target: Target) -> list[str]:
+    """What a candidate has of the objectives after the first, each with its name and unit."""
+    values = [(one.property, value_of(candidate, one.property)) for one in target.objectives[1:]]
+    return [value_text(value, name) for name, value in values if value is not None]
 
 
 def predicted_in(candidate: Candidate, target: Target) -> tuple[str, ...]:
@@ -215,6 +246,7 @@ def _result(round_: Round, mine: Sequence[Candidate], hits: tuple[str, ...], bef
         compared=len(errors),
         mae_ev=float(np.mean(np.abs(errors))) if errors else None,
         bias_ev=float(np.mean(errors)) if errors else None,
+        expected_hits=round_.expected_hits,
     )
 
 

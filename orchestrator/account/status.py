@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, Candidate
+from crystalloop.db.ledger.campaigns import CampaignRecord
+from crystalloop.db.ledger.records import REFERENCES, Candidate
 from crystalloop.db.ledger.store import Store
 from crystalloop.models.draw.target import Target
+from crystalloop.orchestrator.account.judged import best_candidate, computed_value
 from crystalloop.orchestrator.account.rounds import (
     RoundResult,
-    best_candidate,
-    computed_value,
     hit_definition,
+    other_objectives,
     predicted_in,
     round_results,
+    unjudged_text,
     value_text,
 )
 from crystalloop.orchestrator.account.wall_time import Account, account, time_parts
@@ -68,10 +70,12 @@ def summary_lines(store: Store, name: str) -> list[str]:
     best = best_candidate(candidates, target)
     results = round_results(target, candidates, store.rounds(name))
     hits, relaxed = sum(len(result.hits) for result in results), sum(result.relaxed for result in results)
-    lines = [f"hits: {hits} of {relaxed} relaxed. {hit_definition(target)}"]
+    unjudged = unjudged_text(results, target)
+    lines = [f"hits: {hits} of {relaxed} relaxed{f'; {unjudged}' if unjudged else ''}. {hit_definition(target)}"]
     if best is not None:
         value = computed_value(best, target)
         said = "" if value is None else value_text(value, target.property)
+        said = ", ".join([said, *other_objectives(best, target)])
         lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {said}")
         if rest := predicted_in(best, target):
             lines[-1] += f" ({', '.join(name.removeprefix('log10_') for name in rest)} predicted, not computed)"
@@ -120,6 +124,8 @@ def _row(result: RoundResult) -> dict[str, Any]:
         "hits": len(result.hits),
         "mae_ev": result.mae_ev,
         "cpu_s": round(result.cpu_s, 1),
+        **({"unjudged": result.unjudged} if result.unjudged else {}),
+        **({} if result.expected_hits is None else {"expected_hits": round(result.expected_hits, 3)}),
     }
 
 

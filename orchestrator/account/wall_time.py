@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from crystalloop.db.ledger.records import CampaignRecord, Candidate
+from crystalloop.db.ledger.campaigns import CampaignRecord
+from crystalloop.db.ledger.records import Candidate
 
 Interval = tuple[datetime, datetime]
 LAYERS = ("ray", "train", "generate", "dft", "prepare", "settle", "report")

@@ -95,11 +95,14 @@ def _problems(error: ValidationError, path: Path, written: Written) -> list[str]
 
 def _problem(problem: Any, path: Path, written: Written) -> str:  # noqa: ANN401  (pydantic's own dictionary)
     location: KeyPath = problem["loc"]
+    message = problem["msg"].removeprefix("Value error, ")
+    key, colon, rest = message.partition(": ")
+    if not location and colon and key in Campaign.model_fields:  # what several keys together say, told at one of them
+        location, message = (key,), rest
     line = written.line_of(location)
     start = f"{path} line {line}" if line and location else f"{path}"
     if problem["type"] == "extra_forbidden":
         return f"{start}: unknown key {_dotted(location)!r}{_nearest(location)}"
-    message = problem["msg"].removeprefix("Value error, ")
     if location[:1] == ("data",) and problem["type"] in {"tuple_type", "model_type"}:
         message = "files stand in a list, each with its path: [{path: crystals.jsonl}]"
     elif location == ("name",) and problem["type"] == "string_pattern_mismatch":

@@ -33,8 +33,9 @@ from crystalloop.orchestrator.campaign.sections import (
     RayResources,
     Voxels,
 )
-from crystalloop.orchestrator.campaign.target_section import TargetValue
+from crystalloop.orchestrator.campaign.target_section import DEFAULT_TARGET, TargetValue
 from crystalloop.orchestrator.campaign.target_words import how_learnt, learnt_from_data
+from crystalloop.orchestrator.campaign.wanted.reach import Ground, unreachable
 
 
 class ConfigError(Exception):
@@ -56,7 +57,11 @@ class Campaign(Part):
     bases: tuple[str, ...] = Field(
         (), max_length=2000, description="base compounds, FORMULA:prototype, e.g. LiF:rocksalt_B1"
     )
-    target: TargetValue = Field(description="the property that is looked for, and which values of it")
+    target: TargetValue = Field(
+        DEFAULT_TARGET,
+        description="the properties that are looked for, and which values of them; default energy_above_hull at most "
+        "0.05 eV/atom, the lower the better",
+    )
     data: tuple[DataFile, ...] = Field((), max_length=1000, description="files of known crystals to start from")
     voxels: Voxels = Field(Voxels(), description="the grid of the density maps")
     networks: Networks = Field(Networks(), description="sizes and training of the networks")
@@ -111,7 +116,18 @@ class Campaign(Part):
                 raise ValueError(
                     f"base {base} contains {', '.join(sorted(outside))}, not among elements {list(self.elements)}"
                 )
+        if wrong := list(unreachable(self.target, self._ground())):
+            raise ValueError(f"target: {'; '.join(wrong)}")
+        if (least := self.stop.expected_hits) is not None and least > self.dft.per_round:
+            raise ValueError(
+                f"stop: expected_hits {least:g}: no batch brings more hits than it has candidates, dft.per_round is "
+                f"{self.dft.per_round}, so that nothing would be computed after the first networks; a number below 1, such as "
+                "0.2, ends the campaign where little is left to find"
+            )
         return self
+
+    def _ground(self) -> Ground:
+        return Ground(self.elements, self.prototypes, self.bases, bool(self.data))
 
     @property
     def run_folder(self) -> Path:

@@ -1,8 +1,9 @@
-"""The `target` of a campaign file: one property or several, as tables, lists or text, handed on as a Target. Texts: target_text."""
+"""The `target` of a campaign file, checked key by key, and handed on as a Target. Forms: wanted/conditions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,23 +12,35 @@ from pydantic import Field, PlainSerializer, ValidatorFunctionWrapHandler, WrapV
 from crystalloop.db.query.nearest import nearest
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.crystals.quantities import QUANTITIES, is_older_name, names, quantity
-from crystalloop.models.draw.target import Direction, Range, Target
+from crystalloop.models.draw.target import ABOVE_HULL, Direction, Objective, Range, Target
+from crystalloop.models.draw.vicinity import WITHIN, Vicinity
 from crystalloop.orchestrator.campaign.part import Part
-from crystalloop.orchestrator.campaign.target_text import TargetError, outside, parse_target, written_value
+from crystalloop.orchestrator.campaign.target_text import outside, written_value
+from crystalloop.orchestrator.campaign.wanted.clauses import clauses_of, with_plain_names
+from crystalloop.orchestrator.campaign.wanted.conditions import as_table, conditions_of
 
-_SIGNS = ("<", ">", "=", "\u2264", "\u2265", "in ")
 LARGEST = 1e6
 """No property of a crystal is beyond it, in any unit."""
+DEFAULT_TARGET = Target(ABOVE_HULL, None, 0.05, Direction.MINIMISE)
+"""What is looked for where nobody says it: crystals on the hull, or so near to it that they may be made all the same."""
 _ALL = f"there are {', '.join(one.name for one in QUANTITIES)}"
 End = float | str | None
-ConditionTable = dict[str, Any]
+
+
+def _plain(value: object) -> object:
+    return with_plain_names(value) if isinstance(value, str) else value
+
+
+def _spelt(value: object) -> object:
+    """Either spelling of a direction."""
+    return value.replace("ize", "ise") if isinstance(value, str) else value
 
 
 class AlsoSection(Part):
     """A further property that a hit must have."""
 
     property: str = Field(
-        description="a property, as in `target`; energy_above_hull, too, which is known once pw.x computed"
+        description=f"one of {', '.join(one.name for one in QUANTITIES)}, or a short name such as e_f"
     )
     minimum: End = Field(None, description="lower end, in the property's unit or in one that is written: -500 meV")
     maximum: End = Field(None, description="upper end, likewise")
@@ -38,6 +51,8 @@ class AlsoSection(Part):
         if isinstance(value, float) and not isfinite(value):
             raise ValueError("not a finite number; leave an open end out")
         return value
+
+    _as_named = field_validator("property", mode="before")(_plain)
 
     @field_validator("property")
     @classmethod
@@ -52,18 +67,46 @@ class AlsoSection(Part):
         Raises:
             ValueError: an end that is no value of the property, or an empty range.
         """
-        low, high = (_end(self.property, key, getattr(self, key)) for key in ("minimum", "maximum"))
+        low, high = (in_networks_unit(self.property, key, getattr(self, key)) for key in ("minimum", "maximum"))
         if low is not None and high is not None and low >= high:
             raise ValueError(f"minimum {self.minimum} is not below maximum {self.maximum}")
-        one = quantity(self.property)
-        made = Range(
-            one.network or one.name if one else self.property,
-            -inf if low is None else low,
-            inf if high is None else high,
-        )
+        ends = (-inf if low is None else low, inf if high is None else high)
+        made = Range(_network_name(self.property), *ends)
         if wrong := outside(made, self.property):
             raise ValueError(wrong)
         return made
+
+
+class ObjectiveSection(Part):
+    """One of several objectives."""
+
+    property: str = Field(description="a property, as in `target`")
+    direction: Direction = Field(description="minimise or maximise")
+    weight: float = Field(1.0, gt=0, le=1e6, description="how much it counts beside the others")
+    scale: End = Field(
+        None,
+        description="how much of it counts as one, in its unit; for moduli and the dielectric constant, which are compared "
+        "as logarithms, a factor; default 0.05 eV/atom above the hull, 0.1 eV/atom, 1 eV of gap, a factor of 2",
+    )
+
+    _as_named = field_validator("property", mode="before")(_plain)
+    _as_spelt = field_validator("direction", mode="before")(_spelt)
+
+    @field_validator("property")
+    @classmethod
+    def _is_a_property(cls, value: str) -> str:
+        if quantity(value) is None:
+            raise ValueError(f"unknown property; {nearest(value, names()) or _ALL}")
+        return value
+
+    def objective(self) -> Objective:
+        """As the target has it.
+
+        Raises:
+            ValueError: a scale that is none.
+        """
+        scale = in_networks_unit(self.property, "scale", self.scale)
+        return Objective(_network_name(self.property), self.direction, self.weight, scale)
 
 
 class TargetSection(AlsoSection):
@@ -71,10 +114,43 @@ class TargetSection(AlsoSection):
 
     property: str = Field(
         E_F,
-        description=f"one of {', '.join(one.name for one in QUANTITIES if one.network)}, or a short name such as e_f",
+        description=f"one of {', '.join(one.name for one in QUANTITIES)}, or a short name such as e_f",
     )
     direction: Direction | None = Field(None, description="minimise or maximise, instead of or within a range")
     also: tuple[AlsoSection, ...] = Field((), max_length=20, description="further properties that a hit must have")
+    objectives: tuple[ObjectiveSection, ...] = Field(
+        (), max_length=6, description="several properties at once, in place of `property` and `direction`"
+    )
+    near: tuple[str, ...] = Field(
+        (), max_length=20, description="compounds, FORMULA or FORMULA:prototype, near one of which a hit lies"
+    )
+    within: float = Field(
+        WITHIN,
+        le=103,
+        description="how far is near: the earth mover's distance of the compositions, in places of Pettifor's scale per atom "
+        "(LiF to NaF 0.5, to CaO 2.5, to MgO 31)",
+    )
+    without: tuple[str, ...] = Field((), max_length=120, description="elements that a hit does not contain")
+
+    _as_spelt = field_validator("direction", mode="before")(_spelt)
+
+    @field_validator("near", "without", mode="before")
+    @classmethod
+    def _is_listed(cls, value: object, info: Any) -> object:  # noqa: ANN401  (pydantic's)
+        if not isinstance(value, str):
+            return value
+        return getattr(clauses_of(f"{info.field_name} {value}"), info.field_name) or value
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _are_tables(cls, value: object) -> object:
+        if isinstance(value, str | Mapping):
+            value = [value]
+        if not isinstance(value, list | tuple):
+            return value
+        keys = set(ObjectiveSection.model_fields)
+        parts = [[one] if isinstance(one, Mapping) and set(one) & keys else conditions_of(one) for one in value]
+        return [one for part in parts for one in part]
 
     def target(self) -> Target:
         """The value that drawing, choice and accounts share.
@@ -86,11 +162,46 @@ class TargetSection(AlsoSection):
         also = tuple(one.wanted() for one in self.also)
         if open_ := next((one.property for one in also if one.low == -inf and one.high == inf), None):
             raise ValueError(f"also {open_}: give minimum or maximum")
-        return Target(own.property, _open(own.low), _open(own.high), self.direction, also)
+        place = Vicinity(self.near, self.within, self.without) if self.near or self.without else None
+        if not self.near and "within" in self.model_fields_set:
+            raise ValueError(f"within {self.within:g}: of what? name compounds, near: [LiFePO4]")
+        if self.objectives:
+            return self._several((*((own,) if self._says_itself() else ()), *also), place)
+        if place is not None and not self._says_itself():
+            return replace(DEFAULT_TARGET, vicinity=place, also=also)
+        return Target(own.property, _open(own.low), _open(own.high), self.direction, also, place)
+
+    def _says_itself(self) -> bool:
+        """Whether something is asked of the property itself."""
+        return bool({"property", "minimum", "maximum", "direction"} & self.model_fields_set)
+
+    def _several(self, ranges: tuple[Range, ...], place: Vicinity | None) -> Target:
+        """With the first objective as the property that has a range and direction of its own."""
+        if self.direction is not None and "direction" in self.model_fields_set and len(self.objectives) > 1:
+            same = self.objectives[0].direction == self.direction and self.wanted().property == _network_name(
+                self.objectives[0].property
+            )
+            if not same:
+                raise ValueError("direction: each of `objectives` has its own; leave this one out")
+        aims = tuple(one.objective() for one in self.objectives)
+        first = aims[0].property
+        own = next((one for one in ranges if one.property == first), Range(first))
+        also = tuple(one for one in ranges if one is not own and (one.low > -inf or one.high < inf))
+        several = aims if len(aims) > 1 else ()
+        return Target(first, _open(own.low), _open(own.high), aims[0].direction, also, place, several)
 
 
-def _end(name: str, key: str, given: End) -> float | None:
-    """An end of a range in the networks' unit."""
+def _network_name(name: str) -> str:
+    one = quantity(name)
+    return one.network or one.name if one else name
+
+
+def in_networks_unit(name: str, key: str, given: End) -> float | None:
+    """A value of a property, in its unit or in one that is written, in the networks' unit.
+
+    Raises:
+        ValueError: none of its values; the message has the key.
+    """
     if given is None:
         return None
     if isinstance(given, str):
@@ -107,92 +218,8 @@ def _end(name: str, key: str, given: End) -> float | None:
 def _read(value: object, handler: ValidatorFunctionWrapHandler) -> Target:
     if isinstance(value, Target):
         return value
-    section: TargetSection = handler(_as_section(value))
+    section: TargetSection = handler(as_table(value))
     return section.target()
-
-
-def _as_section(value: object) -> object:
-    """Any form of a target as the keys of TargetSection."""
-    if isinstance(value, Mapping) and (not value or set(value) & set(TargetSection.model_fields)):
-        return value
-    conditions = _merged(_conditions(value))
-    if not conditions:
-        raise ValueError("nothing is wanted; e.g. {property: formation_energy_per_atom, maximum: -1}")
-    first = [one for one in conditions if one.get("direction") is not None]
-    if len(first) > 1:
-        raise ValueError("one property alone can be minimised or maximised; give the others a minimum or maximum")
-    predicted = [one for one in conditions if (known := quantity(str(one["property"]))) is None or known.network]
-    if not predicted:
-        raise ValueError(
-            "energy_above_hull is not predicted: want a property that is beside it, e.g. a formation energy"
-        )
-    main = (first or predicted)[0]
-    return main | {"also": [one for one in conditions if one is not main]}
-
-
-def _merged(conditions: list[ConditionTable]) -> list[ConditionTable]:
-    """Ends of one property put together; an end that is given twice is left for the section to refuse."""
-    found: list[ConditionTable] = []
-    for one in conditions:
-        ends = {key for key in ("minimum", "maximum") if one.get(key) is not None}
-        known = quantity(str(one["property"]))
-        for other in found:
-            same = known is not None and other["property"] == one["property"]
-            if (
-                same
-                and set(one) <= {"property", "minimum", "maximum"}
-                and not any(other.get(key) is not None for key in ends)
-            ):
-                other |= {key: one[key] for key in ends}
-                break
-        else:
-            found.append(dict(one))
-    return found
-
-
-def _conditions(value: object) -> list[ConditionTable]:
-    """The single conditions of a text, a list, or a table of properties."""
-    if isinstance(value, str):
-        return _of_text(value)
-    if isinstance(value, list | tuple):
-        found: list[ConditionTable] = []
-        for one in value:
-            if isinstance(one, Mapping) and set(one) & set(TargetSection.model_fields):
-                found.append({"property": E_F} | dict(one))
-            elif isinstance(one, str | Mapping):
-                found += _conditions(one)
-            else:
-                raise ValueError(
-                    f"{one!r} is no condition; write e.g. 'band_gap > 1' or {{property: band_gap, minimum: 1}}"
-                )
-        return found
-    if isinstance(value, Mapping):
-        return [one for name, wanted in value.items() for one in _of_property(str(name), wanted)]
-    raise ValueError("write a table, a list of conditions, or a text such as 'band_gap in 1..2 and e_f < -1'")
-
-
-def _of_property(name: str, wanted: object) -> list[ConditionTable]:
-    if quantity(name) is None:
-        hint = nearest(name, (*TargetSection.model_fields, *names()))
-        raise ValueError(f"unknown property {name[:60]!r}; {hint or _ALL}")
-    if isinstance(wanted, Mapping):
-        return [{"property": name} | dict(wanted)]
-    if isinstance(wanted, list | tuple) and len(wanted) == 2:
-        return [{"property": name, "minimum": wanted[0], "maximum": wanted[1]}]
-    if isinstance(wanted, str):
-        if wanted in tuple(Direction):
-            return [{"property": name, "direction": wanted}]
-        sign = "" if wanted.lstrip().startswith(_SIGNS) else "in "
-        return _of_text(f"{name} {sign}{wanted}")
-    raise ValueError(f"{name}: write a range such as 1..2, '< 2', [1, 2], {{minimum: 1}}, minimise or maximise")
-
-
-def _of_text(text: str) -> list[ConditionTable]:
-    try:
-        ranges = parse_target(text, "target", predicted=False)
-    except TargetError as error:
-        raise ValueError(str(error).removeprefix("target ")) from error
-    return [{"property": one.property, "minimum": _open(one.low), "maximum": _open(one.high)} for one in ranges]
 
 
 def _open(end: float) -> float | None:

@@ -20,8 +20,12 @@ from crystalloop.db.query.conditions import (
 from crystalloop.db.query.language import parse
 from crystalloop.db.query.nearest import nearest
 from crystalloop.models.crystals.quantities import Quantity, is_older_name, names, note_on, quantity, to_predicted
-from crystalloop.models.draw.target import Range
+from crystalloop.models.draw.target import ABOVE_HULL, Range
 
+_BELOW_HULL = (
+    "no crystal is more stable than the hull that it is part of, and those found below a known one count as on it: "
+    "e_above_hull <= 0 asks for these, e_above_hull <= 0.05 for those near it, too"
+)
 _FORMS = "expected e.g. `e_f in -2.5..-1.5`, `e_f < -1` or `gap > 2`"
 
 
@@ -85,7 +89,12 @@ def _property(name: str) -> Field:
     """The quantity of a name; values become the networks', who hold some as logarithms."""
     one = quantity(name)
     if one is None:
-        raise UnknownField(f"unknown property {name[:60]!r}; {nearest(name, names())} known: {', '.join(names())}")
+        meant = (
+            "energy_above_hull <= 0.05 asks for stable crystals;" if name.startswith(("stab", "hull", "decomp")) else ""
+        )
+        raise UnknownField(
+            f"unknown property {name[:60]!r}; {meant or nearest(name, names())} known: {', '.join(names())}"
+        )
     unit, units = ("", {}) if is_older_name(name) else (one.unit, one.units)
     return Field(one.network or one.name, float, unit, units, to_predicted(one, name), note=note_on(name))
 
@@ -118,7 +127,8 @@ def _range(text: str, where: str, part: Compared | Between) -> Range:
     else:
         value = float(part.value or 0.0)
         made = Range(prop, high=value) if part.sign.startswith("<") else Range(prop, low=value)
-    if wrong := outside(made, part.name):
+    strictly = isinstance(part, Compared) and part.sign == "<" and prop == ABOVE_HULL and made.high <= 0
+    if wrong := _BELOW_HULL if strictly else outside(made, part.name):
         raise _error(text, where, part.at, wrong)
     return made
 
@@ -126,6 +136,8 @@ def _range(text: str, where: str, part: Compared | Between) -> Range:
 def outside(wanted: Range, name: str) -> str:
     """What is wrong with a range that no crystal can lie in, in the unit in which it was written; empty for others."""
     one = quantity(wanted.property)
+    if wanted.property == ABOVE_HULL and wanted.high < 0:
+        return _BELOW_HULL
     if one is None or not (wanted.low > _bound(one, one.highest) or wanted.high < _bound(one, one.lowest)):
         return ""
     ends = [_bound(one, end) if is_older_name(name) else end for end in (one.lowest, one.highest)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 
 from crystalloop.models.crystals.quantities import quantity
-from crystalloop.models.draw.target import ABOVE_HULL, COMPUTED, Range, Target
+from crystalloop.models.draw.target import ABOVE_HULL, COMPUTED, Objective, Range, Target
 from crystalloop.orchestrator.campaign.sections import Dft
 
 _ASKED = {
@@ -48,10 +48,21 @@ def how_learnt(missing: Iterable[str]) -> str:
 def target_sentence(target: Target) -> str:
     """What is wanted, with units."""
     words = [_range_words(one) for one in target.ranges()]
-    if target.direction is not None:
+    if target.objectives:
+        words = [*(_aim_words(one) for one in target.objectives), *words]
+    elif target.direction is not None:
         own = f"{target.direction} {_name(target.property)}"
         words = [f"{words[0]}, {own}", *words[1:]] if target.has_range() else [own, *words]
-    return " and ".join(words)
+    place = target.vicinity
+    return " and ".join([*words, *([str(place)] if place is not None else [])])
+
+
+def _aim_words(aim: Objective) -> str:
+    """An objective, with how much of it counts as one."""
+    one, scale = quantity(aim.property), 1 / aim.unit_gain()
+    logarithm = one is not None and one.is_logarithm
+    shown = f"a factor of {10**scale:.3g}" if logarithm else f"{scale:.3g} {one.unit if one else ''}".rstrip()
+    return f"{aim.direction} {_name(aim.property)} ({shown} counts as one)"
 
 
 def plan_notes(target: Target, dft: Dft) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from crystalloop import __version__
-from crystalloop.db.ledger.redaction import guard, without_secrets
+from crystalloop.db.ledger.access.redaction import guard, without_secrets
 from crystalloop.orchestrator.cli.exit_codes import Exit, code_and_sentence
 from crystalloop.orchestrator.cli.options import err, escape, out, paths_as_meant
 

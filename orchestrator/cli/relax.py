@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from crystalloop.db.ledger.redaction import without_secrets
+from crystalloop.db.ledger.access.redaction import without_secrets
 from crystalloop.dft.alone import command, result
 from crystalloop.dft.alone.plan import Plan
 from crystalloop.dft.alone.several import Destination, formats_of, places
@@ -20,7 +20,7 @@ from crystalloop.models.formats.one_crystal import read_crystal
 from crystalloop.orchestrator.cli.exit_codes import Exit, code_and_sentence
 from crystalloop.orchestrator.cli.options import AsJson, err, escape, out, print_json, pseudo_folder
 from crystalloop.orchestrator.show.number_text import number
-from crystalloop.orchestrator.show.tables import show_relaxation, show_relaxations
+from crystalloop.orchestrator.show.relaxed.relaxation_table import show_relaxation, show_relaxations
 
 app = typer.Typer()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord
+from crystalloop.db.ledger.campaigns import ModelVersion, NetworkRecord
+from crystalloop.db.ledger.records import Candidate
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.crystals.structures import conventional

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from crystalloop.db.ledger.records import Candidate, ModelVersion, NetworkRecord, Relaxation
+from crystalloop.db.ledger.campaigns import ModelVersion, NetworkRecord
+from crystalloop.db.ledger.records import Candidate, Relaxation
 from crystalloop.db.ledger.store import Store
 from crystalloop.orchestrator.loop.events import EventListener
 
@@ -26,11 +27,21 @@ class Proposed:
         counts: of the funnel.
         chosen: who is to be computed, with keys and scores.
         note: why there are fewer than asked for, though everything was tried; empty where there are not.
+        expected_hits: sum over the chosen of the chance to be a hit times that of success; None without a ranking.
+        declined: how many were chosen and are not to be sent.
     """
 
     counts: tuple[tuple[str, int], ...]
     chosen: tuple[Candidate, ...]
     note: str = ""
+    expected_hits: float | None = None
+    declined: int = 0
+
+    def not_sent(self) -> Proposed:
+        """The same with nobody to be computed."""
+        count, expected = len(self.chosen), self.expected_hits or 0.0
+        note = f"{count} were chosen and not sent: {expected:.2g} hits were expected of them"
+        return replace(self, chosen=(), note=note, declined=count)
 
 
 @dataclass(frozen=True)

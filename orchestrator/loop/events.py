@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
-from crystalloop.db.ledger.records import Candidate, ModelVersion
+from crystalloop.db.ledger.campaigns import ModelVersion
+from crystalloop.db.ledger.records import Candidate
 from crystalloop.db.ledger.standing import Standing
 
 log = logging.getLogger(__name__)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
-from crystalloop.db.ledger.records import CampaignState, CandidateState, ModelVersion, Round
+from crystalloop.db.ledger.campaigns import CampaignState, ModelVersion, Round
+from crystalloop.db.ledger.records import CandidateState
 from crystalloop.db.ledger.standing import Standing
 from crystalloop.db.ledger.store import Store
-from crystalloop.orchestrator.account.rounds import value_of
+from crystalloop.orchestrator.account.judged import fits, value_of
+from crystalloop.orchestrator.account.rounds import round_results
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.loop.outlook import Forecasted
 from crystalloop.orchestrator.loop.policy import RoundView, Snapshot
 
 OPEN = frozenset({CandidateState.PROPOSED, CandidateState.QUEUED, CandidateState.RUNNING})
@@ -63,6 +65,14 @@ class Totals:
         return Totals(self.relaxations + other.relaxations, labelled, self.cpu_s + other.cpu_s)
 
 
+@dataclass(frozen=True)
+class Hits:
+    """How many hits there are, and what came of the last forecast."""
+
+    count: int = 0
+    forecast: Forecasted | None = None
+
+
 class Looker:
     """Looks at the ledger for the loop of one campaign.
 
@@ -82,6 +92,11 @@ class Looker:
         self._known, self._target, self._rounds = known, campaign.target, campaign.rounds
         self._written: tuple[tuple[Round, ...], tuple[ModelVersion, ...]] | None = None
         self._before: tuple[int, Totals] = (0, Totals())  # rounds added up so far
+        self._stop = campaign.stop.hits
+        self._judged: tuple[datetime | None, Hits] = (
+            None,
+            Hits(),
+        )  # when the last round was closed, and the hits up to it
 
     def forget(self) -> None:
         """The loop has written: read everything the next time."""
@@ -99,6 +114,7 @@ class Looker:
         record = self._store.campaign(self._campaign)
         totals = self._totals_before(rounds) + Totals.of(chosen)
         current = _view(rounds[-1], chosen) if rounds else None
+        hits = self._hits(rounds) if current is not None and current.closed else Hits()
         is_met, best = self._reached() if current is not None and self._may_be_the_last(current) else (None, "")
         snapshot = Snapshot(
             current=current,
@@ -117,11 +133,31 @@ class Looker:
             is_met=is_met,
             best=best,
             cut=cut,
+            hits=hits.count,
+            forecast=hits.forecast,
         )
         return Look(snapshot, rounds, versions, chosen, theirs)
 
     def _may_be_the_last(self, current: RoundView) -> bool:
         return current.closed and (not current.chosen or current.number >= self._rounds)
+
+    def _hits(self, rounds: tuple[Round, ...]) -> Hits:
+        """Of the campaign so far, once a round; nothing where nobody asks for it, and nothing was forecast."""
+        forecast = [one.number for one in rounds if one.expected_hits is not None and one.chosen]
+        if self._stop is None and all(one.expected_hits is None for one in rounds):
+            return Hits()
+        if self._judged[0] != rounds[-1].finished_at:
+            relaxed = self._store.candidates(self._campaign, states=[CandidateState.RELAXED])
+            results = {one.number: one for one in round_results(self._target, relaxed, rounds)}
+            last = results[forecast[-1]] if forecast else None
+            expected = None if last is None or last.expected_hits is None else last.expected_hits
+            told = (
+                None
+                if last is None or expected is None
+                else Forecasted(last.number, last.sent, expected, len(last.hits))
+            )
+            self._judged = rounds[-1].finished_at, Hits(sum(len(one.hits) for one in results.values()), told)
+        return self._judged[1]
 
     def _reached(self) -> tuple[bool | None, str]:
         """Whether something known meets the target's range (None without one), and the best that is known, in words."""
@@ -129,7 +165,7 @@ class Looker:
         found, open_ = list(self._known.values), set[str]()
         for one in relaxed:
             if (value := value_of(one, target.property)) is not None:
-                met = target.distance(value) == 0 and target.others_hold(partial(value_of, one))
+                met = target.distance(value) == 0 and fits(one, target)
                 found.append((value, one.formula, met))
                 open_ |= {wanted.property for wanted in target.also if value_of(one, wanted.property) is None}
         asks = bool(target.ranges())
@@ -170,4 +206,6 @@ def _view(round_: Round, chosen: Sequence[Standing]) -> RoundView:
         closed=round_.finished_at is not None,
         chosen=len(round_.chosen),
         note=round_.note,
+        expected_hits=round_.expected_hits,
+        declined=round_.declined,
     )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
+from crystalloop.db.ledger.campaigns import CampaignState, ModelVersion, Round
 from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
-from crystalloop.db.ledger.records import CampaignState, Candidate, CandidateState, ModelVersion, Round
+from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.db.ledger.store import StoreUnavailable
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import Parts, Proposed, TimeIsUp
@@ -35,6 +36,7 @@ from crystalloop.orchestrator.loop.policy import (
     Wait,
     affordable,
     decide,
+    is_worth_it,
 )
 from crystalloop.orchestrator.loop.timekeeper import Timekeeper
 
@@ -65,6 +67,8 @@ class Loop:
             relaxations=campaign.budget.relaxations,
             cpu_hours=campaign.budget.cpu_hours,
             wall_minutes=campaign.budget.wall_minutes,
+            hits=campaign.stop.hits,
+            expected_hits=campaign.stop.expected_hits,
         )
         self._time = Timekeeper(parts.store, campaign.name, parts.now, started, campaign.budget.wall_minutes)
         self._waiting_since: datetime | None = None
@@ -134,6 +138,8 @@ class Loop:
             parts.tell(Proposing(action.round, version.id if version else None))
             count = affordable(self._campaign.dft.per_round, look.snapshot, self._rules)
             proposed = parts.proposer.propose(action.round, version, self._earlier(action.round), count)
+            if proposed.chosen and not is_worth_it(proposed.expected_hits, self._rules):
+                proposed = proposed.not_sent()
             chosen = self._write_down(proposed, action.round, version, started)
             parts.tell(RoundProposed(action.round, proposed.counts, tuple(chosen), proposed.note))
             self._dispatch(chosen)
@@ -170,6 +176,8 @@ class Loop:
                 funnel=proposed.counts,
                 chosen=tuple(candidate.id for candidate in chosen),
                 note=proposed.note,
+                expected_hits=proposed.expected_hits,
+                declined=proposed.declined,
                 started_at=started,
             )
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crystalloop.orchestrator.loop.outlook import Forecasted, hits_text, no_gain, what_more
+
 
 @dataclass(frozen=True)
 class RoundView:
@@ -16,6 +18,8 @@ class RoundView:
         closed: whether the round was ended before.
         chosen: candidates that were sent to DFT.
         note: why there were fewer than the batch, or none; empty where nothing was short, and in rounds of before 0.3.
+        expected_hits: how many hits the ranking expected of the batch; None where nobody said.
+        declined: candidates that were chosen and not sent on, because too few hits were expected of them.
     """
 
     number: int
@@ -24,6 +28,8 @@ class RoundView:
     closed: bool
     chosen: int = 1
     note: str = ""
+    expected_hits: float | None = None
+    declined: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Snapshot:
             up, as `best` is, where the campaign may end with its last round.
         best: the best that is known, in words; empty where nothing is.
         cut: what the alarm at `wall_minutes` cut off, in words; empty where it has not rung.
+        hits: of all closed rounds; looked up where a round is closed.
+        forecast: the last round of which hits were expected; None before the first, and without a ranking.
     """
 
     current: RoundView | None
@@ -55,6 +63,8 @@ class Snapshot:
     is_met: bool | None = None
     best: str = ""
     cut: str = ""
+    hits: int = 0
+    forecast: Forecasted | None = None
 
     @classmethod
     def at_start(cls, cut: str = "") -> Snapshot:
@@ -71,6 +81,8 @@ class Rules:
     relaxations: int | None = None
     cpu_hours: float | None = None
     wall_minutes: float | None = None
+    hits: int | None = None
+    expected_hits: float | None = None
 
 
 @dataclass(frozen=True)
@@ -160,15 +172,23 @@ def _after(current: RoundView, snapshot: Snapshot, rules: Rules) -> Action:
     number = current.number
     if snapshot.references_gave_up:
         return Finish(_no_references(snapshot), failed=True)
-    if current.chosen == 0 and current.note:
+    if current.declined and not is_worth_it(current.expected_hits, rules):
+        return Finish(
+            no_gain(current.declined, current.expected_hits, rules.expected_hits, snapshot.forecast, snapshot.hits)
+        )
+    if current.chosen == 0 and current.note and not current.declined:
         return _used_up(current, snapshot)
+    if rules.hits is not None and snapshot.hits >= rules.hits:
+        return Finish(
+            f"enough is found: {hits_text(snapshot.hits)}, `stop.hits` is {rules.hits}{what_more(snapshot.forecast)}"
+        )
     if number >= rules.rounds and current.chosen:
         missed = (
             f"; nothing met the target, best known: {snapshot.best or 'nothing'}" if snapshot.is_met is False else ""
         )
-        return Finish(f"all {rules.rounds} rounds are done{missed}")
+        return Finish(f"all {rules.rounds} rounds are done{missed}{what_more(snapshot.forecast)}")
     if over := over_budget(snapshot, rules):
-        return Finish(over)
+        return Finish(f"{over}{what_more(snapshot.forecast)}")
     following = number + 1 if current.chosen else number  # what chose nobody before enumeration was tried is repeated
     if snapshot.labelled < rules.minimum_labels:
         # Too few successes to learn from: compute more decorated prototypes instead of training on nothing.
@@ -176,6 +196,11 @@ def _after(current: RoundView, snapshot: Snapshot, rules: Rules) -> Action:
     if snapshot.model_round is None or snapshot.model_round < following - 1:
         return Retrain(following - 1)
     return Propose(following, with_model=True)
+
+
+def is_worth_it(expected_hits: float | None, rules: Rules) -> bool:
+    """Whether a batch is to be computed, by the hits that are expected of it; a batch without a forecast always is."""
+    return expected_hits is None or rules.expected_hits is None or expected_hits >= rules.expected_hits
 
 
 def _used_up(current: RoundView, snapshot: Snapshot) -> Finish:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from crystalloop.db.ledger.records import Span
+from crystalloop.db.ledger.campaigns import Span
 from crystalloop.db.ledger.store import Store
 
 log = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crystalloop.db.ledger.records import ModelVersion
+from crystalloop.db.ledger.campaigns import ModelVersion
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.data.corpus import Corpus
-from crystalloop.orchestrator.propose.history import History
+from crystalloop.orchestrator.propose.history import PastResults
 
 
 @dataclass(frozen=True)
@@ -27,5 +27,5 @@ class Ask:
     version: ModelVersion | None
     training: Corpus
     known: KnownCrystals
-    history: History
+    history: PastResults
     count: int

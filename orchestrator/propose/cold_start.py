@@ -21,6 +21,7 @@ from crystalloop.models.generate.funnel import (
     is_new,
     run_funnel,
     valid_distances,
+    wanted_composition,
     wanted_formula,
 )
 from crystalloop.orchestrator.acquire.greedy import spread
@@ -124,5 +125,7 @@ def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownC
 
 
 def balanced(campaign: Campaign) -> tuple[Filter[Proposal], ...]:
-    """The stage that keeps crystals whose charges can balance; none where the campaign turns it off."""
-    return (charge_balanced(),) if campaign.filters.charge_balance else ()
+    """The stages of chemistry: compositions as the target asks for them, charges that balance; none where neither is asked for."""
+    place = campaign.target.vicinity
+    wanted = () if place is None else (wanted_composition(place),)
+    return (*wanted, charge_balanced()) if campaign.filters.charge_balance else wanted

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from crystalloop.db.ledger.campaigns import ModelVersion
 from crystalloop.db.ledger.forecast import Forecast
-from crystalloop.db.ledger.records import Candidate, ModelVersion
+from crystalloop.db.ledger.records import Candidate
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.draw.proposal import Proposal
@@ -73,7 +74,7 @@ class LedgerProposer:
             )
             for proposal, score in choice.chosen
         ]
-        return Proposed(choice.counts, tuple(made), choice.note)
+        return Proposed(choice.counts, tuple(made), choice.note, expected_hits(one for one, _ in choice.chosen))
 
     def _known(self, earlier: Sequence[Candidate]) -> KnownCrystals:
         """Crystals that are not to be proposed: those of earlier candidates, and those that files know the energy of."""
@@ -102,3 +103,9 @@ def forecast_of(proposal: Proposal, target: Target) -> Forecast | None:
         surrogate=proposal.surrogate,
         parts=dict(proposal.parts),
     )
+
+
+def expected_hits(chosen: Iterable[Proposal]) -> float | None:
+    """Sum of each one's chance to be a hit times that of a calculation that ends well; None where nobody said a chance."""
+    chances = [one.chance * (1.0 if one.success is None else one.success) for one in chosen if one.chance is not None]
+    return sum(chances) if chances else None

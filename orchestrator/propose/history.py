@@ -47,7 +47,7 @@ class Past:
         return E_F not in self.values
 
 
-History = tuple[Past, ...]
+PastResults = tuple[Past, ...]
 
 
 class Historian:
@@ -56,7 +56,7 @@ class Historian:
     def __init__(self) -> None:
         self._ended: dict[str, tuple[object, Past]] = {}
 
-    def history(self, candidates: Iterable[Candidate]) -> History:
+    def history(self, candidates: Iterable[Candidate]) -> PastResults:
         """The ended ones among the candidates, by round and id."""
         ended = sorted((c for c in candidates if c.state in OVER), key=lambda c: (c.round, c.id))
         return tuple(self._past(candidate) for candidate in ended)

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalloop.db.ledger.records import ModelVersion
+from crystalloop.db.ledger.campaigns import ModelVersion
 from crystalloop.models.crystals.chemistry import charges_balance
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
 from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.data.corpus import Corpus
+from crystalloop.models.draw.one_merit import as_one
 from crystalloop.models.draw.proposal import Base, Kind, Proposal, Proposals
-from crystalloop.models.draw.target import Target
+from crystalloop.models.draw.target import Target, ValueOf
 from crystalloop.models.generate.base import DrawRequest, Rows
 from crystalloop.models.generate.funnel import (
     Filter,
@@ -98,7 +99,8 @@ class CandidateProposer:
         """Cast one net after the other until there are enough; each keeps what the ones before it drew."""
         round_, training, known, count = ask.round, ask.training, ask.known, ask.count
         rng = np.random.default_rng([self._campaign.seed, round_, 3])
-        values = training.values(self._campaign.target.property)
+        name = self._campaign.target.property
+        values = training.values(name) if name in PROPERTIES else []  # no label of another is a bar to be passed
         far = _leads_nowhere(self._campaign.target, training)
         decorations = len(self._pool) <= ENUMERATED
         drawn, generated, place = self._decorated(version, rng) if decorations else [], 0, 0
@@ -117,7 +119,9 @@ class CandidateProposer:
             place = following
         # Only now: symmetry is not to be found in crystals whose atoms lie on top of each other.
         survivors = [_named(one) for one in funnel.survivors]
-        chosen = self._acquirer.choose(survivors, self._campaign.target, count, rng)
+        target, asked = as_one(self._campaign.target, survivors)
+        whole = dict(zip(map(id, asked), survivors, strict=True))
+        chosen = [(whole.get(id(one), one), score) for one, score in self._acquirer.choose(asked, target, count, rng)]
         return Choice(funnel.counts, tuple(chosen), shortage(len(chosen), count, far))
 
     def _filters(self, values: Sequence[float], ask: Ask, place: int) -> tuple[Filter[Proposal], ...]:
@@ -161,20 +165,18 @@ class CandidateProposer:
 
         A wider net takes the next best ones, where there are more.
         """
-        elements, target = set(self._campaign.elements), self._campaign.target
+        elements, target = set(self._campaign.elements), self._campaign.target.for_networks()
         known_values = training.labels[:, PROPERTIES.index(target.property)]
         mine = [i for i, crystal in enumerate(training.crystals) if set(crystal.composition) <= elements]
         computed = [i for i in mine if not np.isnan(known_values[i])]
-        computed.sort(key=lambda i: -target.merit(float(known_values[i])) + 10.0 * _off(training.labels[i], target))
+        merits = target.merits_of([_labels(training.labels[i]) for i in computed])
+        computed = [computed[i] for i in np.argsort(-merits, kind="stable")]
         open_ = [i for i in mine if np.isnan(known_values[i]) and not known.knows(training.crystals[i])]
         if self._campaign.filters.charge_balance:
             open_ = [i for i in open_ if charges_balance(training.crystals[i])]
         rows, _ = self._predict([training.crystals[i] for i in open_], folder)
-        values = [row.get(target.property) for row in rows]
-        off = [10.0 * target.others_distance(row.get) for row in rows]
-        order = np.argsort(
-            [-target.merit(v) + o if v is not None else 0.0 for v, o in zip(values, off, strict=True)], kind="stable"
-        )
+        merits = target.merits_of([row.get for row in rows])
+        order = np.argsort(-merits, kind="stable")
         best_open = [open_[i] for i in order]
         half = BASES_PER_ROUND // 2
         if place:  # what the first net had goes to the end
@@ -230,10 +232,9 @@ def _prototype(structure: Structure) -> str | None:
     return str(found) if found else None
 
 
-def _off(labels: NDArray[np.float64], target: Target) -> float:
-    """How far labels [8] are outside the ranges of the target's other properties."""
-    known = {name: float(value) for name, value in zip(PROPERTIES, labels, strict=True) if not np.isnan(value)}
-    return target.others_distance(known.get)
+def _labels(labels: NDArray[np.float64]) -> ValueOf:
+    """Labels [8] as a look-up."""
+    return {name: float(value) for name, value in zip(PROPERTIES, labels, strict=True) if not np.isnan(value)}.get
 
 
 def _base(training: Corpus, row: int) -> Base:

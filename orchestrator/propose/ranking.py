@@ -25,7 +25,7 @@ from crystalloop.models.surrogate.stack import Stack
 from crystalloop.models.surrogate.trees import Trees
 from crystalloop.orchestrator.campaign.choice.sections import SurrogateSection
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.propose.history import History, Past
+from crystalloop.orchestrator.propose.history import Past, PastResults
 
 HullEnergy = Callable[[Formula], float | None]
 """Reduced formula -> formation energy of the convex hull at that composition, eV/atom; None where nothing can be said."""
@@ -82,7 +82,7 @@ class Ranker:
         self._rows: dict[bytes, FeatureRows] = {}
         self._files = _nearest_first(files, set(campaign.elements), campaign.seed)
 
-    def rank(self, proposals: Sequence[Proposal], history: History) -> list[Proposal]:
+    def rank(self, proposals: Sequence[Proposal], history: PastResults) -> list[Proposal]:
         """The proposals with value and error bar of the target's properties, in the same order.
 
         What nothing is known of stays as the networks predicted it.
@@ -98,7 +98,7 @@ class Ranker:
         return told if hull is None else [_over(one, energy) for one, energy in zip(told, hull.tolist(), strict=True)]
 
     def _told(
-        self, name: str, proposals: list[Proposal], rows: FeatureRows, history: History, hull: Values | None
+        self, name: str, proposals: list[Proposal], rows: FeatureRows, history: PastResults, hull: Values | None
     ) -> list[Proposal]:
         """The proposals with one property told by the surrogate and the networks together.
 
@@ -117,7 +117,7 @@ class Ranker:
         told = [_with(one, name, *pair) for one, *pair in zip(proposals, both.mean, both.sigma, strict=True)]
         return _said(told, own, networks, _named(fitted, share)) if name == self._main else told
 
-    def _labelled(self, name: str, rows: FeatureRows, history: History, above: bool) -> Labelled | None:
+    def _labelled(self, name: str, rows: FeatureRows, history: PastResults, above: bool) -> Labelled | None:
         """Every label of a property, own results in the order in which they came, then those of files; None for one or none."""
         own = [(past.crystal, past.values[name]) for past in history if name in past.values]
         known = [*own, *((one.crystal, one.labels[name]) for one in self._files if name in one.labels)]

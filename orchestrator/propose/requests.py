@@ -67,7 +67,7 @@ def _ranges(campaign: Campaign) -> tuple[Range, ...]:
 
 def _wanted_energies(campaign: Campaign, training: Corpus) -> tuple[float, float] | None:
     """The one formation energy to condition on: the middle of the target's range, or the best that is known."""
-    target = campaign.target
+    target = campaign.target.for_networks()
     values = training.values(E_F)
     wanted = next((one for one in (target.as_range(), *target.also) if one.property == E_F), None)
     if wanted is None or not values:

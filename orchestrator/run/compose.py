@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState, Span
 from crystalloop.db.ledger.mongo import MongoStore
-from crystalloop.db.ledger.records import CampaignRecord, CampaignState, Span
 from crystalloop.db.serving.server import Server
 from crystalloop.dft.pw.command import check_command, pw_version
 from crystalloop.dft.recipe.element_rules import lanthanide_note
@@ -41,6 +41,7 @@ from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
 from crystalloop.orchestrator.propose.ranking import Ranker, labelled_crystal
 from crystalloop.orchestrator.run.clock import asked_often, within
+from crystalloop.orchestrator.run.cost import batch_notes
 from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
 from crystalloop.orchestrator.run.plan import check_dft, check_hull, known_crystals
 from crystalloop.orchestrator.run.retry import retry_given_up
@@ -128,8 +129,7 @@ def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tup
         tell(Note(text))
     known, notes = known_crystals(campaign)
     check_labels(campaign, known)
-    notes += check_hull(campaign)
-    for note in notes:
+    for note in (*notes, *check_hull(campaign), *batch_notes(campaign)):
         tell(Note(note))
     return table, known, notes
 
@@ -190,7 +190,8 @@ def _known(campaign: Campaign, sources: Sources) -> Known:
     for one in sources.files:
         value = one.labels.get(target.property)
         if value is not None and elements.issuperset(one.structure.symbol_set):
-            met = target.distance(value) == 0 and target.others_hold(one.labels.get)
+            amounts = one.structure.composition.get_el_amt_dict()
+            met = target.distance(value) == 0 and target.others_hold(one.labels.get) and target.admits(amounts)
             values.append((value, one.structure.composition.reduced_formula, met))
     return Known(sources.labelled, tuple(values))
 

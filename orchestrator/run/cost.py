@@ -109,6 +109,7 @@ def short_budgets(campaign: Campaign, cost: Cost) -> list[str]:
             f"{campaign.rounds} rounds of {campaign.dft.per_round} want {wanted} relaxations, `budget.relaxations` is "
             f"{budget.relaxations}: round {cost.rounds} is the last"
         )
+    found += batch_notes(campaign)
     if budget.cpu_hours is not None and cost.candidates_cpu_s > 3600 * budget.cpu_hours:
         found.append(
             f"the relaxations need about {cost.candidates_cpu_s / 3600:.2g} CPU-hours, `budget.cpu_hours` is "
@@ -119,5 +120,23 @@ def short_budgets(campaign: Campaign, cost: Cost) -> list[str]:
         found.append(
             f"needs about {cost.minutes:.0f} minutes, `budget.wall_minutes` is {budget.wall_minutes:g}: raise it, or lower "
             f"`rounds`; the most goes to {longest} ({cost.seconds[longest] / MINUTES:.0f} minutes)"
+        )
+    return found
+
+
+def batch_notes(campaign: Campaign) -> list[str]:
+    """A budget smaller than a batch, and hits that a campaign cannot reach: no mistake, but seldom meant."""
+    found, count, most = [], campaign.dft.per_round, campaign.rounds * campaign.dft.per_round
+    if (budget := campaign.budget.relaxations) is not None and budget < count:
+        found.append(
+            f"`budget.relaxations` is {budget} and a batch (`dft.per_round`) {count}: one short batch, and nothing is learnt from "
+            f"it; `dft.per_round: {max(1, budget // 3)}` gives rounds that learn from each other, or raise the budget to "
+            f"{2 * count} or more"
+        )
+    most = min(most, budget or most)
+    if (hits := campaign.stop.hits) is not None and hits > most:
+        found.append(
+            f"`stop.hits` is {hits}, and no more than {most} crystals are computed: it never ends the campaign; ask for fewer, or "
+            "allow more `rounds`"
         )
     return found

@@ -17,6 +17,7 @@ from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.contradictions import contradicting_labels
 from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
+from crystalloop.models.draw.target import ABOVE_HULL
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.campaign.target_words import plan_notes, target_sentence
@@ -179,21 +180,23 @@ def _notes(campaign: Campaign, pool: int, labelled: int) -> list[str]:
             f"{pool} decorations and {labelled} labelled crystals are fewer than `networks.minimum_labels` "
             f"({campaign.networks.minimum_labels}): the networks will never be trained; allow more elements or prototypes"
         )
+    if ABOVE_HULL in campaign.target.properties() and not campaign.hull.reference:
+        notes.append(
+            "the hull is made of pw.x energies alone: a crystal without computed competitors of each of its elements cannot be "
+            "judged, and is no hit; `hull: {reference: FILE}` brings known compounds"
+        )
     if campaign.dft.slots == 0:
         notes.append("`dft.slots` is 0: pw.x waits for workers that you start with `crystalloop worker FILE`")
     return notes
 
 
 def _batch_row(campaign: Campaign, draft: Proposal, cost_s: float) -> dict[str, Any]:
-    value = draft.value(campaign.target.property)
+    name = campaign.target.for_networks().property
+    value = draft.value(name)
     return {
         "formula": draft.formula,
         "prototype": draft.prototype,
         "a": round(draft.structure.lattice.a, 3),
         "atoms": len(draft.structure),
         "cpu_s": round(cost_s, 1),
-    } | (
-        {}
-        if value is None
-        else {"estimate": round(value, 3), "+-": round(draft.sigma_of(campaign.target.property) or 0.0, 3)}
-    )
+    } | ({} if value is None else {"estimate": round(value, 3), "+-": round(draft.sigma_of(name) or 0.0, 3)})

@@ -60,7 +60,8 @@ def first_batch(campaign: Campaign, known: Sequence[KnownCrystal], *, warm: bool
     )
     left = run_funnel(pool, filters).survivors
     ranked, error = _estimated(campaign, left, known)
-    chosen = acquirer_of(campaign.acquire).choose(ranked, campaign.target, count, np.random.default_rng(campaign.seed))
+    wanted, rng = campaign.target.for_networks(), np.random.default_rng(campaign.seed)
+    chosen = acquirer_of(campaign.acquire).choose(ranked, wanted, count, rng)
     return Preview(tuple(draft for draft, _ in chosen), error)
 
 
@@ -68,7 +69,7 @@ def _estimated(
     campaign: Campaign, left: Sequence[Proposal], known: Sequence[KnownCrystal]
 ) -> tuple[list[Proposal], float | None]:
     """With values of a linear fit to the labels of the target's property, and its error; without, where they are few."""
-    name = campaign.target.property
+    name = campaign.target.for_networks().property
     rows = [(Crystal.from_structure(one.structure), one.labels[name]) for one in known if name in one.labels]
     if len(rows) < FEWEST_LABELS:
         return list(left), None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from crystalloop.db.ledger.campaigns import CampaignState, Span
 from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
-from crystalloop.db.ledger.records import CampaignState, Candidate, CandidateState, Span
+from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.contracts import Parts
 from crystalloop.orchestrator.loop.events import EnergySettled, LeasesExpired, Note, Waiting

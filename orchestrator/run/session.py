@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from crystalloop.db.ledger.campaigns import CampaignState
 from crystalloop.db.ledger.mongo import MongoStore
-from crystalloop.db.ledger.records import CampaignState
 from crystalloop.db.ledger.store import Store, StoreUnavailable
 from crystalloop.db.serving.server import Server, ensure_server
 from crystalloop.orchestrator.campaign.places import home

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crystalloop.db.ledger.records import CampaignRecord, Candidate, CandidateState, ModelVersion
+from crystalloop.db.ledger.campaigns import CampaignRecord, ModelVersion
+from crystalloop.db.ledger.records import Candidate, CandidateState
+from crystalloop.orchestrator.account.judged import best_candidate, computed_value
 from crystalloop.orchestrator.account.rounds import (
     RoundResult,
-    best_candidate,
-    computed_value,
     in_unit,
+    other_objectives,
     others_text,
     predicted_in,
-    property_name,
     property_unit,
-    range_text,
+    unjudged_text,
+    wanted_text,
 )
 from crystalloop.orchestrator.account.wall_time import Account
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -46,8 +47,7 @@ class Findings:
 def summary(findings: Findings) -> list[str]:
     """What was looked for, what came out, and why it ended, in sentences."""
     campaign, target, computed = findings.campaign, findings.campaign.target, findings.computed
-    wanted = range_text(target) or f"as {'low' if target.direction == 'minimise' else 'high'} as possible"
-    asked = f"Crystals of {', '.join(campaign.elements)} were searched for a {property_name(target)} {wanted}"
+    asked = f"Crystals of {', '.join(campaign.elements)} were searched for {wanted_text(target)}"
     asked += f"{others_text(target, 'where')}."
     ended = [_ending(findings.record)] if findings.record is not None and findings.record.outcome else []
     if not computed:
@@ -55,20 +55,23 @@ def summary(findings: Findings) -> list[str]:
     relaxed, gave_up = findings.count(CandidateState.RELAXED), findings.count(CandidateState.GAVE_UP)
     open_ = len(computed) - relaxed - gave_up
     hits = sum(len(result.hits) for result in findings.rounds)
+    unjudged = unjudged_text(findings.rounds, target)
     found = (
         f"In {_many(len(findings.rounds), 'round')}, {_many(len(computed), 'crystal')} went to pw.x: {relaxed} relaxed, "
-        f"{gave_up} gave up{f', {open_} not finished' if open_ else ''}; {hits} {'is a hit' if hits == 1 else 'are hits'}."
+        f"{gave_up} gave up{f', {open_} not finished' if open_ else ''}; {hits} {'is a hit' if hits == 1 else 'are hits'}"
+        f"{f'; {unjudged}' if unjudged else ''}."
     )
     lines = [f"{asked} {found}"]
     best = best_candidate(findings.candidates, target)
     if best is not None:
         value = decimals(in_unit(computed_value(best, target), target), 3)
+        others = "".join(f", {text}" for text in other_objectives(best, target))
         names = [name.removeprefix("log10_") for name in predicted_in(best, target)]
         predicted = f" (predicted: {', '.join(names)})" if names else ""
         lines.append(
             f"The best is {best.formula} ({best.prototype or 'no known prototype'}) of round {best.round} with "
             f"{value} {property_unit(target)}".rstrip()
-            + f"{predicted}."
+            + f"{others}{predicted}."
         )
     if findings.record is not None and findings.record.data_notes:
         ended.append(f"Its data: {'; '.join(findings.record.data_notes)}.")

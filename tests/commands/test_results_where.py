@@ -8,7 +8,7 @@ import pytest
 from database_fixture import NOON, new_campaign, new_candidate, new_relaxation
 from typer.testing import CliRunner
 
-from crystalloop.db.ledger.records import Round
+from crystalloop.db.ledger.campaigns import Round
 from crystalloop.orchestrator.cli.app import app
 
 

@@ -10,15 +10,8 @@ from threading import Barrier
 import pytest
 from database_fixture import NOON, new_campaign, new_candidate, new_relaxation
 
-from crystalloop.db.ledger.records import (
-    Attempt,
-    CampaignState,
-    CandidateState,
-    ModelVersion,
-    ReferenceEnergy,
-    Round,
-    Span,
-)
+from crystalloop.db.ledger.campaigns import CampaignState, ModelVersion, Round, Span
+from crystalloop.db.ledger.records import Attempt, CandidateState, ReferenceEnergy
 from crystalloop.db.ledger.standing import Standing
 from crystalloop.db.ledger.store import CampaignMismatch
 

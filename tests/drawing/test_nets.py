@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from database_fixture import NOON
 
-from crystalloop.db.ledger.records import ModelVersion
+from crystalloop.db.ledger.campaigns import ModelVersion
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F

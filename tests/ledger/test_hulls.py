@@ -11,7 +11,7 @@ from pw_fakes import fake_table
 from pymongo.monitoring import CommandListener
 from typer.testing import CliRunner
 
-from crystalloop.db.ledger import connection
+from crystalloop.db.ledger.access import connection
 from crystalloop.db.ledger.records import REFERENCES, CandidateState, CrystalDoc
 from crystalloop.dft.energies.references import energy_scheme, reference_settings
 from crystalloop.dft.recipe.settings import CODE_VERSION, preset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.access.connection import connect
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.store import StoreUnavailable
 

@@ -13,8 +13,14 @@ from urllib.parse import quote
 import pytest
 from pymongo.errors import ConfigurationError, OperationFailure
 
-from crystalloop.db.ledger.connection import UnusableUri, connect, refused, require_usable
-from crystalloop.db.ledger.redaction import Redacting, fault_of_uri, keep_environment_secret, shown_uri, without_secrets
+from crystalloop.db.ledger.access.connection import UnusableUri, connect, refused, require_usable
+from crystalloop.db.ledger.access.redaction import (
+    Redacting,
+    fault_of_uri,
+    keep_environment_secret,
+    shown_uri,
+    without_secrets,
+)
 from crystalloop.db.serving import given
 from crystalloop.db.serving.given import DatabaseUnavailable, answering
 
@@ -161,7 +167,7 @@ def test_a_logged_traceback_is_without_secrets():
 
 CHILD = """
 import logging, os, sys, threading
-from crystalloop.db.ledger.redaction import guard
+from crystalloop.db.ledger.access.redaction import guard
 guard(logging.INFO, "%(message)s")
 uri = os.environ["CRYSTALLOOP_MONGODB_URI"]
 logging.getLogger("x").info("connecting to %s", uri)

@@ -12,7 +12,8 @@ from database_fixture import NOON, new_campaign, new_candidate, new_relaxation
 from relax_fakes import context_of, launches
 from typer.testing import CliRunner
 
-from crystalloop.db.ledger.records import Attempt, CandidateState, ModelVersion, ReferenceEnergy, Round
+from crystalloop.db.ledger.campaigns import ModelVersion, Round
+from crystalloop.db.ledger.records import Attempt, CandidateState, ReferenceEnergy
 from crystalloop.db.ledger.store import CampaignMismatch
 from crystalloop.dft.work.candidate_work import Outcome, perform
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad

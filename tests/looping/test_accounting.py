@@ -1,7 +1,7 @@
 import pytest
 from example_campaign import NAME, at, attempt, candidate, empty_store, example_store, record, reference
 
-from crystalloop.db.ledger.records import Span
+from crystalloop.db.ledger.campaigns import Span
 from crystalloop.orchestrator.account.wall_time import account, merge
 
 

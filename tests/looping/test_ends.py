@@ -8,8 +8,9 @@ import pytest
 from database_fixture import NOON
 from test_loop import CAMPAIGN, SOURCES, FakeEnergies, FakeProposer, FakeTrainer, InstantWorkers, make_loop
 
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState
 from crystalloop.db.ledger.memory import MemoryStore
-from crystalloop.db.ledger.records import CampaignRecord, CampaignState, CandidateState
+from crystalloop.db.ledger.records import CandidateState
 from crystalloop.db.ledger.store import StoreUnavailable
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.orchestrator.account.status import campaign_status

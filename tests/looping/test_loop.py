@@ -6,17 +6,8 @@ from datetime import timedelta
 import pytest
 from database_fixture import NOON, new_relaxation
 
-from crystalloop.db.ledger.records import (
-    REFERENCES,
-    CampaignRecord,
-    CampaignState,
-    Candidate,
-    CandidateState,
-    CrystalDoc,
-    NetworkRecord,
-    Origin,
-    OriginKind,
-)
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState, NetworkRecord
+from crystalloop.db.ledger.records import REFERENCES, Candidate, CandidateState, CrystalDoc, Origin, OriginKind
 from crystalloop.dft.work.relax_queue import Repairs
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import E_F

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 from database_fixture import NOON, new_candidate, new_relaxation
 
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState, Span
 from crystalloop.db.ledger.leases import AFRESH, TAKEN_BACK
 from crystalloop.db.ledger.memory import MemoryStore
-from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, CampaignState, CandidateState, Span
+from crystalloop.db.ledger.records import REFERENCES, CandidateState
 from crystalloop.db.ledger.store import StoreUnavailable
 from crystalloop.dft.work.relax_queue import Repairs
 from crystalloop.orchestrator.campaign.spec import Campaign

@@ -2,7 +2,8 @@ import pytest
 from example_campaign import campaign, candidate, candidates, rounds
 
 from crystalloop.models.draw.target import Target
-from crystalloop.orchestrator.account.rounds import best_candidate, hit_definition, merged_order, round_results
+from crystalloop.orchestrator.account.judged import best_candidate
+from crystalloop.orchestrator.account.rounds import hit_definition, merged_order, round_results
 
 
 def results(**target):

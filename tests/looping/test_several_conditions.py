@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from database_fixture import NOON, new_candidate, new_relaxation
 
-from crystalloop.db.ledger.records import CandidateState, Round
+from crystalloop.db.ledger.campaigns import Round
+from crystalloop.db.ledger.records import CandidateState
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.properties import E_F, PROPERTIES, TABLE
 from crystalloop.models.crystals.quantities import QUANTITIES, quantity
@@ -16,12 +17,11 @@ from crystalloop.models.data.files import read_crystals
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import ABOVE_HULL, Direction, Range, Target
 from crystalloop.models.generate.funnel import near_target
+from crystalloop.orchestrator.account.judged import best_candidate, value_of
 from crystalloop.orchestrator.account.rounds import (
-    best_candidate,
     hit_definition,
     predicted_in,
     round_results,
-    value_of,
 )
 from crystalloop.orchestrator.acquire.greedy import Greedy
 from crystalloop.orchestrator.campaign.read import read_campaign
@@ -81,8 +81,8 @@ def test_every_form_of_a_target_means_the_same(tmp_path, text, target):
         ("{property: e_f, maximum: '1; 2'}", "maximum '1; 2'"),
         ("e_f < -1 or gap > 2", "character 10: expected `and`, or the end"),
         ("e_f < 1e999", "a number beyond what any field holds"),
-        ("e_above_hull < 0.05", "energy_above_hull is not predicted"),
-        ("{gap: minimise, e_f: minimise}", "one property alone can be minimised or maximised"),
+        ("e_above_hull < -0.05", "no crystal is more stable than the hull"),
+        ("{gap: minimise, e_f: minimise, direction: minimise}", "unknown key 'target.gap'"),
         ("{gap: 5}", "gap: write a range such as 1..2"),
         ("{gapp: 1..2, e_f: < -1}", "unknown property 'gapp'; did you mean gap?"),
         ("{propery: e_f, maximum: 1}", "unknown key 'target.propery'; did you mean 'property'?"),

@@ -26,7 +26,7 @@ from pymongo.errors import (
 )
 from relax_fakes import context_of, launches, queued, until
 
-from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.access.connection import connect
 from crystalloop.db.ledger.mongo import MongoStore
 from crystalloop.db.ledger.records import Attempt, CandidateState
 from crystalloop.db.ledger.store import StoreRefused, StoreUnavailable

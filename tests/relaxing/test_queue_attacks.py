@@ -14,7 +14,7 @@ from database_fixture import NOON, new_candidate
 from pydantic import ValidationError
 from relax_fakes import context_of, launches
 
-from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.access.connection import connect
 from crystalloop.db.ledger.records import CandidateState
 from crystalloop.dft.work.firetask import RelaxTask, working
 from crystalloop.dft.work.queued_work import is_ours, launch_next

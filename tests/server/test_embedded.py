@@ -93,7 +93,7 @@ def test_threads_count_without_losing_one(database):
 
 CLAIMS = """
 import sys
-from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.access.connection import connect
 uri, name, worker = sys.argv[1:]
 with connect(uri) as client:
     jobs = client[name].jobs

@@ -20,7 +20,7 @@ from embedded_process import ServerProcess
 from pymongo.errors import AutoReconnect, CursorNotFound, DuplicateKeyError, OperationFailure
 
 from crystalloop.db.embedded.folder import read_state
-from crystalloop.db.ledger.connection import connect
+from crystalloop.db.ledger.access.connection import connect
 
 pytestmark = pytest.mark.slow
 

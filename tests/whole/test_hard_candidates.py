@@ -9,7 +9,8 @@ from pw_fakes import cubic
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, CampaignState, CandidateState
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState
+from crystalloop.db.ledger.records import REFERENCES, CandidateState
 from crystalloop.dft.pw.command import pw_version
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad

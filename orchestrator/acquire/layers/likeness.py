@@ -17,7 +17,7 @@ SAME_SHARE = 1e-6
 """Shares of atoms that differ by less are the same."""
 PROTOTYPE = 0.5
 """Squared distance of two prototypes, in that of compositions: NaCl lies 1 from MgO, sqrt(1/2) from KCl."""
-SITES = 0.02
+MOVED = 0.02
 """Squared distance of two decorations of one prototype with one composition, such as BaTiO3 and TiBaO3."""
 TWIN = 0.5
 """What an equal reduced formula adds to the likeness: its polymorphs are told apart once one of them is known."""
@@ -97,7 +97,7 @@ class Likeness:
         away = np.square(self.shares - self.shares[one]).sum(axis=1)
         other_kind = self.prototypes != self.prototypes[one]
         moved = (self.sites != self.sites[one]) & ~other_kind & (self.formulas == self.formulas[one])
-        made: NDArray[np.float64] = np.minimum(np.sqrt(away + PROTOTYPE * other_kind + SITES * moved), 1.0)
+        made: NDArray[np.float64] = np.minimum(np.sqrt(away + PROTOTYPE * other_kind + MOVED * moved), 1.0)
         return made
 
     def to(self, one: int) -> NDArray[np.float64]:

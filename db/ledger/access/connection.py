@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, BulkWriteError, ConfigurationError, OperationFailure, PyMongoError
 
-from crystalloop.db.ledger.redaction import about_uri, fault_of_uri, keep_secret, shown_uri, without_secrets
+from crystalloop.db.ledger.access.redaction import about_uri, fault_of_uri, keep_secret, shown_uri, without_secrets
 from crystalloop.db.ledger.store import StoreRefused, StoreUnavailable
 
 Document = dict[str, Any]
