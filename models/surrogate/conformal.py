@@ -13,7 +13,7 @@ from crystalloop.models.surrogate.base import Prediction, Values
 
 MISSED = 0.1
 """Share of values that an interval may miss: intervals are of 90 %."""
-HALF_LIFE = 60.0
+HALF_LIFE = 50.0
 """So many forecasts later, one counts half: the loop moves on, and its surrogate is fitted anew."""
 HELD_OUT = 20.0
 """Forecasts that all held-out labels together count for before the first outcome, and half of it after so many outcomes: they
@@ -23,13 +23,13 @@ PRIOR, PRIOR_SCALE = 3.0, 2.0
 in standard deviations of the residuals as these come in, since a few of them do not reach where one in ten will lie."""
 CLASS_ENOUGH = 30.0
 """Forecasts of a class with which those of other classes count no more."""
-FLOOR = 0.6
-"""Least error bar, in median absolute errors: no sigma is believed to be smaller."""
+FLOOR = 0.2
+"""Least error bar, in median sigmas: how sigmas differ from each other is believed in part only."""
 POINTS = 200
 """Points that stand for a predictive distribution, all of equal weight."""
 HEIGHTS = (np.arange(POINTS) + 0.5) / POINTS
 GAUSSIAN = np.array([NormalDist().inv_cdf(float(step)) for step in HEIGHTS])
-STEP, WIDEST, NARROWEST = 0.05, 0.01, 0.3
+STEP, WIDEST, NARROWEST = 0.1, 0.01, 0.3
 """How far one round moves the level, and its bounds."""
 
 
@@ -131,9 +131,9 @@ def calibrate(past: Outcomes, held_out: Outcomes, missed: float = MISSED) -> Cal
         missed: share that intervals are to miss, as `adapted` gives it.
     """
     both = [one for one in (past, held_out) if len(one)]
-    errors = np.concatenate([np.abs(one.found - one.mean) for one in both]) if both else np.zeros(0)
+    sigmas = np.concatenate([past.sigma, held_out.sigma])
     counts = np.concatenate([recency(len(past)), held_out_weights(len(held_out), len(past))])
-    floor = FLOOR * float(weighted_quantiles(errors, counts, np.array([0.5]))[0]) if both else 0.0
+    floor = FLOOR * float(weighted_quantiles(sigmas, counts, np.array([0.5]))[0]) if both else 0.0
     empty = Calibration(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.str_), floor, missed)
     if not both:
         return empty

@@ -18,8 +18,8 @@ BETS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
 """Slopes of the bets on a p-value, 1 + slope (p - 1/2)."""
 JUMP = 0.02
 """Share of the capital that moves to other slopes at each step."""
-STAKES = np.array([0.0, 1.0, 3.0, 6.0])
-"""Stakes on a miss."""
+STAKES = np.array([0.0, 1.0, 3.0, 6.0, 10.0])
+"""Stakes on the share of misses."""
 TIES = 2021
 """Of the ties' random order: the same series gives the same capital."""
 
@@ -29,8 +29,13 @@ class Drift:
     """How the capital of a gambler went who bets that forecasts are not what they promise to be.
 
     Attributes:
-        capital: [n], after each outcome; starts at 1.
+        capital: [n], after each outcome, or round of them; starts at 1.
     """
+
+    @property
+    def last(self) -> float:
+        """The capital now; 1 before the first outcome."""
+        return float(self.capital[-1]) if len(self.capital) else 1.0
 
     capital: Values
 
@@ -40,7 +45,7 @@ class Drift:
         return float(self.capital.max(initial=1.0))
 
     def first_above(self, level: float = ALARM) -> int | None:
-        """Index of the outcome with which the capital first reached a level; None where it never did."""
+        """Index of the outcome, or round, with which the capital first reached a level; None where it never did."""
         above = np.flatnonzero(self.capital >= level)
         return int(above[0]) if len(above) else None
 
@@ -62,19 +67,24 @@ def drift(errors: Values) -> Drift:
     return Drift((signed + sized) / 2)
 
 
-def uncovered(missed: NDArray[np.bool_], share: float = MISSED) -> Drift:
-    """Test intervals, in order, for missing no more values than they promise.
+def uncovered(missed: NDArray[np.bool_], rounds: NDArray[np.int_], share: float = MISSED) -> Drift:
+    """Test intervals, round by round, for missing no more values than they promise.
 
-    A gambler stakes on misses: a test supermartingale while each is missed with the promised probability at most, whatever
-    happened before, so that it needs no exchangeability (Waudby-Smith and Ramdas, JRSS B 2024, section 4, with several
-    stakes that share the capital as in `jumper`). A loop changes its errors by learning; this asks whether its intervals
-    follow.
+    A gambler stakes on the share that a round misses: a test supermartingale while that is the promised one at most on
+    average, whatever happened in the rounds before, and however alike the crystals of one round are, so that it needs no
+    exchangeability (Waudby-Smith and Ramdas, JRSS B 2024, section 4, with several stakes that share the capital as in
+    `jumper`). A loop changes its errors by learning; this asks whether its intervals follow.
 
     Args:
         missed: [n], whether each value lay outside its interval.
+        rounds: [n], ascending.
         share: that the intervals may miss.
+
+    Returns:
+        The capital after each of the rounds that there are.
     """
-    return Drift(_capital(1 + STAKES * (np.asarray(missed, dtype=np.float64)[:, None] - share)))
+    missing = np.array([np.mean(missed[rounds == one]) for one in np.unique(rounds)], dtype=np.float64)
+    return Drift(_capital(1 + STAKES * (missing[:, None] - share)))
 
 
 def ranks(scores: Values, ties: Values) -> Values:

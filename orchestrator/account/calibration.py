@@ -79,8 +79,8 @@ class DriftAccount:
 
     Attributes:
         rounds: [n], of the outcomes that were bet on, in order.
-        changed: bets that errors change.
-        uncovered: bets that intervals miss more than they may.
+        changed: [n], bets that errors change.
+        uncovered: [rounds], bets that intervals miss more than they may.
         alarm: what went off that should stop a campaign, as a sentence without its stop; empty where nothing did.
         notice: what else is worth saying; empty where nothing is.
     """
@@ -133,9 +133,10 @@ def drift_of(forecasts: Sequence[JudgedForecast]) -> DriftAccount:
     used = with_interval or plain
     ends = [_scaled(one) if with_interval else (one.found - one.mean) / one.sigma for one in used]
     changed = drift(np.array(ends, dtype=np.float64))
-    missed = uncovered(np.array([not one.low <= one.found <= one.high for one in with_interval], dtype=np.bool_))
     rounds = tuple(one.round for one in used)
-    alarm = "" if missed.first_above() is None else _alarm(rounds, missed, with_interval)
+    outside = np.array([not one.low <= one.found <= one.high for one in with_interval], dtype=np.bool_)
+    missed = uncovered(outside, np.array(rounds[: len(outside)], dtype=np.int_))
+    alarm = "" if missed.first_above() is None else _alarm(rounds, missed, outside)
     if not with_interval and changed.first_above() is not None:
         alarm = f"{_changed(rounds, changed)}, and there are no intervals that could follow"
     notice = _changed(rounds, changed) if not alarm and changed.first_above() is not None else ""
@@ -161,12 +162,12 @@ def _scaled(one: JudgedForecast) -> float:
     return (2 * one.found - one.low - one.high) / (one.high - one.low)
 
 
-def _alarm(rounds: Sequence[int], missed: Drift, seen: Sequence[JudgedForecast]) -> str:
-    first = missed.first_above() or 0
-    outside = sum(not one.low <= one.found <= one.high for one in seen[: first + 1])
+def _alarm(rounds: Sequence[int], missed: Drift, outside: NDArray[np.bool_]) -> str:
+    turn = sorted(set(rounds))[missed.first_above() or 0]
+    upto = np.array(rounds) <= turn
     return (
-        f"the 90 % intervals no longer cover what is found: {outside} of {first + 1} values up to round {rounds[first]} lie "
-        f"outside (capital of the bet against them {missed.highest:.3g}, alarm at {ALARM:.0f})"
+        f"the 90 % intervals no longer cover what is found: {outside[upto].sum()} of {upto.sum()} values up to round {turn} "
+        f"lie outside (capital of the bet against them {missed.highest:.3g}, alarm at {ALARM:.0f})"
     )
 
 
@@ -182,21 +183,21 @@ def calibration_rows(forecasts: Sequence[JudgedForecast]) -> tuple[RoundCalibrat
     """A row for each round that has a forecast with a known value; none where there are no forecasts."""
     account = drift_of(forecasts)
     betting = np.array(account.rounds, dtype=np.int_)
-    with_interval = np.array([one.round for one in forecasts if np.isfinite(one.high - one.low) and one.high > one.low])
+    rounds_with_interval = np.unique(betting) if len(account.uncovered.capital) else betting[:0]
     return tuple(
         _row(
             number,
             [one for one in forecasts if one.round == number],
             [one for one in forecasts if one.round <= number],
             _capital(account.changed, betting, number),
-            _capital(account.uncovered, with_interval, number),
+            _capital(account.uncovered, rounds_with_interval, number),
         )
         for number in sorted({one.round for one in forecasts})
     )
 
 
-def _capital(bets: Drift, rounds: NDArray[Any], number: int) -> float:
-    """After a round."""
+def _capital(bets: Drift, rounds: NDArray[np.int_], number: int) -> float:
+    """After a round, of what is bet on in these rounds."""
     count = int((rounds <= number).sum())
     return float(bets.capital[count - 1]) if count else 1.0
 

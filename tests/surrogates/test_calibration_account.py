@@ -1,6 +1,7 @@
 """What the ledger says of forecasts: rows by round, the alarms, and silence where nothing was forecast. Counted by hand."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -76,10 +77,10 @@ def test_intervals_that_stop_covering_raise_an_alarm_with_numbers():
     rng = np.random.default_rng(0)
     good = [seen(n, 1 + n // 10, -2.0 + 0.3 * rng.standard_normal()) for n in range(50)]
     assert drift_of(judged(good, ())).alarm == ""
-    bad = [seen(50 + n, 6 + n // 10, -1.2 + 0.3 * rng.standard_normal()) for n in range(30)]
+    bad = [seen(50 + n, 6 + n // 10, -1.2 + 0.3 * rng.standard_normal()) for n in range(60)]
     account = drift_of(judged([*good, *bad], ()))
     assert "no longer cover" in account.alarm
-    assert "up to round 6 lie outside" in account.alarm or "up to round 7 lie outside" in account.alarm
+    assert re.search(r"of (90|100|110) values up to round (9|10|11) lie outside", account.alarm)
     assert "no longer cover" in calibration_line(judged([*good, *bad], ()))
     assert pause_reason(good) == pause_reason([]) == ""
     assert "pause_at_drift: false" in pause_reason([*good, *bad])

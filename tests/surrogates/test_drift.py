@@ -37,9 +37,9 @@ def test_a_step_of_the_gamblers_is_fair():
     assert np.mean([jumper(np.array([0.9, 0.8, p]))[-1] for p in steps]) == pytest.approx(
         jumper(np.array([0.9, 0.8]))[-1]
     )
-    missed = np.array([True, False, True])
-    after = [uncovered(np.append(missed, last)).capital[-1] for last in (True, False)]
-    assert 0.1 * after[0] + 0.9 * after[1] == pytest.approx(uncovered(missed).capital[-1])
+    missed, rounds = np.array([True, False, True]), np.arange(4)
+    after = [uncovered(np.append(missed, last), rounds).last for last in (True, False)]
+    assert 0.1 * after[0] + 0.9 * after[1] == pytest.approx(uncovered(missed, rounds[:3]).last)
 
 
 def test_equal_errors_are_no_drift():
@@ -54,14 +54,29 @@ def test_the_capital_is_a_fold():
     assert drift(errors).capital == pytest.approx(drift(errors).capital)
 
 
-def test_intervals_that_cover_as_promised_raise_no_alarm_even_where_errors_change():
+TENS = np.arange(300) // 10
+"""Rounds of ten."""
+
+
+@pytest.mark.parametrize("alike", [1, 10], ids=["independent", "all of a round alike"])
+def test_intervals_that_cover_as_promised_raise_no_alarm_however_alike_the_crystals_of_a_round_are(alike):
     rng = np.random.default_rng(4)
-    alarms = [uncovered(rng.random(200) < 0.1).first_above() is not None for _ in range(400)]
-    assert np.mean(alarms) <= 0.01
-    assert uncovered(np.zeros(500, bool)).highest == pytest.approx(1.0)
+    alarms = [uncovered(np.repeat(rng.random(300 // alike) < 0.1, alike), TENS).first_above() for _ in range(400)]
+    assert np.mean([alarm is not None for alarm in alarms]) <= 0.01
+    assert uncovered(np.zeros(300, bool), TENS).highest == 1.0
 
 
-def test_intervals_that_miss_half_raise_it_within_thirty_outcomes():
-    rng = np.random.default_rng(5)
-    seen = [uncovered(np.append(rng.random(60) < 0.1, rng.random(30) < 0.5)).first_above() for _ in range(200)]
-    assert np.mean([first is not None for first in seen]) >= 0.85
+def test_intervals_that_miss_most_raise_it_within_five_rounds():
+    """A shift of two standard deviations leaves 64 % of the values outside: 1 - Phi(1.645 - 2)."""
+    rng, seen = np.random.default_rng(5), []
+    for _ in range(200):
+        missed = rng.random(300) < np.where(TENS < 10, 0.1, 0.64)
+        first = uncovered(missed, TENS).first_above()
+        seen.append(first is not None and 10 <= first < 15)
+    assert np.mean(seen) > 0.5
+    assert uncovered(np.ones(30, bool), TENS[:30]).first_above() == 2
+
+
+def test_before_the_first_outcome_nothing_is_staked():
+    nothing = uncovered(np.zeros(0, bool), np.zeros(0, int))
+    assert nothing.last == nothing.highest == 1.0
