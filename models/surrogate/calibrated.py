@@ -43,7 +43,12 @@ def calibrated(
         past: what was forecast of earlier candidates that were chosen, and found.
         held_out: labels, predicted without them by the surrogate that predicts now.
         covered: of each earlier round, as `covered_by_round` counts; moves the level of the intervals.
+
+    Raises:
+        ValueError: not one class for each candidate.
     """
+    if len(classes) != len(prediction):
+        raise ValueError(f"{len(classes)} classes for {len(prediction)} candidates; give one for each")
     calibration = calibrate(past, held_out, adapted(covered))
     before = chances(calibration, Prediction(past.mean, past.sigma), past.classes, met)
     mended = recalibrate(before, met(past.found), recency(len(past)))

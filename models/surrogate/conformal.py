@@ -25,6 +25,10 @@ CLASS_ENOUGH = 30.0
 """Forecasts of a class with which those of other classes count no more."""
 FLOOR = 0.2
 """Least error bar, in median sigmas: how sigmas differ from each other is believed in part only."""
+LEAST_BAR = 1e-9
+"""No value is known better, in any unit here."""
+OUTLIER = 5.0
+"""Residuals of more median ones count as so many where the prior's width is told."""
 POINTS = 200
 """Points that stand for a predictive distribution, all of equal weight."""
 HEIGHTS = (np.arange(POINTS) + 0.5) / POINTS
@@ -89,7 +93,7 @@ class Calibration:
     def error_bars(self, sigma: Values) -> Values:
         """[n]: sigmas, none below the floor."""
         bars: Values = np.hypot(sigma, self.floor)
-        return np.maximum(bars, np.finfo(np.float64).tiny)
+        return np.maximum(bars, LEAST_BAR)
 
     def points(self, of_class: str = "") -> Values:
         """[POINTS]: residuals, ascending and equally likely, that stand for the next one of a class.
@@ -106,9 +110,7 @@ class Calibration:
         own = self.classes == of_class
         others = max(0.0, 1 - self.weights[own].sum() / CLASS_ENOUGH)
         weights = np.where(own, self.weights, others * self.weights)
-        squares = PRIOR + (weights * self.residuals**2).sum()
-        width = PRIOR_SCALE * np.sqrt(squares / (PRIOR + weights.sum()))
-        values = np.concatenate([self.residuals, width * GAUSSIAN])
+        values = np.concatenate([self.residuals, PRIOR_SCALE * _spread(self.residuals, weights) * GAUSSIAN])
         return weighted_quantiles(values, np.concatenate([weights, np.full(POINTS, PRIOR / POINTS)]), HEIGHTS)
 
     def intervals(self, prediction: Prediction, classes: Sequence[str]) -> Values:
@@ -118,6 +120,16 @@ class Calibration:
         made = {one: np.interp(ends, HEIGHTS, self.points(one)) for one in set(classes)}
         spread = np.array([made[one] for one in classes]).reshape(-1, 2)
         return np.asarray(prediction.mean[:, None] + bars[:, None] * spread, dtype=np.float64)
+
+
+def _spread(residuals: Values, weights: Values) -> float:
+    """Standard deviation of the residuals about 0, outliers cut, beside that of the prior, which is 1."""
+    sizes = np.abs(residuals)
+    if not weights.sum() > 0:
+        return 1.0
+    (middle,) = weighted_quantiles(sizes, weights, np.array([0.5]))
+    squares = np.minimum(sizes, OUTLIER * middle + 1) ** 2
+    return float(np.sqrt((PRIOR + weights @ squares) / (PRIOR + weights.sum())))
 
 
 def calibrate(past: Outcomes, held_out: Outcomes, missed: float = MISSED) -> Calibration:

@@ -109,12 +109,17 @@ class Bin:
 
 def reliability(forecast: Values, hits: NDArray[np.bool_], bins: int = BINS) -> tuple[Bin, ...]:
     """The bins that hold a forecast, in order: bins of equal width, the upper end included in the last alone."""
-    place = np.minimum((np.asarray(forecast) * bins).astype(int), bins - 1)
+    place = _places(forecast, bins)
     return tuple(
         Bin(float(forecast[here].mean()), float(hits[here].mean()), int(here.sum()))
         for one in range(bins)
         if (here := place == one).any()
     )
+
+
+def _places(forecast: Values, bins: int) -> NDArray[np.int_]:
+    """[n]: in which bin each lies."""
+    return np.asarray(np.minimum((np.asarray(forecast) * bins).astype(int), bins - 1))
 
 
 def expected_calibration_error(forecast: Values, hits: NDArray[np.bool_], bins: int = BINS) -> float | None:
@@ -128,7 +133,7 @@ def brier(forecast: Values, hits: NDArray[np.bool_]) -> float | None:
     return float(np.mean((forecast - hits) ** 2)) if len(forecast) else None
 
 
-def perfect_error(forecast: Values, bins: int = BINS, draws: int = 400) -> float | None:
+def perfect_error(forecast: Values, bins: int = BINS, draws: int = 100) -> float | None:
     """The calibration error that a perfect forecast would have by chance alone with so few outcomes; None of nothing.
 
     The mean over seeded outcomes drawn with the forecast chances themselves ("consistency resampling", Broecker and Smith,
@@ -137,5 +142,6 @@ def perfect_error(forecast: Values, bins: int = BINS, draws: int = 400) -> float
     if not len(forecast):
         return None
     rng = np.random.default_rng(DRAWN_WITH)
-    drawn = (rng.random(len(forecast)) < forecast for _ in range(draws))
-    return float(np.mean([expected_calibration_error(forecast, hits, bins) for hits in drawn]))
+    hits = rng.random((draws, len(forecast))) < forecast
+    in_bin = _places(forecast, bins)[:, None] == np.arange(bins)
+    return float(np.abs((forecast - hits) @ in_bin).sum(axis=1).mean() / len(forecast))

@@ -70,6 +70,32 @@ def test_coverage_is_counted_by_round_and_only_where_there_were_intervals():
     assert covered_by_round(np.zeros(0, int), np.zeros(0), np.zeros(0), np.zeros(0)) == ()
 
 
+def told_after(found, sigma=0.1, count=2):
+    past = Outcomes(
+        np.zeros(len(found)), np.full(len(found), sigma), np.array(found), np.arange(len(found)), ("",) * len(found)
+    )
+    asked = Prediction(np.zeros(count), np.full(count, sigma))
+    return calibrated(asked, [""] * count, at_most, past, Outcomes.none())
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1e-300])
+def test_error_bars_of_zero_give_finite_intervals(sigma):
+    told = told_after([0.0, 0.0, 0.0, 1.0, 1.0], sigma)
+    assert np.isfinite(told.intervals).all()
+    assert np.isfinite(told.chances).all()
+
+
+def test_one_absurd_value_widens_the_side_on_which_it_lay_alone():
+    low, high = told_after([0.0, 0.1, -0.1, 0.05, -0.05, 0.0, 0.1, -0.1, 0.0, 1e6]).intervals[0]
+    assert -1 < low < -0.1
+    assert high > 1
+
+
+def test_candidates_without_a_class_each_are_refused():
+    with pytest.raises(ValueError, match="1 classes for 2 candidates"):
+        calibrated(Prediction(np.zeros(2), np.ones(2)), [""], at_most, Outcomes.none(), Outcomes.none())
+
+
 def test_no_candidate_and_no_past_is_no_error():
     told = calibrated(Prediction(np.zeros(0), np.zeros(0)), [], at_most, Outcomes.none(), Outcomes.none())
     assert (told.intervals.shape, told.chances.shape) == ((0, 2), (0,))
