@@ -8,6 +8,7 @@ from crystalloop.db.ledger.campaigns import CampaignRecord
 from crystalloop.db.ledger.records import REFERENCES, Candidate
 from crystalloop.db.ledger.store import Store
 from crystalloop.models.draw.target import Target
+from crystalloop.orchestrator.account.calibration import calibration_line, calibration_summary, judged
 from crystalloop.orchestrator.account.judged import best_candidate, computed_value
 from crystalloop.orchestrator.account.rounds import (
     RoundResult,
@@ -40,6 +41,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
     candidates = store.candidates(name)
     target = _target(record)
     rounds = round_results(target, candidates, store.rounds(name))
+    forecasts = judged(candidates, {hit for result in rounds for hit in result.hits})
     return {
         "campaign": name,
         "state": str(record.state),
@@ -47,6 +49,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
         "models": [version.id for version in store.model_versions(name)],
         "rounds": [_row(result) for result in rounds],
         "lines": summary_lines(store, name) if candidates else [],
+        "forecasts": calibration_summary(forecasts),
         "time": _time(_account(store, record, candidates)),
     }
 
@@ -79,6 +82,8 @@ def summary_lines(store: Store, name: str) -> list[str]:
         lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {said}")
         if rest := predicted_in(best, target):
             lines[-1] += f" ({', '.join(name.removeprefix('log10_') for name in rest)} predicted, not computed)"
+    if said := calibration_line(judged(candidates, {hit for result in results for hit in result.hits})):
+        lines.append(said)
     parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in time_parts(time) if seconds >= LEAST_S)
     lines.append(
         f"time: {time.wall_s:.0f} s: {parts or 'nothing worth a line'}; "

@@ -13,8 +13,10 @@ from pydantic_core import to_jsonable_python
 
 from crystalloop.orchestrator.campaign.part import part_of
 
-_FREE = "budget rounds stop ray database folder dft.slots dft.pw_command dft.scratch dft.pseudos dft.lease_s"
-"""What may change on resume: budgets, rounds, slots and machines."""
+_FREE = """
+    budget rounds stop ray database folder dft.slots dft.pw_command dft.scratch dft.pseudos dft.lease_s
+    surrogate.pause_at_drift"""
+"""What may change on resume: budgets, rounds, slots, machines, and what pauses a campaign."""
 _ALWAYS = """
     name elements prototypes bases target data voxels networks generate dft seed
     target.property target.minimum target.maximum target.direction data.path data.limit data.bad_rows data.where
@@ -43,7 +45,9 @@ def _deciding(spec: Mapping[str, Any], model: type[BaseModel], path: str = "") -
             continue
         part = None if field is None else part_of(field.annotation)
         if part is not None and isinstance(value, Mapping):
-            found[key] = _deciding(value, part, f"{name}.")
+            inner = _deciding(value, part, f"{name}.")
+            if inner or name in _ALWAYS.split():  # of a section of which nothing decides, no trace
+                found[key] = inner
         elif part is not None and isinstance(value, list):
             found[key] = [_deciding(one, part, f"{name}.") if isinstance(one, Mapping) else one for one in value]
         else:

@@ -13,11 +13,21 @@ import yaml
 
 from crystalloop.db.ledger.records import REFERENCES, Candidate
 from crystalloop.db.ledger.store import Store
+from crystalloop.models.draw.target import Target
+from crystalloop.orchestrator.account.calibration import calibration_rows, diagram, drift_of, judged
 from crystalloop.orchestrator.account.results import result_rows, used_references
-from crystalloop.orchestrator.account.rounds import RoundResult, compared, hit_definition, merged_order, round_results
+from crystalloop.orchestrator.account.rounds import (
+    RoundResult,
+    compared,
+    hit_definition,
+    merged_order,
+    property_unit,
+    round_results,
+)
 from crystalloop.orchestrator.account.wall_time import account, time_parts
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.show import figures
+from crystalloop.orchestrator.show.chances.calibration_figure import calibration_alt, calibration_figure
 from crystalloop.orchestrator.show.number_text import NONE
 from crystalloop.orchestrator.show.page import Maker, Picture, pictures, render
 from crystalloop.orchestrator.show.report_words import Findings, cards, largest_parts, summary
@@ -80,6 +90,10 @@ def draw(findings: Findings) -> dict[str, Picture]:
         "hits": (partial(figures.hits_figure, rounds), _hits_alt(rounds)),
         "parity": (partial(figures.parity_figure, pairs, rounds), _parity_alt(rounds)),
     }
+    forecasts = judged(findings.candidates, findings.hits)
+    rows = calibration_rows(forecasts)
+    if rows:
+        makers["calibration"] = (partial(calibration_figure, rows, diagram(forecasts)), calibration_alt(rows))
     if time is not None:
         parts = largest_parts(time_parts(time))
         makers["time"] = (partial(figures.time_figure, parts, time), _time_alt(parts))
@@ -88,7 +102,7 @@ def draw(findings: Findings) -> dict[str, Picture]:
 
 def report_html(findings: Findings, drawn: dict[str, Picture], now: datetime) -> str:
     """The page as HTML."""
-    hits = {hit for result in findings.rounds for hit in result.hits}
+    hits, forecasts = findings.hits, judged(findings.candidates, findings.hits)
     settings = findings.computed[0].settings if findings.computed else {}
     relaxations = [c.relaxation for c in findings.candidates if c.relaxation is not None]
     return render(
@@ -110,7 +124,15 @@ def report_html(findings: Findings, drawn: dict[str, Picture], now: datetime) ->
         dft_settings=yaml.safe_dump(settings, sort_keys=True, allow_unicode=True) if settings else "",
         spec=yaml.safe_dump(findings.campaign.spec(), sort_keys=False, allow_unicode=True),
         figures=drawn,
+        forecasts=calibration_rows(forecasts),
+        drift=drift_of(forecasts),
+        forecast_unit=_forecast_unit(findings.campaign.target),
     )
+
+
+def _forecast_unit(target: Target) -> str:
+    """Of the networks, which hold some properties as logarithms."""
+    return "log10" if target.property.startswith("log10_") else property_unit(target)
 
 
 def _reference_rows(findings: Findings) -> list[dict[str, Any]]:

@@ -39,6 +39,11 @@ class Findings:
         """Candidates that were sent to DFT, finished or not."""
         return [c for c in self.candidates if c.state is not CandidateState.PROPOSED]
 
+    @property
+    def hits(self) -> set[str]:
+        """Ids of the hits."""
+        return {hit for result in self.rounds for hit in result.hits}
+
     def count(self, state: CandidateState) -> int:
         """Candidates in a state."""
         return sum(candidate.state is state for candidate in self.candidates)

@@ -85,6 +85,8 @@ def test_what_decides_the_candidates_is_in_the_digest_and_budgets_are_not(tmp_pa
     digest = read_campaign(written(tmp_path)).spec_digest()
     assert read_campaign(written(tmp_path, rounds=9, budget={"relaxations": 3})).spec_digest() == digest
     assert read_campaign(written(tmp_path, dft={"slots": 7})).spec_digest() == digest
+    assert read_campaign(written(tmp_path, surrogate={"pause_at_drift": True})).spec_digest() == digest
+    assert read_campaign(written(tmp_path, surrogate={"model": "trees"})).spec_digest() != digest
     assert read_campaign(written(tmp_path, seed=1)).spec_digest() != digest
     assert read_campaign(written(tmp_path, dft={"preset": "paper"})).spec_digest() != digest
 
