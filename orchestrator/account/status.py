@@ -7,6 +7,7 @@ from typing import Any
 from crystalloop.db.ledger.records import REFERENCES, CampaignRecord, Candidate
 from crystalloop.db.ledger.store import Store
 from crystalloop.models.draw.target import Target
+from crystalloop.orchestrator.account.arms import arm_rows, gain_sentences
 from crystalloop.orchestrator.account.rounds import (
     RoundResult,
     best_candidate,
@@ -44,6 +45,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
         "outcome": record.outcome,
         "models": [version.id for version in store.model_versions(name)],
         "rounds": [_row(result) for result in rounds],
+        "arms": arm_rows(candidates, rounds),
         "lines": summary_lines(store, name) if candidates else [],
         "time": _time(_account(store, record, candidates)),
     }
@@ -75,6 +77,7 @@ def summary_lines(store: Store, name: str) -> list[str]:
         lines.append(f"best: {best.id}, {best.prototype or 'no known prototype'}, {said}")
         if rest := predicted_in(best, target):
             lines[-1] += f" ({', '.join(name.removeprefix('log10_') for name in rest)} predicted, not computed)"
+    lines += gain_sentences(candidates, results)
     parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in time_parts(time) if seconds >= LEAST_S)
     lines.append(
         f"time: {time.wall_s:.0f} s: {parts or 'nothing worth a line'}; "

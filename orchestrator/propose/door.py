@@ -61,7 +61,9 @@ class LedgerProposer:
         choice = self._chooser.propose(round_, version, training, known, count)
         passed, now = tuple(stage for stage, _ in choice.counts), self._now()
         made = [
-            self._registry.candidate(proposal, self._campaign, round_, passed, now).model_copy(update={"score": score})
+            self._registry.candidate(proposal, self._campaign, round_, passed, now).model_copy(
+                update={"score": score, "arm": proposal.arm}
+            )
             for proposal, score in choice.chosen
         ]
         return Proposed(choice.counts, tuple(made), choice.note)

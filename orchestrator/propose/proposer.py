@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,6 @@ from crystalloop.models.crystals.chemistry import charges_balance
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
-from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Base, Kind, Proposal, Proposals
 from crystalloop.models.draw.target import Target
@@ -36,6 +34,8 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.events import EventListener, Redrawing
 from crystalloop.orchestrator.loop.nets import NETS, is_far, shortage, wider
 from crystalloop.orchestrator.propose.actors import RayRuntime
+from crystalloop.orchestrator.propose.armed_choice import CampaignArms, Predictors
+from crystalloop.orchestrator.propose.arms import named, prototype_of
 from crystalloop.orchestrator.propose.cold_start import (
     Choice,
     anonymous_formulas,
@@ -44,10 +44,6 @@ from crystalloop.orchestrator.propose.cold_start import (
     decorated_pool,
 )
 from crystalloop.orchestrator.propose.requests import DRAWS_PER_CALL, draw_requests
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
-
 
 BASES_PER_ROUND = 24
 """Base compounds of a round: half of them the best known, half not computed yet and predicted best."""
@@ -65,6 +61,7 @@ class CandidateProposer:
         acquirer: chooses among those that came through the funnel.
         tell: hears where a wider net is cast.
         start: starts the runtime, where something is to be done beside; None for its own `start`.
+        arms: deals the seats where baselines take part; None where the loop has all.
     """
 
     def __init__(
@@ -75,18 +72,22 @@ class CandidateProposer:
         acquirer: Acquirer | None = None,
         tell: EventListener | None = None,
         start: Callable[[], None] | None = None,
+        arms: CampaignArms | None = None,
     ) -> None:
         self._campaign, self._models, self._runtime = campaign, models, runtime
         self._acquirer = Greedy() if acquirer is None else acquirer
         self._tell, self._start = tell, runtime.start if start is None else start
         self._pool = decorated_pool(campaign)
         self._formulas = anonymous_formulas(self._pool)
+        self._arms = arms
 
     def propose(
         self, round_: int, version: ModelVersion | None, training: Corpus, known: KnownCrystals, count: int
     ) -> Choice:
         """At most `count` candidates; from decorated prototypes without a version, else from the version's networks."""
         if version is None:
+            if self._arms is not None:
+                return self._arms.choose_decorated(round_, self._pool, training, known, count)
             return choose_decorated(self._campaign, self._pool, known, count)
         self._start()
         return self._with_model(round_, version, training, known, count)
@@ -114,9 +115,14 @@ class CandidateProposer:
                 self._tell(Redrawing(round_, len(funnel.survivors), count, NETS[following].name))
             place = following
         # Only now: symmetry is not to be found in crystals whose atoms lie on top of each other.
-        survivors = [_named(one) for one in funnel.survivors]
-        chosen = self._acquirer.choose(survivors, self._campaign.target, count, rng)
-        return Choice(funnel.counts, tuple(chosen), shortage(len(chosen), count, far))
+        survivors = [named(one) for one in funnel.survivors]
+        if self._arms is None:
+            chosen, note = self._acquirer.choose(survivors, self._campaign.target, count, rng), ""
+        else:
+            networks = Predictors(version, self._predicted)
+            offered = self._arms.offered(round_, training, known, survivors, drawn, networks)
+            chosen, note = self._arms.choose(offered, self._acquirer, count)
+        return Choice(funnel.counts, tuple(chosen), shortage(len(chosen), count, far) or note)
 
     def _filters(self, values: Sequence[float], known: KnownCrystals, place: int) -> tuple[Filter[Proposal], ...]:
         """In the order of the paper's Table 2, with the balance of charges after the formula."""
@@ -217,16 +223,6 @@ def _decorations(proposals: Sequence[Proposal]) -> int:
     return sum(one.kind is Kind.DECORATED for one in proposals)
 
 
-def _named(proposal: Proposal) -> Proposal:
-    """With the prototype that its structure is."""
-    return proposal if proposal.kind is Kind.DECORATED else replace(proposal, prototype=_prototype(proposal.structure))
-
-
-def _prototype(structure: Structure) -> str | None:
-    found = match_prototype(structure)
-    return str(found) if found else None
-
-
 def _off(labels: NDArray[np.float64], target: Target) -> float:
     """How far labels [8] are outside the ranges of the target's other properties."""
     known = {name: float(value) for name, value in zip(PROPERTIES, labels, strict=True) if not np.isnan(value)}
@@ -239,7 +235,7 @@ def _base(training: Corpus, row: int) -> Base:
         training.formulas[row],
         training.labels[row, PROPERTIES.index(E_F)],
     )
-    prototype = _prototype(crystal.to_structure())
+    prototype = prototype_of(crystal.to_structure())
     return Base(
         name=f"{formula}:{prototype}" if prototype else formula,
         crystal=crystal,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -21,6 +21,7 @@ from crystalloop.dft.recipe.element_rules import lanthanide_note
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.models.data.files import KnownCrystal
+from crystalloop.orchestrator.account.arms import given_before
 from crystalloop.orchestrator.account.status import campaign_status
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
@@ -35,9 +36,11 @@ from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.patience import Patience
 from crystalloop.orchestrator.loop.policy import Finish, Rules, Snapshot, over_wall
 from crystalloop.orchestrator.propose.actors import RayRuntime
-from crystalloop.orchestrator.propose.cold_start import decorated_pool
+from crystalloop.orchestrator.propose.armed_choice import CampaignArms
+from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
+from crystalloop.orchestrator.run.arm_notes import arm_notes
 from crystalloop.orchestrator.run.clock import asked_often, within
 from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
 from crystalloop.orchestrator.run.plan import check_dft, known_crystals
@@ -125,7 +128,7 @@ def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tup
         tell(Note(text))
     known, notes = known_crystals(campaign)
     check_labels(campaign, known)
-    for note in notes:
+    for note in (*notes, *arm_notes(campaign, known, len(decorated_pool(campaign)))):
         tell(Note(note))
     return table, known, notes
 
@@ -148,7 +151,10 @@ def build(
     version = pw_version(campaign.dft.pw_command)
     energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
     start = partial(_on_ray, runtime.start, store, campaign)
-    chooser = CandidateProposer(campaign, models, runtime, tell=tell, start=start)
+    arms = None
+    if campaign.arms.loop < 1:
+        arms = CampaignArms(campaign, anonymous_formulas(sources.decorated), partial(_spent, store, campaign.name))
+    chooser = CandidateProposer(campaign, models, runtime, tell=tell, start=start, arms=arms)
     before_training = partial(_on_ray, runtime.before_training, store, campaign)
     fit = partial(fit_networks, tell=lambda text: tell(Note(text)))
     parts = Parts(
@@ -159,13 +165,22 @@ def build(
         trainer=NetworkTrainer(campaign, models, fit, before_training, sources, tell),
         energies=energies,
         settle_hulls=partial(settle_hulls, store, campaign),
-        meanwhile=start,
+        meanwhile=start if campaign.arms.need_networks else _nothing,
         now=now,
         sleep=time.sleep,
         tell=tell,
         within=within,
     )
     return Loop(campaign, parts, _known(campaign, sources), started)
+
+
+def _spent(store: MongoStore, name: str, round_: int) -> Mapping[str, int]:
+    """Relaxations that each arm was given before a round."""
+    return given_before(store.candidates(name), round_)
+
+
+def _nothing() -> None:
+    """No networks, no Ray to be started beside pw.x."""
 
 
 def _on_ray(work: Callable[[], T], store: MongoStore, campaign: Campaign) -> T:

@@ -1,0 +1,239 @@
+"""Deals a round's relaxations to the arms and lets each choose in turn; what baselines start from. The arms: arms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crystalloop.db.ledger.names import version_id
+from crystalloop.db.ledger.records import ModelVersion
+from crystalloop.models.crystals.compounds import parse_compound
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F, PROPERTIES
+from crystalloop.models.crystals.structures import decorate
+from crystalloop.models.data.corpus import Corpus
+from crystalloop.models.draw.proposal import Base, Proposal
+from crystalloop.models.generate.funnel import (
+    Filter,
+    is_new,
+    run_funnel,
+    unique,
+    valid_distances,
+    wanted_formula,
+)
+from crystalloop.models.surrogate.base import FeatureRows, Fitted
+from crystalloop.orchestrator.acquire.base import Acquirer, Scored
+from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.propose.arms import Arm, Offered, RandomArm, Says, arm_chooser, named
+from crystalloop.orchestrator.propose.cold_start import Choice, Spread, balanced, choose_decorated
+from crystalloop.orchestrator.propose.seats import seats
+
+KNOWN_BELOW_EV = 0.0
+"""Formation energy, eV/atom, below which a computed crystal counts as a compound that ions are exchanged in."""
+
+
+@dataclass(frozen=True)
+class ArmedChooser:
+    """Deals a round's seats to the arms, and lets each choose in turn.
+
+    The arms choose one after the other, another one first in every round; what one has chosen is not offered to the next. A
+    crystal that two of them want is computed once and credited to the one whose turn came first. A seat that an arm cannot
+    fill goes to the others, in the same order; one that nobody can fill is drawn at random from the screen.
+
+    Attributes:
+        shares: of every arm.
+        arms: each by its name.
+        seed: the campaign's.
+    """
+
+    shares: Mapping[str, float]
+    arms: Mapping[str, Arm]
+    seed: int
+
+    def choose(self, offered: Offered, spent: Mapping[str, int], count: int) -> tuple[Scored, str]:
+        """Up to `count` proposals, each with its arm's name, and a sentence on seats that were left to others.
+
+        Args:
+            offered: what there is.
+            spent: relaxations that each arm was given in earlier rounds.
+            count: of this round.
+        """
+        able = [name for name, share in self.shares.items() if share > 0 and _is_able(name, offered)]
+        given = seats(self.shares, spent, count, able)
+        turn = offered.round % max(1, len(given))
+        order = [*list(given)[turn:], *list(given)[:turn]]
+        taken, chosen = KnownCrystals(), list[tuple[Proposal, float]]()
+        for name in order:
+            chosen += self._ask(name, offered, given[name], taken)
+        for name in (*order, "random"):
+            chosen += self._ask(name, offered, count - len(chosen), taken)
+        return chosen, _shortages(given, chosen)
+
+    def _ask(self, name: str, offered: Offered, count: int, taken: KnownCrystals) -> Scored:
+        """What one arm chooses, under its name; the draws of an arm do not depend on which others there are."""
+        if count <= 0:
+            return []
+        rng = np.random.default_rng([self.seed, offered.round, 59, *name.encode()])
+        arm = self.arms.get(name, RandomArm())
+        found = [(replace(one, arm=name), score) for one, score in arm.choose(offered, count, taken, rng)]
+        for one, _ in found:
+            taken.add(one.crystal)
+        return found
+
+
+def _shortages(given: Mapping[str, int], chosen: Scored) -> str:
+    """Which arms found fewer than their seats; empty where none did."""
+    found = {name: sum(one.arm == name for one, _ in chosen) for name in given}
+    short = [f"{name} found {found[name]} for its {n}" for name, n in given.items() if found[name] < n]
+    return f"arms: {', '.join(short)}; other arms chose in their place" if short else ""
+
+
+def _is_able(name: str, offered: Offered) -> bool:
+    """Whether an arm has something to choose by."""
+    if name == "ion_exchange":
+        return bool(offered.parents)
+    return name in ("loop", "random") or name in offered.says
+
+
+def known_compounds(training: Corpus, bases: Sequence[str]) -> list[Base]:
+    """Compounds to exchange ions in: the bases that a user names, crystals of data files, and what pw.x found to be bound.
+
+    Of a crystal with a formation energy, it lies below KNOWN_BELOW_EV; a data file's crystal without one counts. Decorations
+    that nobody has computed do not: that they exist is not known.
+    """
+    e_f = training.labels[:, PROPERTIES.index(E_F)]
+    places = [at for at, name in enumerate(training.ids) if name != "decorated" and not e_f[at] >= KNOWN_BELOW_EV]
+    found = [
+        Base(training.formulas[at], training.crystals[at], None if np.isnan(e_f[at]) else float(e_f[at]))
+        for at in places
+    ]
+    named = [(base, parse_compound(base)) for base in bases]
+    return found + [Base(text, Crystal.from_structure(decorate(one.prototype, one.elements))) for text, one in named]
+
+
+def said_by(fitted: Fitted, rows_of: Callable[[Sequence[Crystal]], FeatureRows], name: str) -> Says:
+    """A surrogate's word on a property, for the arm trees_ucb.
+
+    Args:
+        fitted: to the labels so far.
+        rows_of: features of crystals, [crystals, features].
+        name: the property.
+    """
+
+    def say(proposals: Sequence[Proposal]) -> list[Proposal]:
+        if not proposals:
+            return []
+        told = fitted.predict(rows_of([one.crystal for one in proposals]))
+        pairs = zip(proposals, told.mean.tolist(), told.sigma.tolist(), strict=True)
+        return [replace(one, predicted={name: mean}, sigma=None, sigmas={name: sigma}) for one, mean, sigma in pairs]
+
+    return say
+
+
+@dataclass(frozen=True)
+class Predictors:
+    """The networks of a round.
+
+    Attributes:
+        version: that is the newest.
+        predict: proposals with the predictions of a version.
+    """
+
+    version: ModelVersion
+    predict: Callable[[Sequence[Proposal], ModelVersion], list[Proposal]]
+
+    def of(self, number: int) -> Says:
+        """The word of the campaign's version of this number."""
+        asked = self.version.model_copy(update={"id": version_id(self.version.campaign, number)})
+        return lambda proposals: self.predict(proposals, asked)
+
+    def newest(self) -> Says:
+        """The word of the newest."""
+        return lambda proposals: self.predict(proposals, self.version)
+
+
+class CampaignArms:
+    """The arms of a campaign, as its file shares the relaxations out.
+
+    Args:
+        campaign: its shares, target and screen.
+        formulas: anonymous formulas that are wanted.
+        spent: number of a round -> relaxations that each arm was given before it.
+        trees: the word of trees fitted to what is known so far; None where they cannot be.
+    """
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        formulas: Collection[str],
+        spent: Callable[[int], Mapping[str, int]],
+        trees: Callable[[Corpus], Says | None] | None = None,
+    ) -> None:
+        self._campaign, self._formulas, self._spent, self._trees = campaign, formulas, spent, trees
+
+    def choose(self, offered: Offered, acquirer: Acquirer, count: int) -> tuple[Scored, str]:
+        """See ArmedChooser.choose; `acquirer` is the loop's."""
+        campaign = self._campaign
+        shares = campaign.arms.shares()
+        arms = {n: arm_chooser(n, acquirer, campaign.elements, self._formulas, self._screen()) for n in shares}
+        return ArmedChooser(shares, arms, campaign.seed).choose(offered, self._spent(offered.round), count)
+
+    def choose_decorated(
+        self, round_: int, pool: Sequence[Proposal], training: Corpus, known: KnownCrystals, count: int
+    ) -> Choice:
+        """A round without networks, of which the loop's share is a diverse few of the decorations."""
+        told: list[str] = []
+
+        def choose(survivors: Sequence[Proposal]) -> Scored:
+            offered = self.offered(round_, training, known, survivors, survivors, None)
+            chosen, note = self.choose(offered, Spread(), count)
+            told.append(note)
+            return chosen
+
+        choice = choose_decorated(self._campaign, pool, known, count, choose)
+        return replace(choice, note=choice.note or told[0])
+
+    def offered(
+        self,
+        round_: int,
+        training: Corpus,
+        known: KnownCrystals,
+        ranked: Sequence[Proposal],
+        drawn: Sequence[Proposal],
+        networks: Predictors | None,
+    ) -> Offered:
+        """What the arms of a round choose from.
+
+        Args:
+            round_: its number.
+            training: what is known.
+            known: crystals that need not be computed.
+            ranked: what came through the loop's funnel.
+            drawn: everything that went into it.
+            networks: None before there are any.
+        """
+        says: dict[str, Says] = {}
+        if self._trees is not None and (trees := self._trees(training)) is not None:
+            says["trees_ucb"] = trees
+        if networks is not None:
+            says["no_feedback"] = networks.of(1)
+        screened = run_funnel(drawn, (*self._screen(), is_new(known), unique())).survivors
+        return Offered(
+            round_,
+            self._campaign.target,
+            ranked,
+            [named(one) for one in screened],
+            known_compounds(training, self._campaign.bases),
+            known,
+            says,
+            None if networks is None else networks.newest(),
+        )
+
+    def _screen(self) -> tuple[Filter[Proposal], ...]:
+        """What the funnel asks of a crystal alone, without a word of the networks."""
+        campaign = self._campaign
+        wanted = wanted_formula(campaign.elements, self._formulas, campaign.generate.max_atoms)
+        return (valid_distances(), wanted, *balanced(campaign))
