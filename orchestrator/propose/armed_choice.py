@@ -202,7 +202,7 @@ class CampaignArms:
         training: Corpus,
         known: KnownCrystals,
         ranked: Sequence[Proposal],
-        drawn: Sequence[Proposal],
+        screened: Sequence[Proposal],
         networks: Predictors | None,
     ) -> Offered:
         """What the arms of a round choose from.
@@ -212,7 +212,7 @@ class CampaignArms:
             training: what is known.
             known: crystals that need not be computed.
             ranked: what came through the loop's funnel.
-            drawn: everything that went into it.
+            screened: what came through the same without the networks' word on the target, see `screened`.
             networks: None before there are any.
         """
         says: dict[str, Says] = {}
@@ -220,17 +220,21 @@ class CampaignArms:
             says["trees_ucb"] = trees
         if networks is not None:
             says["no_feedback"] = networks.of(1)
-        screened = run_funnel(drawn, (*self._screen(), is_new(known), unique())).survivors
         return Offered(
             round_,
             self._campaign.target,
             ranked,
-            [named(one) for one in screened],
+            screened,
             known_compounds(training, self._campaign.bases),
             known,
             says,
             None if networks is None else networks.newest(),
         )
+
+    def screened(self, drawn: Sequence[Proposal], known: KnownCrystals) -> list[Proposal]:
+        """What comes through the loop's funnel without a word of the networks on the target."""
+        filters = (*self._screen(), is_new(known), unique())
+        return [named(one) for one in run_funnel(drawn, filters).survivors]
 
     def _screen(self) -> tuple[Filter[Proposal], ...]:
         """What the funnel asks of a crystal alone, without a word of the networks."""

@@ -119,8 +119,8 @@ class CandidateProposer:
         if self._arms is None:
             chosen, note = self._acquirer.choose(survivors, self._campaign.target, count, rng), ""
         else:
-            networks = Predictors(version, self._predicted)
-            offered = self._arms.offered(round_, training, known, survivors, drawn, networks)
+            networks, screened = Predictors(version, self._predicted), self._arms.screened(drawn, known)
+            offered = self._arms.offered(round_, training, known, survivors, screened, networks)
             chosen, note = self._arms.choose(offered, self._acquirer, count)
         return Choice(funnel.counts, tuple(chosen), shortage(len(chosen), count, far) or note)
 
