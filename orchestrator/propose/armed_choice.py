@@ -163,6 +163,7 @@ class CampaignArms:
         formulas: anonymous formulas that are wanted.
         spent: number of a round -> relaxations that each arm was given before it.
         trees: the word of trees fitted to what is known so far; None where they cannot be.
+        tell: hears, in a sentence, which arms found fewer crystals than their seats.
     """
 
     def __init__(
@@ -171,30 +172,30 @@ class CampaignArms:
         formulas: Collection[str],
         spent: Callable[[int], Mapping[str, int]],
         trees: Callable[[Corpus], Says | None] | None = None,
+        tell: Callable[[str], object] | None = None,
     ) -> None:
-        self._campaign, self._formulas, self._spent, self._trees = campaign, formulas, spent, trees
+        self._campaign, self._formulas, self._spent = campaign, formulas, spent
+        self._trees, self._tell = trees, tell
 
-    def choose(self, offered: Offered, acquirer: Acquirer, count: int) -> tuple[Scored, str]:
+    def choose(self, offered: Offered, acquirer: Acquirer, count: int) -> Scored:
         """See ArmedChooser.choose; `acquirer` is the loop's."""
         campaign = self._campaign
         shares = campaign.arms.shares()
         arms = {n: arm_chooser(n, acquirer, campaign.elements, self._formulas, self._screen()) for n in shares}
-        return ArmedChooser(shares, arms, campaign.seed).choose(offered, self._spent(offered.round), count)
+        chosen, note = ArmedChooser(shares, arms, campaign.seed).choose(offered, self._spent(offered.round), count)
+        if note and self._tell is not None:
+            self._tell(note)
+        return chosen
 
     def choose_decorated(
         self, round_: int, pool: Sequence[Proposal], training: Corpus, known: KnownCrystals, count: int
     ) -> Choice:
         """A round without networks, of which the loop's share is a diverse few of the decorations."""
-        told: list[str] = []
 
         def choose(survivors: Sequence[Proposal]) -> Scored:
-            offered = self.offered(round_, training, known, survivors, survivors, None)
-            chosen, note = self.choose(offered, Spread(), count)
-            told.append(note)
-            return chosen
+            return self.choose(self.offered(round_, training, known, survivors, survivors, None), Spread(), count)
 
-        choice = choose_decorated(self._campaign, pool, known, count, choose)
-        return replace(choice, note=choice.note or told[0])
+        return choose_decorated(self._campaign, pool, known, count, choose)
 
     def offered(
         self,

@@ -117,12 +117,12 @@ class CandidateProposer:
         # Only now: symmetry is not to be found in crystals whose atoms lie on top of each other.
         survivors = [named(one) for one in funnel.survivors]
         if self._arms is None:
-            chosen, note = self._acquirer.choose(survivors, self._campaign.target, count, rng), ""
+            chosen = self._acquirer.choose(survivors, self._campaign.target, count, rng)
         else:
             networks, screened = Predictors(version, self._predicted), self._arms.screened(drawn, known)
             offered = self._arms.offered(round_, training, known, survivors, screened, networks)
-            chosen, note = self._arms.choose(offered, self._acquirer, count)
-        return Choice(funnel.counts, tuple(chosen), shortage(len(chosen), count, far) or note)
+            chosen = self._arms.choose(offered, self._acquirer, count)
+        return Choice(funnel.counts, tuple(chosen), shortage(len(chosen), count, far))
 
     def _filters(self, values: Sequence[float], known: KnownCrystals, place: int) -> tuple[Filter[Proposal], ...]:
         """In the order of the paper's Table 2, with the balance of charges after the formula."""

@@ -153,7 +153,8 @@ def build(
     start = partial(_on_ray, runtime.start, store, campaign)
     arms = None
     if campaign.arms.loop < 1:
-        arms = CampaignArms(campaign, anonymous_formulas(sources.decorated), partial(_spent, store, campaign.name))
+        spent, say = partial(_spent, store, campaign.name), partial(_tell_note, tell)
+        arms = CampaignArms(campaign, anonymous_formulas(sources.decorated), spent, tell=say)
     chooser = CandidateProposer(campaign, models, runtime, tell=tell, start=start, arms=arms)
     before_training = partial(_on_ray, runtime.before_training, store, campaign)
     fit = partial(fit_networks, tell=lambda text: tell(Note(text)))
@@ -177,6 +178,10 @@ def build(
 def _spent(store: MongoStore, name: str, round_: int) -> Mapping[str, int]:
     """Relaxations that each arm was given before a round."""
     return given_before(store.candidates(name), round_)
+
+
+def _tell_note(tell: EventListener, text: str) -> None:
+    tell(Note(text))
 
 
 def _nothing() -> None:

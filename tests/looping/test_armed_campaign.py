@@ -21,6 +21,7 @@ from crystalloop.db.ledger.records import (
     OriginKind,
 )
 from crystalloop.dft.work.relax_queue import Repairs
+from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.draw.proposal import Proposals
 from crystalloop.orchestrator.account.arms import given_before
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -215,3 +216,12 @@ def test_the_same_campaign_chooses_the_same_again():
 
 def test_no_crystal_is_computed_twice():
     assert len({one.key for one in mixed()}) == len(mixed())
+
+
+def test_an_arm_that_finds_too_few_is_told_of_and_the_round_is_full_all_the_same():
+    asked = campaign(arms={"loop": 0, "ion_exchange": 1}, elements=["Na", "Cl", "Li"], bases=["NaCl:rocksalt_B1"])
+    pool, heard = decorated_pool(asked), []
+    arms = CampaignArms(asked, anonymous_formulas(pool), lambda round_: {}, tell=heard.append)
+    choice = arms.choose_decorated(1, pool, Sources((), pool).training_set(())[0], KnownCrystals(), 5)
+    assert Counter(one.arm for one, _ in choice.chosen) == {"ion_exchange": 1, "random": 4}
+    assert (heard, choice.note) == (["arms: ion_exchange found 1 for its 5; other arms chose in their place"], "")
