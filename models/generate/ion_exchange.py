@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import combinations, product
-from math import exp, inf, log
+from math import exp, inf, log, prod
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,10 @@ from crystalloop.models.draw.proposal import Base, Kind, Proposal
 
 NEVER_SEEN = -5.0
 """lambda of two ions that stand for each other in no known pair of compounds: Hautier's alpha, as pymatgen has it."""
+MOST_EXCHANGED = 2
+"""Elements of a formula that are exchanged at a time."""
+MOST_CHARGES = 20_000
+"""Assignments of charges that are looked at; a formula of so many elements that it has more counts as one without charges."""
 LIKELIEST = 24
 """Of so many ions for each of two that are exchanged together, all pairs are looked at."""
 PER_FORMULA = 200
@@ -74,7 +78,8 @@ def ion_exchanged(
         and seed give the same ones in the same order; nothing of them is predicted, screened or known yet.
     """
     allowed = frozenset(elements)
-    fitting = [one for one in parents if formulas is None or _anonymous(one) in formulas]
+    near = [one for one in parents if len(set(one.crystal.composition) - allowed) <= MOST_EXCHANGED]
+    fitting = [one for one in near if formulas is None or _anonymous(one) in formulas]
     found = [exchanges(tuple(sorted(one.crystal.composition.items())), allowed) for one in fitting]
     places = np.repeat(np.arange(len(found)), [len(one.log_probability) for one in found])
     rows = np.concatenate([np.arange(0), *(np.arange(len(one.log_probability)) for one in found)])
@@ -105,7 +110,7 @@ def exchanges(counts: Counts, allowed: frozenset[str]) -> Exchanges:
     ]
     change = [_options(ion, allowed) for ion in before]
     made = []
-    for places in (pair for size in (1, 2) for pair in combinations(range(len(before)), size)):
+    for places in (pair for size in range(1, MOST_EXCHANGED + 1) for pair in combinations(range(len(before)), size)):
         most = None if len(places) == 1 else LIKELIEST
         picks = [tuple(row[:most] for row in (change if at in places else stay)[at]) for at in range(len(before))]
         taken = np.indices([len(pick[0]) for pick in picks]).reshape(len(picks), -1)  # [e, x]
@@ -130,6 +135,8 @@ def charged(counts: tuple[tuple[str, int], ...]) -> tuple[Ion, ...] | None:
         counts: atoms of each element.
     """
     choices = [_ions_of(symbol) for symbol, _ in counts]
+    if prod(len(ions) for ions in choices) > MOST_CHARGES:
+        return None
     neutral = [
         ions
         for ions in product(*choices)

@@ -162,7 +162,6 @@ class CampaignArms:
         campaign: its shares, target and screen.
         formulas: anonymous formulas that are wanted.
         spent: number of a round -> relaxations that each arm was given before it.
-        trees: the word of trees fitted to what is known so far; None where they cannot be.
         tell: hears, in a sentence, which arms found fewer crystals than their seats.
     """
 
@@ -171,11 +170,9 @@ class CampaignArms:
         campaign: Campaign,
         formulas: Collection[str],
         spent: Callable[[int], Mapping[str, int]],
-        trees: Callable[[Corpus], Says | None] | None = None,
         tell: Callable[[str], object] | None = None,
     ) -> None:
-        self._campaign, self._formulas, self._spent = campaign, formulas, spent
-        self._trees, self._tell = trees, tell
+        self._campaign, self._formulas, self._spent, self._tell = campaign, formulas, spent, tell
 
     def choose(self, offered: Offered, acquirer: Acquirer, count: int) -> Scored:
         """See ArmedChooser.choose; `acquirer` is the loop's."""
@@ -188,12 +185,19 @@ class CampaignArms:
         return chosen
 
     def choose_decorated(
-        self, round_: int, pool: Sequence[Proposal], training: Corpus, known: KnownCrystals, count: int
+        self,
+        round_: int,
+        pool: Sequence[Proposal],
+        training: Corpus,
+        known: KnownCrystals,
+        count: int,
+        trees: Says | None = None,
     ) -> Choice:
         """A round without networks, of which the loop's share is a diverse few of the decorations."""
 
         def choose(survivors: Sequence[Proposal]) -> Scored:
-            return self.choose(self.offered(round_, training, known, survivors, survivors, None), Spread(), count)
+            offered = self.offered(round_, training, known, survivors, survivors, None, trees)
+            return self.choose(offered, Spread(), count)
 
         return choose_decorated(self._campaign, pool, known, count, choose)
 
@@ -204,7 +208,8 @@ class CampaignArms:
         known: KnownCrystals,
         ranked: Sequence[Proposal],
         screened: Sequence[Proposal],
-        networks: Predictors | None,
+        networks: Predictors | None = None,
+        trees: Says | None = None,
     ) -> Offered:
         """What the arms of a round choose from.
 
@@ -215,10 +220,9 @@ class CampaignArms:
             ranked: what came through the loop's funnel.
             screened: what came through the same without the networks' word on the target, see `screened`.
             networks: None before there are any.
+            trees: the word of trees fitted to what is known so far; None where there is too little to fit.
         """
-        says: dict[str, Says] = {}
-        if self._trees is not None and (trees := self._trees(training)) is not None:
-            says["trees_ucb"] = trees
+        says: dict[str, Says] = {} if trees is None else {"trees_ucb": trees}
         if networks is not None:
             says["no_feedback"] = networks.of(1)
         return Offered(

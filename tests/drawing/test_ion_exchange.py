@@ -136,3 +136,14 @@ def test_nothing_comes_of_nothing():
 def test_crystals_are_made_one_by_one_as_they_are_asked_for():
     parents = [Base(str(i), SALT.crystal) for i in range(3)]
     assert len(list(islice(ion_exchanged(parents, ["Na", "K", "Rb", "Cs", "F", "Cl", "Br", "I"]), 2))) == 2
+
+
+def test_a_formula_of_many_elements_is_exchanged_by_likeness_and_in_no_time():
+    many = counts(Cr=1, Mn=1, Fe=1, Co=1, Ni=1, Mo=1, Re=1, O=7)
+    assert charged(many) is None
+
+
+def test_noble_gases_and_elements_beyond_the_tables_are_no_error():
+    odd = Base("KrXe", decorated(Prototype.CSCL, ("Kr", "Xe")))
+    heavy = Base("Og", Crystal(np.eye(3) * 4, [118, 11], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    assert all(set(one.crystal.composition) <= {"Na", "Cl", "Ne"} for one in made([odd, heavy], ["Na", "Cl", "Ne"]))
