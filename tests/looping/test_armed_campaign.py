@@ -225,3 +225,14 @@ def test_an_arm_that_finds_too_few_is_told_of_and_the_round_is_full_all_the_same
     choice = arms.choose_decorated(1, pool, Sources((), pool).training_set(())[0], KnownCrystals(), 5)
     assert Counter(one.arm for one, _ in choice.chosen) == {"ion_exchange": 1, "random": 4}
     assert (heard, choice.note) == (["arms: ion_exchange found 1 for its 5; other arms chose in their place"], "")
+
+
+def test_trees_choose_from_the_first_round_where_they_can_be_fitted():
+    asked = campaign(arms={"loop": 0.5, "trees_ucb": 0.5})
+    pool = decorated_pool(asked)
+    arms = CampaignArms(asked, anonymous_formulas(pool), lambda round_: {})
+    training = Sources((), pool).training_set(())[0]
+    without = arms.choose_decorated(1, pool, training, KnownCrystals(), 4)
+    given = arms.choose_decorated(1, pool, training, KnownCrystals(), 4, trees=list)
+    assert Counter(one.arm for one, _ in without.chosen) == {"loop": 4}
+    assert Counter(one.arm for one, _ in given.chosen) == {"loop": 2, "trees_ucb": 2}
