@@ -33,3 +33,8 @@ def path_names(text: str) -> str:
 Id = Annotated[str, AfterValidator(path_name)]
 """An id that names a folder: it has no part that could lead elsewhere."""
 PathId = Annotated[str, AfterValidator(path_names)]
+
+
+def version_id(campaign: str, number: int) -> str:
+    """Of a campaign's model version; the first has the number 1."""
+    return f"{campaign}-v{number}"

@@ -43,7 +43,7 @@ def ionic_radii_of(elements: tuple[str, ...], multiplicities: tuple[int, ...]) -
     states = balanced_oxidation(elements, multiplicities, common_only=True)
     if states is None:
         return None
-    radii = tuple(_ionic_radius_ang(element, state) for element, state in zip(elements, states, strict=True))
+    radii = tuple(ionic_radius_ang(element, state) for element, state in zip(elements, states, strict=True))
     return None if None in radii else tuple(radius for radius in radii if radius is not None)
 
 
@@ -66,8 +66,9 @@ def _oxidation_states(element: str, common_only: bool) -> tuple[int, ...]:
     return tuple(member.common_oxidation_states if common_only else member.oxidation_states)
 
 
-def _ionic_radius_ang(element: str, state: int) -> float | None:
-    """Radius of the nearest listed oxidation state of the same sign."""
+@cache
+def ionic_radius_ang(element: str, state: int) -> float | None:
+    """Return Shannon's radius (angstrom) of the nearest listed oxidation state of the same sign; None without one."""
     listed = {charge: radius for charge, radius in Element(element).ionic_radii.items() if charge * state > 0}
     return float(listed[min(listed, key=lambda charge: abs(charge - state))]) if listed else None
 

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.models.draw.target import ABOVE_HULL, COMPUTED
 from crystalloop.models.surrogate.base import Values
-from crystalloop.models.surrogate.drift import ALARM, Drift, drift, uncovered
-from crystalloop.models.surrogate.reliability import (
+from crystalloop.models.surrogate.chances.drift import ALARM, Drift, drift, uncovered
+from crystalloop.models.surrogate.chances.reliability import (
     Bin,
     brier,
     expected_calibration_error,
     perfect_error,
     reliability,
 )
-from crystalloop.orchestrator.account.rounds import value_of
+from crystalloop.orchestrator.account.judged import value_of
 
 LOOP = "loop"
 """The arm whose forecasts are judged: baselines choose otherwise, and err otherwise."""

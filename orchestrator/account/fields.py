@@ -33,6 +33,7 @@ FIELDS: dict[str, Field] = {
     "reason": Field("reason", str),
     "origin": Field("origin.kind", str, values=tuple(OriginKind)),
     "base": Field("origin.bases", str),
+    "arm": Field("arm", str),
     "model_version": Field("origin.model_version", str),
     "score": Field("score", float),
     "e_f_without_d2": Field("e_f_without_d2", float, "eV/atom", PER_ATOM),

@@ -64,6 +64,7 @@ def _row(candidate: Candidate) -> ResultRow:
         "bond_change_percent": relaxation and relaxation.bond_change_percent,
         "cell_change_percent": relaxation and relaxation.cell_change_percent,
         "origin": origin.kind,
+        "arm": candidate.arm,
         "bases": origin.bases,
         "reason": candidate.reason,
         "reused_from": relaxation and relaxation.reused_from,
@@ -162,7 +163,7 @@ def _unknown(store: Store, candidate_id: str) -> str:
 
 
 def _identity(candidate: Candidate) -> dict[str, Any]:
-    names = ("id", "campaign", "kind", "round", "formula", "prototype", "state", "reason", "key", "settings")
+    names = ("id", "campaign", "kind", "round", "arm", "formula", "prototype", "state", "reason", "key", "settings")
     return {name: getattr(candidate, name) for name in names} | {
         "crystal": _without_schema(candidate.crystal),
         "created_at": candidate.created_at,

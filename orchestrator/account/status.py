@@ -8,6 +8,7 @@ from crystalloop.db.ledger.campaigns import CampaignRecord
 from crystalloop.db.ledger.records import REFERENCES, Candidate
 from crystalloop.db.ledger.store import Store
 from crystalloop.models.draw.target import Target
+from crystalloop.orchestrator.account.arms import arm_rows, gain_sentences
 from crystalloop.orchestrator.account.calibration import calibration_line, calibration_summary, judged
 from crystalloop.orchestrator.account.judged import best_candidate, computed_value
 from crystalloop.orchestrator.account.rounds import (
@@ -48,6 +49,7 @@ def campaign_status(store: Store, name: str) -> dict[str, Any]:
         "outcome": record.outcome,
         "models": [version.id for version in store.model_versions(name)],
         "rounds": [_row(result) for result in rounds],
+        "arms": arm_rows(candidates, rounds),
         "lines": summary_lines(store, name) if candidates else [],
         "forecasts": calibration_summary(forecasts),
         "time": _time(_account(store, record, candidates)),
@@ -84,6 +86,7 @@ def summary_lines(store: Store, name: str) -> list[str]:
             lines[-1] += f" ({', '.join(name.removeprefix('log10_') for name in rest)} predicted, not computed)"
     if said := calibration_line(judged(candidates, {hit for result in results for hit in result.hits})):
         lines.append(said)
+    lines += gain_sentences(candidates, results)
     parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in time_parts(time) if seconds >= LEAST_S)
     lines.append(
         f"time: {time.wall_s:.0f} s: {parts or 'nothing worth a line'}; "

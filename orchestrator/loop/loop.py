@@ -9,6 +9,7 @@ from functools import cache
 
 from crystalloop.db.ledger.campaigns import CampaignState, ModelVersion, Round
 from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
+from crystalloop.db.ledger.names import version_id
 from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.db.ledger.store import StoreUnavailable
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -40,8 +41,8 @@ from crystalloop.orchestrator.loop.policy import (
 )
 from crystalloop.orchestrator.loop.timekeeper import Timekeeper
 
-log = logging.getLogger(__name__)
-POLL_S = 1.0
+log, POLL_S = logging.getLogger(__name__), 1.0
+NEVER = 2**63  # more labels than there will be: no arm needs networks, so none are trained
 REPAIR = timedelta(seconds=5)
 """While nothing moves, the queue is looked through this often; what a crash left there waits so much longer."""
 
@@ -63,7 +64,7 @@ class Loop:
         self._parts = parts
         self._rules = Rules(
             rounds=campaign.rounds,
-            minimum_labels=campaign.networks.minimum_labels,
+            minimum_labels=campaign.networks.minimum_labels if campaign.arms.need_networks else NEVER,
             relaxations=campaign.budget.relaxations,
             cpu_hours=campaign.budget.cpu_hours,
             wall_minutes=campaign.budget.wall_minutes,
@@ -260,10 +261,10 @@ class Loop:
         busy: list[float] = []
         number = len(versions) + 1
         with self._time.spent_on("train", after_round, lambda: busy[-1]):
-            version_id = f"{self._campaign.name}-v{number}"
-            trained = parts.trainer.train(version_id, after_round, relaxed, parent)
+            identity = version_id(self._campaign.name, number)
+            trained = parts.trainer.train(identity, after_round, relaxed, parent)
             busy.append(trained.busy_s)
-            version = trained.version(version_id, self._campaign.name, number, after_round, parent, parts.now())
+            version = trained.version(identity, self._campaign.name, number, after_round, parent, parts.now())
             parts.store.add_model_version(version)
         parts.tell(ModelTrained(version))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 from pymatgen.core.composition import Composition
 from pymatgen.core.periodic_table import Element
 
@@ -15,6 +16,7 @@ from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.prototypes import Prototype, decorations, multiplicities
 from crystalloop.models.crystals.structures import decorate, plausible_oxidation
 from crystalloop.models.draw.proposal import Kind, Proposal
+from crystalloop.models.draw.target import Target
 from crystalloop.models.generate.funnel import (
     Filter,
     charge_balanced,
@@ -24,6 +26,7 @@ from crystalloop.models.generate.funnel import (
     wanted_composition,
     wanted_formula,
 )
+from crystalloop.orchestrator.acquire.base import NOTHING_BEFORE, History, Scored
 from crystalloop.orchestrator.acquire.greedy import spread
 from crystalloop.orchestrator.campaign.spec import Campaign
 
@@ -109,8 +112,30 @@ def anonymous_formulas(pool: Sequence[Proposal]) -> frozenset[str]:
     return frozenset(str(proposal.structure.composition.anonymized_formula) for proposal in pool)
 
 
-def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownCrystals, count: int) -> Choice:
-    """The funnel over decorated prototypes, and a diverse few of them."""
+@dataclass(frozen=True)
+class Spread:
+    """The acquirer of a cold start: a diverse few, those that are gladly computed first; see acquire.base.Acquirer."""
+
+    def choose(
+        self,
+        proposals: Sequence[Proposal],
+        target: Target,
+        count: int,
+        rng: np.random.Generator,
+        history: History = NOTHING_BEFORE,
+    ) -> Scored:
+        """Up to `count` decorations with their scores; neither the target, nor what was found, nor chance has a say."""
+        return spread(proposals, [preference(proposal) for proposal in proposals], count)
+
+
+def choose_decorated(
+    campaign: Campaign,
+    pool: Sequence[Proposal],
+    known: KnownCrystals,
+    count: int,
+    choose: Callable[[Sequence[Proposal]], Scored] | None = None,
+) -> Choice:
+    """The funnel over decorated prototypes, and a diverse few of them; `choose` for another choice."""
     filters = (
         valid_distances(),
         wanted_formula(campaign.elements, anonymous_formulas(pool), campaign.generate.max_atoms),
@@ -119,7 +144,10 @@ def choose_decorated(campaign: Campaign, pool: Sequence[Proposal], known: KnownC
         distinct(),
     )
     funnel = run_funnel(pool, filters)
-    chosen = spread(funnel.survivors, [preference(proposal) for proposal in funnel.survivors], count)
+    if choose is None:
+        chosen = spread(funnel.survivors, [preference(proposal) for proposal in funnel.survivors], count)
+    else:
+        chosen = choose(funnel.survivors)
     short = f"each of the {len(pool)} decorations of the prototypes is computed, known, gave up or is left out"
     return Choice(funnel.counts, tuple(chosen), short if len(chosen) < count else "")
 

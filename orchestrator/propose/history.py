@@ -13,6 +13,7 @@ from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import atomic_number
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
+from crystalloop.models.draw.target import ABOVE_HULL
 
 OVER = (CandidateState.RELAXED, CandidateState.GAVE_UP)
 
@@ -27,7 +28,7 @@ class Past:
         prototype: its name, where it is known.
         round: that it belongs to.
         arm: that asked for it.
-        values: property -> value, of what pw.x computed.
+        values: property -> value, of what pw.x computed, the distance to the hull as it was last judged among them.
         forecast: what was expected of it; None where nobody said.
         cost_s: processor seconds, failed attempts included.
     """
@@ -71,7 +72,7 @@ class Historian:
 
 def past_of(candidate: Candidate) -> Past:
     """One ended candidate."""
-    computed = {name: _computed(candidate, name) for name in PROPERTIES}
+    computed = {name: _computed(candidate, name) for name in (*PROPERTIES, ABOVE_HULL)}
     return Past(
         id=candidate.id,
         crystal=crystal_of(candidate),
@@ -96,6 +97,5 @@ def _computed(candidate: Candidate, name: str) -> float | None:
     relaxation = candidate.relaxation
     if candidate.state is not CandidateState.RELAXED or relaxation is None:
         return None
-    return {E_F: candidate.e_f, "energy_per_atom": relaxation.energy_per_atom_ev, "band_gap": relaxation.band_gap}.get(
-        name
-    )
+    found = {ABOVE_HULL: candidate.e_above_hull, E_F: candidate.e_f}
+    return (found | {"energy_per_atom": relaxation.energy_per_atom_ev, "band_gap": relaxation.band_gap}).get(name)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,7 @@ from crystalloop.models.crystals.chemistry import charges_balance
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F, PROPERTIES
-from crystalloop.models.crystals.structures import match_prototype
 from crystalloop.models.data.corpus import Corpus
-from crystalloop.models.draw.one_merit import as_one
 from crystalloop.models.draw.proposal import Base, Kind, Proposal, Proposals
 from crystalloop.models.draw.target import Target, ValueOf
 from crystalloop.models.generate.base import DrawRequest, Rows
@@ -31,12 +28,15 @@ from crystalloop.models.generate.funnel import (
     valid_distances,
     wanted_formula,
 )
+from crystalloop.models.surrogate.trees import Trees
 from crystalloop.orchestrator.acquire.base import Acquirer
 from crystalloop.orchestrator.acquire.greedy import Greedy
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.events import EventListener, Redrawing
 from crystalloop.orchestrator.loop.nets import NETS, is_far, shortage, wider
 from crystalloop.orchestrator.propose.actors import RayRuntime
+from crystalloop.orchestrator.propose.armed_choice import CampaignArms, Predictors
+from crystalloop.orchestrator.propose.arms import Says, named, prototype_of
 from crystalloop.orchestrator.propose.ask import Ask
 from crystalloop.orchestrator.propose.cold_start import (
     Choice,
@@ -45,12 +45,9 @@ from crystalloop.orchestrator.propose.cold_start import (
     choose_decorated,
     decorated_pool,
 )
+from crystalloop.orchestrator.propose.informed import Informed
 from crystalloop.orchestrator.propose.ranking import Ranker
 from crystalloop.orchestrator.propose.requests import DRAWS_PER_CALL, draw_requests
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure import Structure
-
 
 BASES_PER_ROUND = 24
 """Base compounds of a round: half of them the best known, half not computed yet and predicted best."""
@@ -69,6 +66,7 @@ class CandidateProposer:
         acquirer: chooses among those that came through the funnel.
         tell: hears where a wider net is cast.
         start: starts the runtime, where something is to be done beside; None for its own `start`.
+        arms: deals the seats where baselines take part; None where the loop has all.
     """
 
     def __init__(
@@ -80,6 +78,7 @@ class CandidateProposer:
         acquirer: Acquirer | None = None,
         tell: EventListener | None = None,
         start: Callable[[], None] | None = None,
+        arms: CampaignArms | None = None,
     ) -> None:
         self._campaign, self._models, self._runtime = campaign, models, runtime
         self._ranker = Ranker(campaign) if ranker is None else ranker
@@ -87,10 +86,13 @@ class CandidateProposer:
         self._tell, self._start = tell, runtime.start if start is None else start
         self._pool = decorated_pool(campaign)
         self._formulas = anonymous_formulas(self._pool)
+        self._arms = arms
 
     def propose(self, ask: Ask) -> Choice:
         """At most as many candidates as asked for; from decorated prototypes without a version, else from its networks."""
         if ask.version is None:
+            if self._arms is not None:
+                return self._arms.choose_decorated(ask, self._pool, self._trees(ask))
             return choose_decorated(self._campaign, self._pool, ask.known, ask.count)
         self._start()
         return self._with_model(ask, ask.version)
@@ -118,11 +120,25 @@ class CandidateProposer:
                 self._tell(Redrawing(round_, len(funnel.survivors), count, NETS[following].name))
             place = following
         # Only now: symmetry is not to be found in crystals whose atoms lie on top of each other.
-        survivors = [_named(one) for one in funnel.survivors]
-        target, asked = as_one(self._campaign.target, survivors)
-        whole = dict(zip(map(id, asked), survivors, strict=True))
-        chosen = [(whole.get(id(one), one), score) for one, score in self._acquirer.choose(asked, target, count, rng)]
+        survivors = [named(one) for one in funnel.survivors]
+        acquirer = Informed(self._acquirer, ask.history)
+        if self._arms is None:
+            chosen = acquirer.choose(survivors, self._campaign.target, count, rng)
+        else:
+            screened = self._ranker.rank(self._arms.screened(drawn, known), ask.history)
+            networks = Predictors(version, self._predicted, self._ranker, ask.history)
+            offered = self._arms.offered(ask, survivors, screened, networks, self._trees(ask))
+            chosen = self._arms.choose(offered, acquirer, count)
         return Choice(funnel.counts, tuple(chosen), shortage(len(chosen), count, far))
+
+    def _trees(self, ask: Ask) -> Says | None:
+        """The word of trees on what is known so far, for the arm that goes by it; None where there is too little."""
+        if self._campaign.arms.trees_ucb == 0 or not self._ranker.has_labels(ask.history):
+            return None
+        trees = self._ranker.of(Trees(self._campaign.surrogate.trees))
+        return lambda proposals: trees.rank(
+            [replace(one, predicted={}, sigma=None, sigmas={}) for one in proposals], ask.history
+        )
 
     def _filters(self, values: Sequence[float], ask: Ask, place: int) -> tuple[Filter[Proposal], ...]:
         """In the order of the paper's Table 2, with the balance of charges after the formula, ranked where values count."""
@@ -222,16 +238,6 @@ def _decorations(proposals: Sequence[Proposal]) -> int:
     return sum(one.kind is Kind.DECORATED for one in proposals)
 
 
-def _named(proposal: Proposal) -> Proposal:
-    """With the prototype that its structure is."""
-    return proposal if proposal.kind is Kind.DECORATED else replace(proposal, prototype=_prototype(proposal.structure))
-
-
-def _prototype(structure: Structure) -> str | None:
-    found = match_prototype(structure)
-    return str(found) if found else None
-
-
 def _labels(labels: NDArray[np.float64]) -> ValueOf:
     """Labels [8] as a look-up."""
     return {name: float(value) for name, value in zip(PROPERTIES, labels, strict=True) if not np.isnan(value)}.get
@@ -243,7 +249,7 @@ def _base(training: Corpus, row: int) -> Base:
         training.formulas[row],
         training.labels[row, PROPERTIES.index(E_F)],
     )
-    prototype = _prototype(crystal.to_structure())
+    prototype = prototype_of(crystal.to_structure())
     return Base(
         name=f"{formula}:{prototype}" if prototype else formula,
         crystal=crystal,

@@ -7,11 +7,13 @@ they need hundreds for, so both are asked, and each is believed as far as it has
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.elements import symbol_of
 from crystalloop.models.crystals.formulas import Formula, reduced_counts
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import KnownCrystal
@@ -27,8 +29,8 @@ from crystalloop.orchestrator.campaign.choice.sections import SurrogateSection
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.propose.history import Past, PastResults
 
-HullEnergy = Callable[[Formula], float | None]
-"""Reduced formula -> formation energy of the convex hull at that composition, eV/atom; None where nothing can be said."""
+HullEnergy = Callable[[str], float | None]
+"""Formula -> formation energy of the convex hull at that composition, eV/atom; None where nothing can be said."""
 MOST_OF_FILES = 5_000
 """Labelled crystals of data files that a surrogate learns from, those of the campaign's elements first."""
 NETWORKS, SURROGATE = "networks", "surrogate"
@@ -54,6 +56,11 @@ class LabelledCrystal:
     labels: Mapping[str, float]
 
 
+def _no_hull() -> HullEnergy:
+    """Nothing is known of any."""
+    return lambda formula: None
+
+
 def labelled_crystal(known: KnownCrystal) -> LabelledCrystal:
     """A crystal of a data file."""
     return LabelledCrystal(Crystal.from_structure(known.structure), known.labels)
@@ -65,22 +72,30 @@ class Ranker:
     Args:
         campaign: its target, and which surrogate.
         files: crystals of data files.
-        hull_energy: of the convex hull that the campaign measures from; None without one.
-        surrogate: what learns; None for the campaign's own.
+        hull: gives the convex hull that the campaign measures from, as it is known now; None without one.
     """
 
     def __init__(
         self,
         campaign: Campaign,
         files: Sequence[LabelledCrystal] = (),
-        hull_energy: HullEnergy | None = None,
-        surrogate: Surrogate | None = None,
+        hull: Callable[[], HullEnergy] | None = None,
     ) -> None:
-        self._campaign, self._hull_energy = campaign, hull_energy
+        self._campaign, self._hull_now = campaign, _no_hull if hull is None else hull
         self._main = _learnt(campaign.target.property)
-        self._surrogate = surrogate_of(campaign.surrogate) if surrogate is None else surrogate
+        self._surrogate = surrogate_of(campaign.surrogate)
         self._rows: dict[bytes, FeatureRows] = {}
         self._files = _nearest_first(files, set(campaign.elements), campaign.seed)
+
+    def of(self, surrogate: Surrogate | None) -> Ranker:
+        """The same with another surrogate; None lets the networks speak alone."""
+        other = copy(self)
+        other._surrogate = surrogate
+        return other
+
+    def has_labels(self, history: PastResults) -> bool:
+        """Whether enough is known of the target to learn from."""
+        return sum(self._main in past.values for past in history) + sum(self._main in f.labels for f in self._files) > 1
 
     def rank(self, proposals: Sequence[Proposal], history: PastResults) -> list[Proposal]:
         """The proposals with value and error bar of the target's properties, in the same order.
@@ -90,41 +105,48 @@ class Ranker:
         told = list(proposals)
         if not told:
             return told
-        above = ABOVE_HULL in self._campaign.target.properties()
-        hull = self._hull([one.crystal for one in told]) if above else None
+        energy = self._hull_now() if ABOVE_HULL in self._campaign.target.properties() else None
+        hull = None if energy is None else hull_energies_at([one.crystal for one in told], energy)
         rows = self._features([one.crystal for one in told], hull)
         for name in dict.fromkeys(map(_learnt, self._campaign.target.properties())):
-            told = self._told(name, told, rows, history, hull if name == E_F else None)
+            told = self._told(name, told, rows, history, energy if name == E_F else None)
         return told if hull is None else [_over(one, energy) for one, energy in zip(told, hull.tolist(), strict=True)]
 
     def _told(
-        self, name: str, proposals: list[Proposal], rows: FeatureRows, history: PastResults, hull: Values | None
+        self,
+        name: str,
+        proposals: list[Proposal],
+        rows: FeatureRows,
+        history: PastResults,
+        energy: HullEnergy | None,
     ) -> list[Proposal]:
         """The proposals with one property told by the surrogate and the networks together.
 
         Over a hull, what is learnt is how far a crystal lies above it, with the hull's energy as one feature more: most of a
         formation energy is that of the compounds it competes with, and these are known.
         """
-        labelled = self._labelled(name, rows, history, hull is not None)
+        labelled = self._labelled(name, rows, history, energy)
         if labelled is None or self._surrogate is None:
             return proposals
         fitted = self._surrogate.fit(labelled, self._campaign.seed)
         own, networks = fitted.predict(rows), _of_networks(name, proposals)
-        if hull is not None:
-            own = Prediction(own.mean + hull, own.sigma)
+        if energy is not None:
+            own = Prediction(own.mean + hull_energies_at([one.crystal for one in proposals], energy), own.sigma)
         share = networks_share(len(labelled), _tested(name, history)) if np.isfinite(networks.mean).any() else 0.0
         both = blended(own, networks, share)
         told = [_with(one, name, *pair) for one, *pair in zip(proposals, both.mean, both.sigma, strict=True)]
         return _said(told, own, networks, _named(fitted, share)) if name == self._main else told
 
-    def _labelled(self, name: str, rows: FeatureRows, history: PastResults, above: bool) -> Labelled | None:
+    def _labelled(
+        self, name: str, rows: FeatureRows, history: PastResults, energy: HullEnergy | None
+    ) -> Labelled | None:
         """Every label of a property, own results in the order in which they came, then those of files; None for one or none."""
         own = [(past.crystal, past.values[name]) for past in history if name in past.values]
         known = [*own, *((one.crystal, one.labels[name]) for one in self._files if name in one.labels)]
         if len(known) < 2:
             return None
         crystals, values = [crystal for crystal, _ in known], np.array([value for _, value in known])
-        hull = self._hull(crystals) if above else None
+        hull = None if energy is None else hull_energies_at(crystals, energy)
         groups = tuple("-".join(crystal.composition) for crystal in crystals)
         return Labelled(self._features(crystals, hull), values if hull is None else values - hull, groups, rows)
 
@@ -140,13 +162,14 @@ class Ranker:
         column = np.zeros(len(found)) if hull is None else hull
         return np.column_stack([rows[:, :DENSE], column, rows[:, DENSE:]])
 
-    def _hull(self, crystals: Sequence[Crystal]) -> Values:
-        """Energy of the hull at each composition, eV/atom; where nothing can be said, that of the elements. [crystals]."""
-        found: dict[Formula, float] = {}
-        for formula in (formulas := [reduced_counts(crystal) for crystal in crystals]):
-            if formula not in found:
-                found[formula] = (self._hull_energy(formula) if self._hull_energy else None) or 0.0
-        return np.array([found[formula] for formula in formulas])
+
+def hull_energies_at(crystals: Sequence[Crystal], energy: HullEnergy) -> Values:
+    """Energy of the hull at each composition, eV/atom; where nothing can be said, that of the elements. [crystals]."""
+    found: dict[Formula, float] = {}
+    for formula in (formulas := [reduced_counts(crystal) for crystal in crystals]):
+        if formula not in found:
+            found[formula] = energy("".join(f"{symbol_of(number)}{count}" for number, count in formula)) or 0.0
+    return np.array([found[formula] for formula in formulas])
 
 
 def _nearest_first(files: Sequence[LabelledCrystal], elements: set[str], seed: int) -> list[LabelledCrystal]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -21,6 +21,7 @@ from crystalloop.dft.recipe.element_rules import lanthanide_note
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.models.data.files import KnownCrystal
+from crystalloop.orchestrator.account.arms import given_before
 from crystalloop.orchestrator.account.status import campaign_status
 from crystalloop.orchestrator.acquire.by_name import acquirer_of
 from crystalloop.orchestrator.campaign.machine import Machine
@@ -36,10 +37,12 @@ from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.patience import Patience
 from crystalloop.orchestrator.loop.policy import Finish, Rules, Snapshot, over_wall
 from crystalloop.orchestrator.propose.actors import RayRuntime
-from crystalloop.orchestrator.propose.cold_start import decorated_pool
+from crystalloop.orchestrator.propose.armed_choice import CampaignArms
+from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
 from crystalloop.orchestrator.propose.ranking import Ranker, labelled_crystal
+from crystalloop.orchestrator.run.arm_notes import arm_notes
 from crystalloop.orchestrator.run.clock import asked_often, within
 from crystalloop.orchestrator.run.cost import batch_notes
 from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
@@ -49,7 +52,7 @@ from crystalloop.orchestrator.run.session import database, only_runner, open_sto
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
 from crystalloop.orchestrator.settle.hull_energies import hull_reference
-from crystalloop.orchestrator.settle.hulls import settle_hulls
+from crystalloop.orchestrator.settle.hulls import hull_energies, settle_hulls
 from crystalloop.orchestrator.show.report_page import write_report
 
 HERE = Machine()
@@ -129,7 +132,8 @@ def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tup
         tell(Note(text))
     known, notes = known_crystals(campaign)
     check_labels(campaign, known)
-    for note in (*notes, *check_hull(campaign), *batch_notes(campaign)):
+    arms = arm_notes(campaign, known, len(decorated_pool(campaign)))
+    for note in (*notes, *check_hull(campaign), *batch_notes(campaign), *arms):
         tell(Note(note))
     return table, known, notes
 
@@ -153,8 +157,14 @@ def build(
     version = pw_version(campaign.dft.pw_command)
     energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
     start = partial(_on_ray, runtime.start, store, campaign)
-    ranker = Ranker(campaign, [labelled_crystal(one) for one in known])
-    chooser = CandidateProposer(campaign, models, runtime, ranker, acquirer_of(campaign.acquire), tell, start)
+    hull = partial(hull_energies, store, campaign, reference)
+    ranker = Ranker(campaign, [labelled_crystal(one) for one in known], lambda: hull().hull_energy)
+    arms = None
+    if campaign.arms.loop < 1:
+        spent, say = partial(_spent, store, campaign.name), partial(_tell_note, tell)
+        arms = CampaignArms(campaign, anonymous_formulas(sources.decorated), spent, tell=say)
+    acquirer = acquirer_of(campaign.acquire)
+    chooser = CandidateProposer(campaign, models, runtime, ranker, acquirer, tell, start, arms)
     before_training = partial(_on_ray, runtime.before_training, store, campaign)
     fit = partial(fit_networks, tell=lambda text: tell(Note(text)))
     parts = Parts(
@@ -165,13 +175,26 @@ def build(
         trainer=NetworkTrainer(campaign, models, fit, before_training, sources, tell),
         energies=energies,
         settle_hulls=partial(settle_hulls, store, campaign, reference),
-        meanwhile=start,
+        meanwhile=start if campaign.arms.need_networks else _nothing,
         now=now,
         sleep=time.sleep,
         tell=tell,
         within=within,
     )
     return Loop(campaign, parts, _known(campaign, sources), started)
+
+
+def _spent(store: MongoStore, name: str, round_: int) -> Mapping[str, int]:
+    """Relaxations that each arm was given before a round."""
+    return given_before(store.candidates(name), round_)
+
+
+def _tell_note(tell: EventListener, text: str) -> None:
+    tell(Note(text))
+
+
+def _nothing() -> None:
+    """No networks, no Ray to be started beside pw.x."""
 
 
 def _on_ray(work: Callable[[], T], store: MongoStore, campaign: Campaign) -> T:

@@ -65,9 +65,10 @@ def campaign_cost(
     relaxations = min(campaign.rounds * count, campaign.budget.relaxations or campaign.rounds * count)
     rounds = ceil(relaxations / count)
     slots = max(1, min(campaign.dft.slots, count))
-    trainings = [labelled + count * done for done in range(0 if warm else 1, rounds)]
+    trained = rounds if campaign.arms.need_networks else 0
+    trainings = [labelled + count * done for done in range(0 if warm else 1, trained)]
     fit = [_training(campaign, crystals, known).seconds(warm=place > 0) for place, known in enumerate(trainings)]
-    draws = (rounds - (0 if warm else 1)) * campaign.generate.per_round
+    draws = len(trainings) * campaign.generate.per_round
     seconds = {
         "start and report": 2 * PREPARE_S,
         "training": sum(fit),

@@ -22,6 +22,7 @@ from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.campaign.target_words import plan_notes, target_sentence
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
+from crystalloop.orchestrator.run.arm_notes import arm_notes
 from crystalloop.orchestrator.run.cost import campaign_cost, short_budgets
 from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
 from crystalloop.orchestrator.run.preview import first_batch
@@ -107,7 +108,8 @@ def _with_scheme(crystal: KnownCrystal, scheme: str | None) -> KnownCrystal:
 
 
 def _is_warm(campaign: Campaign, known: tuple[KnownCrystal, ...]) -> bool:
-    return sum(E_F in crystal.labels for crystal in known) >= campaign.networks.minimum_labels
+    enough = sum(E_F in crystal.labels for crystal in known) >= campaign.networks.minimum_labels
+    return enough and campaign.arms.need_networks
 
 
 def make_plan(campaign: Campaign) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
         ],
         "first_batch_error": preview.error,
         "short_budgets": short_budgets(campaign, cost),
-        "notes": [*notes, *_notes(campaign, len(pool), labelled)],
+        "notes": [*notes, *_notes(campaign, len(pool), labelled), *arm_notes(campaign, known, len(pool))],
     }
 
 

@@ -18,6 +18,9 @@ from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.generate.funnel import is_new, run_funnel, valid_distances, wanted_formula
 from crystalloop.orchestrator.acquire.by_name import acquirer_of
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.learn.training_set import Sources
+from crystalloop.orchestrator.propose.armed_choice import CampaignArms
+from crystalloop.orchestrator.propose.ask import Ask
 from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, balanced, choose_decorated, decorated_pool
 
 RIDGE = 0.1
@@ -50,6 +53,8 @@ def first_batch(campaign: Campaign, known: Sequence[KnownCrystal], *, warm: bool
     count = min(campaign.dft.per_round, campaign.budget.relaxations or campaign.dft.per_round)
     pool = decorated_pool(campaign)
     if not warm:
+        if campaign.arms.loop < 1:
+            return Preview(_by_arms(campaign, pool, known, count))
         return Preview(tuple(draft for draft, _ in choose_decorated(campaign, pool, KnownCrystals(), count).chosen))
     labelled = KnownCrystals(one.structure for one in known if E_F in one.labels)
     filters = (
@@ -63,6 +68,16 @@ def first_batch(campaign: Campaign, known: Sequence[KnownCrystal], *, warm: bool
     wanted, rng = campaign.target.for_networks(), np.random.default_rng(campaign.seed)
     chosen = acquirer_of(campaign.acquire).choose(ranked, wanted, count, rng)
     return Preview(tuple(draft for draft, _ in chosen), error)
+
+
+def _by_arms(
+    campaign: Campaign, pool: Sequence[Proposal], known: Sequence[KnownCrystal], count: int
+) -> tuple[Proposal, ...]:
+    """What the arms choose before there are networks."""
+    training, _ = Sources(tuple(known), tuple(pool)).training_set(())
+    computed = KnownCrystals(one.structure for one in known if E_F in one.labels)
+    arms = CampaignArms(campaign, anonymous_formulas(pool), lambda _: {})
+    return tuple(draft for draft, _ in arms.choose_decorated(Ask(1, None, training, computed, (), count), pool).chosen)
 
 
 def _estimated(

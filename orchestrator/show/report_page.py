@@ -14,6 +14,7 @@ import yaml
 from crystalloop.db.ledger.records import REFERENCES, Candidate
 from crystalloop.db.ledger.store import Store
 from crystalloop.models.draw.target import Target
+from crystalloop.orchestrator.account.arms import arm_rows, gain_sentences
 from crystalloop.orchestrator.account.calibration import calibration_rows, diagram, drift_of, judged
 from crystalloop.orchestrator.account.results import result_rows, used_references
 from crystalloop.orchestrator.account.rounds import (
@@ -112,6 +113,8 @@ def report_html(findings: Findings, drawn: dict[str, Picture], now: datetime) ->
         summary=summary(findings),
         cards=cards(findings),
         rounds=findings.rounds,
+        arms=arm_rows(findings.candidates, findings.rounds),
+        gains=gain_sentences(findings.candidates, findings.rounds),
         stages=merged_order([[stage for stage, _ in result.funnel] for result in findings.rounds]),
         shown_rounds=figures.SHOWN_ROUNDS,
         hit_definition=hit_definition(findings.campaign.target),

@@ -62,6 +62,8 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
         columns = {title: column for title, column in columns.items() if title not in ("model", "tries", "cpu_s")}
     if any(row.get("band_gap") is not None for row in rows):
         columns["gap, eV"] = "band_gap"
+    if any(row.get("arm", "loop") != "loop" for row in rows):
+        columns["arm"] = "arm"
     shown = [{title: row[column] for title, column in columns.items()} for row in rows]
     if any(row.get("hit") for row in rows):
         shown = [one | {"hit": _hit(row)} for one, row in zip(shown, rows, strict=True)]

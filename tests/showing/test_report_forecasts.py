@@ -4,7 +4,7 @@ import pytest
 from example_campaign import at, campaign, candidate, example_store, record, rounds, store_of
 
 from crystalloop.db.ledger.forecast import Forecast
-from crystalloop.models.surrogate.reliability import Bin
+from crystalloop.models.surrogate.chances.reliability import Bin
 from crystalloop.orchestrator.account.calibration import calibration_rows, judged
 from crystalloop.orchestrator.show.chances.calibration_figure import calibration_alt, calibration_figure
 from crystalloop.orchestrator.show.page import LIGHT

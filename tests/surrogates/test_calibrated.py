@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from crystalloop.models.surrogate.base import Prediction
-from crystalloop.models.surrogate.calibrated import calibrated, covered_by_round
-from crystalloop.models.surrogate.conformal import Outcomes
-from crystalloop.models.surrogate.reliability import expected_calibration_error
+from crystalloop.models.surrogate.chances.calibrated import calibrated, covered_by_round
+from crystalloop.models.surrogate.chances.conformal import Outcomes
+from crystalloop.models.surrogate.chances.reliability import expected_calibration_error
 
 BATCH, ROUNDS, HIT = 10, 30, -1.5
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crystalloop.models.surrogate.base import Prediction
-from crystalloop.models.surrogate.conformal import (
+from crystalloop.models.surrogate.chances.conformal import (
     MISSED,
     NARROWEST,
     Outcomes,

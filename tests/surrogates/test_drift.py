@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crystalloop.models.surrogate.drift import ALARM, drift, jumper, ranks, uncovered
+from crystalloop.models.surrogate.chances.drift import ALARM, drift, jumper, ranks, uncovered
 
 
 def test_on_exchangeable_errors_one_alarm_in_a_hundred_at_most():

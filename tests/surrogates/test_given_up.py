@@ -9,7 +9,7 @@ from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.crystals.structures import decorate
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.generate.funnel import is_new, run_funnel
-from crystalloop.models.surrogate.success import fit_success
+from crystalloop.models.surrogate.chances.success import fit_success
 
 GAVE_UP = decorate(Prototype.ROCKSALT, ("O", "F"), 4.0)
 

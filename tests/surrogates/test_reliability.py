@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import norm
 
 from crystalloop.models.surrogate.base import Prediction
-from crystalloop.models.surrogate.conformal import Outcomes, calibrate
-from crystalloop.models.surrogate.reliability import (
+from crystalloop.models.surrogate.chances.conformal import Outcomes, calibrate
+from crystalloop.models.surrogate.chances.reliability import (
     brier,
     chances,
     expected_calibration_error,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crystalloop.models.surrogate.success import fit_success
+from crystalloop.models.surrogate.chances.success import fit_success
 
 
 def rows(count, seed=0):

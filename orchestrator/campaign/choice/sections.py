@@ -142,7 +142,7 @@ class AcquireSection(Part):
 
 
 class Arms(Part):
-    """Shares of the DFT that baselines get, to be compared with the loop at equal cost; they add up to 1."""
+    """Shares of the relaxations that baselines get, to be compared with the loop; they add up to 1."""
 
     loop: float = Field(1.0, ge=0, le=1, description="the networks, the surrogate and the acquisition")
     random: float = Field(0.0, ge=0, le=1, description="drawn at random from what passed the screen")
@@ -156,16 +156,31 @@ class Arms(Part):
     def _adds_up(self) -> Arms:
         total = sum(self.shares().values())
         if not isclose(total, 1.0, abs_tol=1e-6):
-            given = ", ".join(f"{name}: {share:g}" for name, share in self.shares().items() if share)
+            given = ", ".join(f"{name}: {share:g}" for name, share in self._given())
+            others = total - self.loop
+            fitting = (
+                {"loop": max(0.0, 1 - others)}
+                if others <= 1
+                else {n: s / others for n, s in self._given() if n != "loop"}
+            )
+            would = ", ".join(f"{name}: {share:.3g}" for name, share in fitting.items())
             raise ValueError(
-                f"the shares add up to {total:g} ({given or 'all are 0'}), not to 1; "
-                f"loop: {max(0.0, 1 - total + self.loop):g} would do"
+                f"the shares add up to {total:g} ({given or 'all are 0'}), not to 1; {would} would do"
+                + (" with loop: 0" if others > 1 else "")
             )
         return self
 
     def shares(self) -> dict[str, float]:
         """Arm -> its share of the DFT."""
         return {name: float(getattr(self, name)) for name in type(self).model_fields}
+
+    def _given(self) -> list[tuple[str, float]]:
+        return [(name, share) for name, share in self.shares().items() if share]
+
+    @property
+    def need_networks(self) -> bool:
+        """Whether any arm is ranked by networks; a campaign of the other baselines alone trains none."""
+        return self.loop > 0 or self.no_feedback > 0
 
 
 class StopSection(Part):

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from crystalloop.models.surrogate.conformal import MISSED
-from crystalloop.models.surrogate.reliability import Bin
+from crystalloop.models.surrogate.chances.conformal import MISSED
+from crystalloop.models.surrogate.chances.reliability import Bin
 from crystalloop.orchestrator.account.calibration import RoundCalibration
 from crystalloop.orchestrator.show.page import WIDTH, Theme, style
 

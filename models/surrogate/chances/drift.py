@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalloop.models.surrogate.base import Values
-from crystalloop.models.surrogate.conformal import MISSED
+from crystalloop.models.surrogate.chances.conformal import MISSED
 
 ALARM = 100.0
 """Capital at which the alarm goes off: in one of a hundred series without drift at most (Ville's inequality)."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalloop.models.surrogate.base import Prediction, Values
-from crystalloop.models.surrogate.conformal import Calibration
+from crystalloop.models.surrogate.chances.conformal import Calibration
 
 Met = Callable[[Values], NDArray[np.bool_]]
 """Whether each of some values, of any shape, meets the target."""

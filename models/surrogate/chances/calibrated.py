@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalloop.models.surrogate.base import Prediction, Values
-from crystalloop.models.surrogate.conformal import Outcomes, adapted, calibrate, recency
-from crystalloop.models.surrogate.reliability import Met, chances, recalibrate
+from crystalloop.models.surrogate.chances.conformal import Outcomes, adapted, calibrate, recency
+from crystalloop.models.surrogate.chances.reliability import Met, chances, recalibrate
 
 
 @dataclass(frozen=True)
