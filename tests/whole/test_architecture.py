@@ -58,9 +58,10 @@ MAY_IMPORT: dict[str, str] = {
     "orchestrator/settle": "campaign loop db/ledger dft/recipe dft/pw dft/energies models/crystals models/data models/draw",
     "orchestrator/learn": "campaign loop cluster db/ledger models",
     "orchestrator/propose": "campaign loop cluster acquire learn db/ledger models",
-    "orchestrator/simulate": "campaign loop acquire account propose settle learn db/ledger dft models",
+    "orchestrator/simulate/truth": "campaign campaign/choice models",
+    "orchestrator/simulate": "simulate/truth campaign campaign/choice loop acquire propose settle learn db/ledger dft models",
     "orchestrator/show": "campaign loop account db/ledger models",
-    "orchestrator/show/simulation": "orchestrator/show orchestrator/simulate",
+    "orchestrator/show/simulation": "orchestrator/show orchestrator/simulate orchestrator/simulate/truth",
     "orchestrator/run": "campaign loop cluster acquire propose learn settle account show db dft models",
     "orchestrator/cli": "*",
 }
