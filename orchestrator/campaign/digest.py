@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from crystalloop.orchestrator.campaign.part import part_of
 
-_FREE = "budget rounds stop ray database folder dft.slots dft.pw_command dft.scratch dft.pseudos dft.lease_s"
+_FREE = "budget rounds stop laboratory ray database folder dft.slots dft.pw_command dft.scratch dft.pseudos dft.lease_s"
 """What may change on resume: budgets, rounds, slots and machines."""
 _ALWAYS = """
     name elements prototypes bases target data voxels networks generate dft seed

@@ -38,7 +38,10 @@ def read_campaign(path: Path) -> Campaign:
     except ValidationError as error:
         raise ConfigError("\n".join(_problems(error, path, written))) from error
     files = tuple(file.model_copy(update={"path": path.parent / file.path}) for file in campaign.data)
-    return campaign.model_copy(update={"data": files})
+    laboratory = campaign.laboratory
+    if laboratory.file is not None:
+        laboratory = laboratory.model_copy(update={"file": path.parent / laboratory.file})
+    return campaign.model_copy(update={"data": files, "laboratory": laboratory})
 
 
 def _written(path: Path) -> Written:
