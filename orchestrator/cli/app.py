@@ -18,7 +18,7 @@ from crystalloop.orchestrator.cli.exit_codes import Exit, code_and_sentence
 from crystalloop.orchestrator.cli.options import err, escape, out, paths_as_meant
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "plan": ("plan", "Check a campaign file and show what it would do; changes nothing."),
+    "plan": ("campaign", "Check a campaign file and show what it would do; changes nothing."),
     "run": (
         "running",
         "Start a campaign, or go on with it: after Ctrl-C, kill -9 or a reboot the same command resumes.",
