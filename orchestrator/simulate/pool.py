@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -22,7 +21,7 @@ FIRST_STREAM, LATER_STREAM = 11, 3
 """Streams of the campaign's seed: the calls at random are the same for every policy."""
 
 
-class Ranker(Protocol):
+class RowRanker(Protocol):
     """Says what is expected of rows that nobody has called yet."""
 
     def rank(self, rows: Sequence[Proposal], earlier: Sequence[Candidate], round_: int) -> Sequence[Proposal]:
@@ -52,7 +51,7 @@ class PoolProposer:
         pool: Sequence[Proposal],
         target: Target,
         start: int,
-        ranker: Ranker | None,
+        ranker: RowRanker | None,
         acquirer: Acquirer | None,
         registry: Registry,
         now: Callable[[], datetime],
@@ -105,10 +104,3 @@ def _checked(chosen: Scored, given: Sequence[Proposal], count: int) -> Scored:
         if not np.isfinite(score):
             raise LaboratoryError(f"the policy gave {row.bases[0]} the score {score}; a score is a finite number")
     return chosen
-
-
-def with_forecast(
-    row: Proposal, name: str, mean: float, sigma: float, more: Mapping[str, object] | None = None
-) -> Proposal:
-    """A row with what is expected of it."""
-    return replace(row, predicted={name: mean}, sigmas={name: sigma}, **(more or {}))  # type: ignore[arg-type]

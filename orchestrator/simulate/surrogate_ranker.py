@@ -22,7 +22,7 @@ NINETY = 1.6449
 
 @dataclass(frozen=True)
 class SurrogateRanker:
-    """See pool.Ranker: value and standard deviation of the surrogate, and what a normal distribution makes of them.
+    """See pool.RowRanker: value and standard deviation of the surrogate, and what a normal distribution makes of them.
 
     Attributes:
         laboratory: gives order, hull energies and target of the rows; no value of a row that was not called.

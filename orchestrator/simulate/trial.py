@@ -13,14 +13,14 @@ from crystalloop.orchestrator.loop.contracts import Parts, Proposer, Trained, Tr
 from crystalloop.orchestrator.loop.events import Event, EventListener
 from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.simulate.policies import Policy
-from crystalloop.orchestrator.simulate.pool import PoolProposer, Ranker
+from crystalloop.orchestrator.simulate.pool import PoolProposer, RowRanker
 from crystalloop.orchestrator.simulate.stopwatch import Stopwatch
 from crystalloop.orchestrator.simulate.table import RowFinder, TableQueue, TableRecords, listed_proposals
 from crystalloop.orchestrator.simulate.trials import Call, Trial
 from crystalloop.orchestrator.simulate.truth.laboratory import Laboratory
 
 NOON = datetime(2000, 1, 1, 12, tzinfo=UTC)
-MakeRanker = Callable[[Policy, Laboratory], Ranker]
+MakeRanker = Callable[[Policy, Laboratory], RowRanker]
 """The ranker of one trial: of a policy's campaign, with the trial's seed in it."""
 
 
