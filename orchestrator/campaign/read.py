@@ -38,9 +38,7 @@ def read_campaign(path: Path) -> Campaign:
     except ValidationError as error:
         raise ConfigError("\n".join(_problems(error, path, written))) from error
     files = tuple(file.model_copy(update={"path": path.parent / file.path}) for file in campaign.data)
-    laboratory = campaign.laboratory
-    if laboratory.file is not None:
-        laboratory = laboratory.model_copy(update={"file": path.parent / laboratory.file})
+    laboratory = campaign.laboratory.placed(path.parent)
     return campaign.model_copy(update={"data": files, "laboratory": laboratory})
 
 

@@ -51,6 +51,10 @@ class LaboratorySection(Part):
     batch: int = Field(10, ge=1, le=1_000_000, description="calls of each later round")
     calls: int = Field(500, ge=1, le=10_000_000, description="calls in all")
 
+    def placed(self, folder: Path) -> LaboratorySection:
+        """With its file taken from the folder of the file that names it."""
+        return self if self.file is None else self.model_copy(update={"file": folder / self.file})
+
     @property
     def keep(self) -> RowKept | None:
         """`where` as the test of a row; None keeps all."""

@@ -62,7 +62,7 @@ def _read(path: Path) -> LaboratorySection:
         section = LaboratorySection.model_validate(dict(content))
     except ValidationError as error:
         raise LaboratoryError("\n".join(_problem(path, written, under, one) for one in _found(error))) from error
-    return section if section.file is None else section.model_copy(update={"file": path.parent / section.file})
+    return section.placed(path.parent)
 
 
 def _problem(path: Path, written: Written, under: tuple[str, ...], problem: Any) -> str:  # noqa: ANN401  (pydantic's)
