@@ -190,6 +190,13 @@ def test_a_table_without_crystals_is_described_by_its_columns(tmp_path):
         read(path, Target(direction="maximise"), value="toughness", features=("n", "theta"))
 
 
+def test_repeated_measurements_of_a_table_without_crystals_are_one_row(tmp_path):
+    path = _written(tmp_path / "barrel.csv", "n,toughness\n6,1\n6,3\n8,30\n10,5\n10,\n")
+    found = read(path, Target(direction="maximise"), value="toughness", features=("n",), top=0.3)
+    assert [(row.features, found.value(row)) for row in found.rows] == [((6,), 2), ((8,), 30), ((10,), 5)]
+    assert any("4 rows have 3 different features" in note for note in found.notes)
+
+
 def test_the_digest_changes_with_any_value():
     made = rows()
     other = rows()

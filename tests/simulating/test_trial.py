@@ -173,8 +173,16 @@ def own(tmp_path):
     return path
 
 
+class Named(Greedy):
+    """Greedy, which remembers the section that it was made of."""
+
+    def __init__(self, section):
+        super().__init__()
+        object.__setattr__(self, "section", section)
+
+
 def named(text, **changes):
-    return policy_of(text, campaign(**changes), lambda section: Greedy(section.kappa))
+    return policy_of(text, campaign(**changes), Named)
 
 
 def test_a_policy_of_a_strangers_file_runs(own):
@@ -222,7 +230,11 @@ def test_policies_by_name_change_what_they_name_and_nothing_else():
     assert named("random").acquirer is None
     assert named("campaign", acquire={"policy": "random"}).acquirer is None
     ucb = named("ucb@trees", acquire={"kappa": 2.5})
-    assert (ucb.campaign.acquire.policy, ucb.campaign.surrogate.model, ucb.acquirer) == ("ucb", "trees", Greedy(2.5))
+    assert (ucb.campaign.acquire.policy, ucb.campaign.surrogate.model, ucb.acquirer.section.kappa) == (
+        "ucb",
+        "trees",
+        2.5,
+    )
     assert named("greedy").campaign.surrogate.model == "stack"
 
 
@@ -235,7 +247,7 @@ def test_an_unknown_policy_is_answered_with_those_that_there_are(text, said):
 
 
 def test_a_variant_changes_keys_of_the_campaign():
-    made = variant_of("no diversity", campaign(), {"acquire.diversity": 0}, lambda section: Greedy(section.diversity))
-    assert (made.campaign.acquire.diversity, made.acquirer) == (0, Greedy(0))
+    made = variant_of("no diversity", campaign(), {"acquire.diversity": 0}, Named)
+    assert (made.campaign.acquire.diversity, made.acquirer.section.diversity) == (0, 0)
     with pytest.raises(LaboratoryError, match=r"no key 'acquire.nothing'"):
-        variant_of("x", campaign(), {"acquire.nothing": 0}, lambda section: Greedy())
+        variant_of("x", campaign(), {"acquire.nothing": 0}, Named)

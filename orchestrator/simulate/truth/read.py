@@ -24,7 +24,14 @@ from crystalloop.models.data.tables import TABLE_FORMATS, Fields, PlacedRow, Ref
 from crystalloop.models.draw.target import ABOVE_HULL, Target
 from crystalloop.orchestrator.campaign.choice.laboratory import LaboratorySection
 from crystalloop.orchestrator.simulate.truth.laboratory import Laboratory, LaboratoryError, LabRow, judged, row_names
-from crystalloop.orchestrator.simulate.truth.tidy import HullAt, above_hull_rows, each_once, of_elements, valued
+from crystalloop.orchestrator.simulate.truth.tidy import (
+    HullAt,
+    above_hull_rows,
+    averaged,
+    each_once,
+    of_elements,
+    valued,
+)
 
 _LARGEST = 1e6
 """Of a feature or a value without a unit; more is a typing error, or a code for a missing value."""
@@ -108,7 +115,9 @@ def read_laboratory(
     rows, left_out = _without_misfits(rows, left_out, section)
     notes += _counted(left_out, "cannot be used")
     rows = [replace(row, id=name) for row, name in zip(rows, row_names([(r.id, r.where) for r in rows]), strict=True)]
-    if not section.features:
+    if section.features:
+        rows = averaged(rows, reader.property, notes)
+    else:
         rows = of_elements(rows, elements, notes)
         rows = each_once(rows, reader.property, notes)
     if section.above_hull:

@@ -50,6 +50,23 @@ def each_once(rows: list[LabRow], name: str, notes: list[str]) -> list[LabRow]:
     return [row for row in rows if id(row) in kept]
 
 
+def averaged(rows: list[LabRow], name: str, notes: list[str]) -> list[LabRow]:
+    """Rows of equal features as one, with the mean of their values: one experiment, done several times. Told in notes."""
+    groups: dict[tuple[float, ...], list[LabRow]] = {}
+    for row in rows:
+        groups.setdefault(row.features, []).append(row)
+    if len(groups) == len(rows):
+        return rows
+    made = []
+    for group in groups.values():
+        values = [row.values[name] for row in group if name in row.values]
+        made.append(replace(group[0], values={name: float(np.mean(values))} if values else {}))
+    notes.append(
+        f"{len(rows):,} rows have {len(made):,} different features: of equal ones the mean of the values counts"
+    )
+    return made
+
+
 def _apart(one: LabRow, other: LabRow, name: str) -> float:
     return abs(one.values[name] - other.values[name]) if name in one.values and name in other.values else 0.0
 
