@@ -51,7 +51,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "crystalloop.db.ledger.records": ("Candidate", "Relaxation", "ModelVersion"),
     "crystalloop.orchestrator.campaign.spec": ("Campaign",),
     "crystalloop.orchestrator.campaign.read": ("read_campaign",),
-    "crystalloop.orchestrator.acquire.base": ("Acquirer",),
+    "crystalloop.orchestrator.acquire.base": ("Acquirer", "History"),
 }
 """What stays under its name and place from one minor version to the next. None of it imports Keras or Ray."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Forecast(BaseModel):
@@ -15,7 +15,8 @@ class Forecast(BaseModel):
         hit: calibrated probability that its value meets the target, given that there is one.
         success: probability that its calculation ends with a value.
         cost_s: processor seconds that it is expected to take; None where nothing is known of costs.
-        surrogate: which model spoke, such as `trees` or `stack`.
+        surrogate: which model spoke, such as `trees` or a stack with its shares.
+        parts: what each of several that were asked said, by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,3 +30,4 @@ class Forecast(BaseModel):
     success: float | None = None
     cost_s: float | None = None
     surrogate: str = ""
+    parts: dict[str, float] = Field(default_factory=dict)

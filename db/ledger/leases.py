@@ -135,10 +135,18 @@ class Leases(ABC):
         fields = {"e_f": e_f, "reason": reason, "e_f_without_d2": e_f_without_d2}
         return self._move(candidate_id, {"state": str(CandidateState.RELAXED)}, fields, now) is not None
 
-    def set_above_hull(self, candidate_id: str, e_above_hull: float | None, reason: str | None) -> bool:
+    def set_above_hull(
+        self,
+        candidate_id: str,
+        e_above_hull: float | None,
+        reason: str | None,
+        source: str | None = None,
+        error: float | None = None,
+    ) -> bool:
         """See Store."""
         condition = {"_id": candidate_id, "state": str(CandidateState.RELAXED)}
-        return self._set("candidates", condition, {"e_above_hull": e_above_hull, "hull_reason": reason})
+        fields = {"e_above_hull": e_above_hull, "hull_reason": reason, "hull_source": source, "hull_error": error}
+        return self._set("candidates", condition, fields)
 
 
 def _under(token: str) -> dict[str, Any]:

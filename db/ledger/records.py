@@ -40,9 +40,7 @@ def _bsonable(value: Any) -> Any:  # noqa: ANN401
         return str(value)
     if isinstance(value, dict):
         return {key: _bsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_bsonable(item) for item in value]
-    return value
+    return [_bsonable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class CrystalDoc(Record):
@@ -196,6 +194,8 @@ class Candidate(Record):
     e_f_without_d2: float | None = None  # eV/atom, where D2 was on for crystal and references: the same without it
     e_above_hull: float | None = None  # eV/atom, as last settled: the hull grows with the database
     hull_reason: str | None = None  # why e_above_hull is missing
+    hull_source: str | None = None  # which energies that hull is made of: a reference tied to pw.x, or pw.x alone
+    hull_error: float | None = None  # eV/atom, standard error of a reference's hull on the scale of pw.x
     reason: str | None = None  # why GAVE_UP, or why e_f is missing
     created_at: datetime
     updated_at: datetime

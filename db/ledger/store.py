@@ -144,8 +144,18 @@ class Store(Protocol):
     ) -> bool:
         """Set e_f (eV/atom) of a RELAXED candidate, or the reason why there is none."""
 
-    def set_above_hull(self, candidate_id: str, e_above_hull: float | None, reason: str | None) -> bool:
-        """Set e_above_hull (eV/atom) of a RELAXED candidate, or the reason why there is none; `updated_at` stays."""
+    def set_above_hull(
+        self,
+        candidate_id: str,
+        e_above_hull: float | None,
+        reason: str | None,
+        source: str | None = None,
+        error: float | None = None,
+    ) -> bool:
+        """Set e_above_hull (eV/atom) of a RELAXED candidate, or the reason why there is none; `updated_at` stays.
+
+        `source`, `error`: which energies the hull is made of, and its standard error, eV/atom.
+        """
 
     def add_model_version(self, version: ModelVersion) -> ModelVersion:
         """Register a model version, or return the one already stored under its id."""

@@ -1,29 +1,23 @@
-"""The convex hull of energies of one scheme, and how far above it a crystal lies. No database, no files, no pw.x.
+"""Total energies of one scheme, and how far above their hull a crystal lies. No database, no files, no pw.x.
 
-A hull is only as good as what is known of its chemical system. Where too little is, there is no value but a sentence:
-
-* an element of the system has no reference energy, or
-* an element of the system occurs in no competing compound: an entry of two or more of the system's elements, of another
-  composition than the crystal's, or imported. Other structures that this database relaxed at the crystal's own
-  composition say which of them is best, not whether it decomposes.
-
-So LiF needs another compound of Li and F or an imported set; SrTiO3 is judged with SrO and TiO2, although Sr and Ti
-form none. Energies of another scheme (see `dft.energies.references.energy_scheme`) are never looked at.
+Energies of another scheme (see `dft.energies.references.energy_scheme`) are never looked at. Where too little is known
+there is no value but a reason: `sparse`. The hull itself, and formation energies from elsewhere in it: `reference_hull`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 from pymatgen.core.composition import Composition
 
-if TYPE_CHECKING:
-    from pymatgen.analysis.phase_diagram import PhaseDiagram  # half a second of CPU: see below
+from crystalloop.dft.energies.reference_hull import FormationEntry, ReferenceHull
+from crystalloop.dft.energies.sparse import sparse_reason
+
+ROUNDING_EV = 1e-9
+"""eV/atom: nearer to the hull than this is on it."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +57,71 @@ class AboveHull:
     reason: str | None = None  # why there is no value
     decomposition: tuple[tuple[float, str, str], ...] = ()  # share of the atoms, formula, name of what lies on the hull
     competing: int = 0  # entries that the crystal was compared with, elements not counted
+    source: str | None = None  # which energies the hull is made of
+    error: float | None = None  # eV/atom, standard error of that hull on the scale of this scheme
 
 
-def energies_above_hull(wanted: Sequence[HullEntry], known: Iterable[HullEntry]) -> dict[str, AboveHull]:
+@dataclass(frozen=True)
+class SchemeHull:
+    """The hull of one scheme: of its own energies, or these beside a reference that is tied to them.
+
+    Attributes:
+        hull: answers on the scale of the scheme.
+        source: which energies it is made of.
+        error: the tie's standard error at a formula, eV/atom; None for the scheme's own alone.
+    """
+
+    hull: ReferenceHull
+    source: str
+    error: Callable[[str], float] | None = None
+
+
+@dataclass
+class _Elements:
+    """The lowest energies of elements in one scheme, with their names."""
+
+    lowest: dict[str, HullEntry] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, entries: Iterable[HullEntry]) -> _Elements:
+        found = cls()
+        for entry in sorted(entries, key=lambda entry: entry.energy_per_atom_ev, reverse=True):
+            if len(entry.elements) == 1:
+                found.lowest |= {next(iter(entry.elements)): entry}
+        return found
+
+    def formation_ev_per_atom(self, entry: HullEntry) -> float | None:
+        if entry.elements - set(self.lowest):
+            return None
+        shares = entry.composition.fractional_composition.get_el_amt_dict()
+        return entry.energy_per_atom_ev - sum(
+            share * self.lowest[symbol].energy_per_atom_ev for symbol, share in shares.items()
+        )
+
+
+Own = Sequence[FormationEntry]
+MakeHull = Callable[[str, Own], SchemeHull]
+"""From a scheme and its own energies of formation to its hull."""
+
+
+def formation_entries(entries: Sequence[HullEntry]) -> list[FormationEntry]:
+    """Total energies of one scheme as energies of formation from its lowest elements; without those of unknown elements."""
+    elements = _Elements.of(entries)
+    return [
+        FormationEntry(entry.name, entry.composition.reduced_formula, energy_ev, entry.imported)
+        for entry in entries
+        if (energy_ev := elements.formation_ev_per_atom(entry)) is not None
+    ]
+
+
+def own_hull(_: str, own: Own) -> SchemeHull:
+    """The hull of a scheme's energies alone."""
+    return SchemeHull(ReferenceHull((), "in this scheme").with_own(own), "pw.x alone")
+
+
+def energies_above_hull(
+    wanted: Sequence[HullEntry], known: Iterable[HullEntry], make: MakeHull = own_hull
+) -> dict[str, AboveHull]:
     """Energy above the hull for every wanted entry, by name.
 
     The wanted entries are part of the hull themselves, so the lowest value is 0.
@@ -73,81 +129,40 @@ def energies_above_hull(wanted: Sequence[HullEntry], known: Iterable[HullEntry])
     Args:
         wanted: crystals of two or more elements.
         known: all else, elemental references included; other schemes may be among them and are left out.
+        make: the hull of a scheme.
     """
-    everything = list({entry.name: entry for entry in (*known, *wanted)}.values())
-    by_system: dict[tuple[str, frozenset[str]], list[HullEntry]] = defaultdict(list)
-    for entry in wanted:
-        by_system[entry.scheme, entry.elements].append(entry)
+    by_scheme: dict[str, dict[str, HullEntry]] = defaultdict(dict)
+    for entry in (*known, *wanted):
+        by_scheme[entry.scheme][entry.name] = entry
     found: dict[str, AboveHull] = {}
-    for (scheme, elements), entries in by_system.items():
-        system = [entry for entry in everything if entry.scheme == scheme and entry.elements <= elements]
-        found |= _in_system(entries, system, elements)
+    for scheme, entries in by_scheme.items():
+        asked = [entry for entry in wanted if entry.scheme == scheme]
+        found |= _in_scheme(asked, list(entries.values()), scheme, make) if asked else {}
     return found
 
 
-def _in_system(
-    wanted: Sequence[HullEntry], system: Sequence[HullEntry], elements: frozenset[str]
+def _in_scheme(
+    asked: Sequence[HullEntry], entries: Sequence[HullEntry], scheme: str, make: MakeHull
 ) -> dict[str, AboveHull]:
-    reasons = {entry.name: why_sparse(entry, system, elements) for entry in wanted}
-    found = {name: AboveHull(None, reason) for name, reason in reasons.items() if reason}
-    if len(found) == len(wanted):
-        return found  # without the diagram's import, which takes a second
-    diagram = _diagram(system)
-    for entry in wanted:
-        if entry.name not in found:
-            found[entry.name] = _above(entry, diagram, len(_competing(entry, system)))
-    return found
+    own = {entry.name: entry for entry in formation_entries(entries)}
+    known = set(_Elements.of(entries).lowest)
+    judged = make(scheme, list(own.values()))
+    return {
+        entry.name: _above(own[entry.name], judged)
+        if entry.name in own
+        else AboveHull(None, sparse_reason(entry.elements, entry.elements - known, (), "in this scheme"))
+        for entry in asked
+    }
 
 
-def why_sparse(entry: HullEntry, system: Sequence[HullEntry], elements: frozenset[str]) -> str | None:
-    """Why the system is known too little to judge the entry, as a sentence; None where it is not."""
-    name = "-".join(sorted(elements))
-    missing = sorted(elements - {symbol for other in system if len(other.elements) == 1 for symbol in other.elements})
-    if missing:
-        return f"no hull for {name}: no reference energy of {', '.join(missing)} in this scheme"
-    covered = {symbol for other in _competing(entry, system) for symbol in other.elements}
-    if alone := sorted(elements - covered):
-        return (
-            f"sparse hull for {name}: no competing compound with {', '.join(alone)} is known in this scheme; "
-            "relax other compositions or import a reference set"
-        )
-    return None
-
-
-def _competing(entry: HullEntry, system: Sequence[HullEntry]) -> list[HullEntry]:
-    return [
-        other
-        for other in system
-        if len(other.elements) > 1
-        and other.name != entry.name
-        and (other.imported or other.composition != entry.composition)
-    ]
-
-
-def _diagram(system: Sequence[HullEntry]) -> PhaseDiagram:
-    phases = _phase_diagram()
-    diagram: PhaseDiagram = phases.PhaseDiagram(
-        [phases.PDEntry(entry.composition, _energy_ev(entry), name=entry.name) for entry in system]
-    )
-    return diagram
-
-
-def _phase_diagram() -> ModuleType:
-    from pymatgen.analysis import phase_diagram  # half a second, only where a hull is drawn
-
-    return phase_diagram
-
-
-def _energy_ev(entry: HullEntry) -> float:
-    return entry.energy_per_atom_ev * float(entry.composition.num_atoms)
-
-
-def _above(entry: HullEntry, diagram: PhaseDiagram, competing: int) -> AboveHull:
-    phases, above = diagram.get_decomp_and_e_above_hull(
-        _phase_diagram().PDEntry(entry.composition, _energy_ev(entry)), allow_negative=True
-    )
-    parts = [
-        (float(share), phase.composition.reduced_formula, str(getattr(phase, "name", "")))
-        for phase, share in (phases or {}).items()
-    ]
-    return AboveHull(max(0.0, float(above or 0.0)), None, tuple(sorted(parts, reverse=True)), competing)
+def _above(entry: FormationEntry, judged: SchemeHull) -> AboveHull:
+    """Against all others; what lies lower than they do together is on the hull itself."""
+    point = judged.hull.at(entry.formula, without=entry.name)
+    if point.energy_ev_per_atom is None:
+        return AboveHull(None, point.reason, competing=point.competing)
+    above_ev = entry.energy_ev_per_atom - point.energy_ev_per_atom
+    error = None if judged.error is None else judged.error(entry.formula)
+    found = AboveHull(above_ev, None, point.decomposition, point.competing, judged.source, error)
+    if above_ev > ROUNDING_EV:
+        return found
+    return replace(found, e_above_hull=0.0, decomposition=((1.0, entry.formula, entry.name),))

@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 from pymatgen.analysis.structure_analyzer import oxide_type, sulfide_type
 from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core.composition import Composition
 from pymatgen.core.structure import Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedEntry
@@ -35,6 +37,8 @@ _LEGACY_OXIDE_EV, _LEGACY_SULFIDE_EV = -0.70229 + 0.687, -0.66346 + 0.503
 _O_O_BOND_ANG = 1.7
 _OQMD_FITTED = frozenset(["H", "N", "O", "F", "P", "S", "Cl", "Se", "Br", "Te", "I"])
 # Elements whose references OQMD fits to experiments, or may (doi:10.1038/npjcompumats.2015.10).
+_ANIONS = frozenset(["H", "N", "O", "F", "Si", "S", "Cl", "Se", "Br", "Sb", "Te", "I"])
+# Elements that MP2020 corrects; but for O and S, where their oxidation states are negative.
 _LEFT_EV = {
     MP2020: "pw.x finds those of 13 oxides, halides, nitrides and alloys within .016 eV/atom on average, .048 at most",
     MP_LEGACY: "with MP2020's tables, oxygen's and sulfur's values changed; 16 compounds of both schemes agree within .04",
@@ -104,16 +108,46 @@ def mp2020_correction_ev_per_atom(crystal: KnownCrystal) -> float:
 
 def _anion_corrections_ev(crystal: KnownCrystal) -> dict[str, float]:
     """Name of each anion correction ("oxide", "S", ...) and its sum over the cell."""
-    structure = crystal.structure
-    symbols = set(structure.symbol_set)
+    return _corrections_ev(crystal.structure.composition, _bonded_anions(crystal.structure))
+
+
+def _corrections_ev(composition: Composition, bonded: dict[str, str]) -> dict[str, float]:
+    symbols = set(composition.get_el_amt_dict())
     has_u = {symbol: _U_EV[symbol] for symbol in symbols if symbol in _U_EV} if {"O", "F"} & symbols else {}
     parameters = {"run_type": "GGA+U" if has_u else "GGA", "hubbards": has_u}
-    entry = ComputedEntry(structure.composition, 0.0, parameters=parameters, data=_bonded_anions(structure))
+    data: dict[str, Any] = dict(bonded)
+    if not symbols & _ANIONS - {"O", "S"}:
+        data["oxidation_states"] = {"O": -2.0}  # not asked for: guessing them takes far longer than all else
+    entry = ComputedEntry(composition, 0.0, parameters=parameters, data=data)
     with warnings.catch_warnings():
         # No oxidation states that balance: then the most electronegative element is the anion, as for published entries.
         warnings.filterwarnings("ignore", message="Failed to guess oxidation states")
+        # Of a formula alone, peroxides are those in pymatgen's list, such as Li2O2.
+        warnings.filterwarnings("ignore", message="No structure or oxide_type parameter present")
         found = _tables().get_adjustments(entry)
     return {one.name.partition("(")[2].rstrip(")"): float(one.value) for one in found if "anion correction" in one.name}
+
+
+def plain_shift_of_formula(formula: str, scheme: str) -> float | None:
+    """What is added to a formation energy of a scheme to have it on the scale of plain PBE, known its formula alone, eV/atom.
+
+    As `on_plain_scale` does for crystals, but that peroxides are told by their formulas, and that no shift can be fitted:
+    None for schemes of their own and for compounds of OQMD with an element whose reference it fits.
+    """
+    composition = Composition(formula)
+    symbols = set(composition.get_el_amt_dict())
+    if scheme in (PLAIN, AS_GIVEN) or len(symbols) == 1:
+        return 0.0
+    if scheme == OQMD:
+        return None if symbols & _OQMD_FITTED else 0.0
+    if scheme not in (MP2020, MP_LEGACY):
+        return None
+    if not symbols & _ANIONS:
+        return 0.0
+    found = _corrections_ev(composition, {})
+    return -(sum(found.values()) + (_legacy_more_ev(composition, found) if scheme == MP_LEGACY else 0.0)) / float(
+        composition.num_atoms
+    )
 
 
 def _bonded_anions(structure: Structure) -> dict[str, str]:
@@ -173,9 +207,13 @@ def _without_mp2020(crystal: KnownCrystal) -> float:
 
 def _without_legacy(crystal: KnownCrystal) -> float:
     found = _anion_corrections_ev(crystal)
-    counts = crystal.structure.composition
-    more = _LEGACY_OXIDE_EV * counts["O"] * ("oxide" in found) + _LEGACY_SULFIDE_EV * counts["S"] * ("S" in found)
-    return -(sum(found.values()) + more) / len(crystal.structure)
+    return -(sum(found.values()) + _legacy_more_ev(crystal.structure.composition, found)) / len(crystal.structure)
+
+
+def _legacy_more_ev(counts: Composition, found: dict[str, float]) -> float:
+    return float(
+        _LEGACY_OXIDE_EV * counts["O"] * ("oxide" in found) + _LEGACY_SULFIDE_EV * counts["S"] * ("S" in found)
+    )
 
 
 def _by_element(shift_ev: dict[str, float], scheme: str, crystal: KnownCrystal) -> float | None:

@@ -81,7 +81,7 @@ def _jsonl_rows(path: Path, lines: TextLines) -> Iterator[PlacedRow]:
 
 
 def _json_rows(path: Path, lines: TextLines) -> Iterator[PlacedRow]:
-    """The rows of one JSON document: an array of objects, one object, or either under `data`, as the Materials Project has it."""
+    """The rows of one JSON document: an array of objects, objects by their ids, one object, or either under `data`."""
     if not (text := lines.whole()).strip():
         raise DataError(f"{path} is empty; give an array of objects, one for each crystal")
     try:
@@ -95,6 +95,8 @@ def _json_rows(path: Path, lines: TextLines) -> Iterator[PlacedRow]:
         raise DataError(f"{path}: {sentence_of(error)}") from error
     if isinstance(found, dict) and not _CRYSTAL.intersection(found):
         found = found.get("data", found)
+    if isinstance(found, dict) and not _CRYSTAL.intersection(found) and _are_rows(found):
+        found = [{"id": name} | row for name, row in found.items()]  # rows by their ids
     if isinstance(found, dict) and not _CRYSTAL.intersection(found):
         keys = ", ".join(map(shown, list(found)[:5]))
         raise DataError(f"{path} is one object without a crystal (its keys: {keys}); write an array of objects")
@@ -103,6 +105,10 @@ def _json_rows(path: Path, lines: TextLines) -> Iterator[PlacedRow]:
     for number, row in enumerate(found if isinstance(found, list) else [found], start=1):
         place = f"{path.name} entry {number}"
         yield place, row if isinstance(row, dict) else ValueError(f"holds {type(row).__name__}, not an object")
+
+
+def _are_rows(found: Mapping[str, Any]) -> bool:
+    return bool(found) and all(isinstance(row, dict) and _CRYSTAL.intersection(row) for row in found.values())
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class Proposal:
         cost_s: processor seconds that its calculation is expected to take; None where nobody said.
         interval: 90 % interval of the target's property, in the unit of `predicted`; None where nobody said.
         surrogate: which model `predicted` is of, where it is not the networks' alone.
+        parts: what each of several models said of the target's property, by name.
         arm: who asks for it: the loop, or a baseline that it is compared with.
     """
 
@@ -106,6 +107,7 @@ class Proposal:
     cost_s: float | None = None
     interval: tuple[float, float] | None = None
     surrogate: str = ""
+    parts: Mapping[str, float] = field(default_factory=dict)
     arm: str = "loop"
 
     @property

@@ -22,11 +22,19 @@ class Labelled:
         rows: [n, f], finite.
         values: [n], in one unit.
         groups: of each, what it must not be separated from when a model is judged on part of them: its chemical system.
+        unlabelled: [m, f], crystals without a value, those that will be asked for among them; None where there are none.
+            Their spread says what is far and what is near.
     """
 
     rows: FeatureRows
     values: Values
     groups: tuple[str, ...]
+    unlabelled: FeatureRows | None = None
+
+    def part(self, chosen: NDArray[np.intp]) -> Labelled:
+        """Some of them, by their places."""
+        groups = tuple(self.groups[place] for place in chosen)
+        return Labelled(self.rows[chosen], self.values[chosen], groups, self.unlabelled)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -66,7 +74,7 @@ class Surrogate(Protocol):
     * `predict` gives a finite mean and a finite, positive sigma for every row, seen or not, for one row and for none.
     * Two labels are enough; all labels equal, or all rows equal, is no error.
     * The same labels and seed give the same predictions; the order of the rows asked for changes none of them.
-    * Adding a constant to all labels adds it to all means.
+    * Adding a constant to all labels adds it to all means, to a hundredth of the labels' spread.
     * Labels and rows are not changed.
     """
 

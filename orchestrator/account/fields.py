@@ -37,6 +37,8 @@ FIELDS: dict[str, Field] = {
     "score": Field("score", float),
     "e_f_without_d2": Field("e_f_without_d2", float, "eV/atom", PER_ATOM),
     "hull_reason": Field("hull_reason", str),
+    "hull_source": Field("hull_source", str),
+    "hull_error": Field("hull_error", float, "eV/atom", PER_ATOM),
     "e_f_predicted": Field("e_f_predicted", float, "eV/atom", PER_ATOM),
     "a": Field("relaxation.a_ang", float, "ang", LENGTH),
     "spacegroup": Field("relaxation.spacegroup", int),

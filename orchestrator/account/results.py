@@ -68,6 +68,8 @@ def _row(candidate: Candidate) -> ResultRow:
         "reused_from": relaxation and relaxation.reused_from,
         "e_above_hull": candidate.e_above_hull,
         "hull_reason": candidate.hull_reason,
+        "hull_source": candidate.hull_source,
+        "hull_error": candidate.hull_error,
         "e_f_without_d2": candidate.e_f_without_d2,
         "bulk_modulus": relaxation and relaxation.bulk_modulus_gpa,
         "band_gap": relaxation and relaxation.band_gap,
@@ -207,7 +209,16 @@ def _used_by(store: Store, candidate: Candidate, versions: Iterable[ModelVersion
 
 def _formation_energy(store: Store, candidate: Candidate) -> dict[str, Any]:
     relaxation = candidate.relaxation
-    names = ("e_f", "e_f_predicted", "reason", "e_f_without_d2", "e_above_hull", "hull_reason")
+    names = (
+        "e_f",
+        "e_f_predicted",
+        "reason",
+        "e_f_without_d2",
+        "e_above_hull",
+        "hull_reason",
+        "hull_source",
+        "hull_error",
+    )
     found: dict[str, Any] = {name: getattr(candidate, name) for name in names}
     if relaxation is None or candidate.kind == "reference":
         return found | {"references": [], "follows_from_references": None}

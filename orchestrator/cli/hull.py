@@ -10,7 +10,7 @@ import typer
 from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.cli.options import AsJson, File, err, escape, out, print_json
 from crystalloop.orchestrator.run.session import open_store
-from crystalloop.orchestrator.settle.hulls import hull_lines, look
+from crystalloop.orchestrator.settle.hull_view import hull_lines, look
 
 app = typer.Typer()
 

@@ -6,23 +6,24 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from crystalloop.db.ledger.forecast import Forecast
 from crystalloop.db.ledger.records import Candidate, ModelVersion
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
-from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Proposal
+from crystalloop.models.draw.target import Target
 from crystalloop.orchestrator.learn.training_set import Sources
 from crystalloop.orchestrator.loop.contracts import Proposed
+from crystalloop.orchestrator.propose.ask import Ask
 from crystalloop.orchestrator.propose.cold_start import Choice
+from crystalloop.orchestrator.propose.history import Historian, crystal_of
 
 
 class Chooser(Protocol):
     """Generates, screens and chooses, on crystals."""
 
-    def propose(
-        self, round_: int, version: ModelVersion | None, training: Corpus, known: KnownCrystals, count: int
-    ) -> Choice:
-        """At most `count` crystals that are not in `known`; without a version, decorated prototypes."""
+    def propose(self, ask: Ask) -> Choice:
+        """At most as many crystals as asked for, none of them known; without a version, decorated prototypes."""
 
 
 class Registry(Protocol):
@@ -39,6 +40,7 @@ class LedgerProposer:
 
     Args:
         campaign: its name.
+        target: what it looks for.
         chooser: proposer.CandidateProposer.
         registry: settle.formation.Energies.
         sources: the data files' crystals and the decorations.
@@ -46,22 +48,57 @@ class LedgerProposer:
     """
 
     def __init__(
-        self, campaign: str, chooser: Chooser, registry: Registry, sources: Sources, now: Callable[[], datetime]
+        self,
+        campaign: str,
+        target: Target,
+        chooser: Chooser,
+        registry: Registry,
+        sources: Sources,
+        now: Callable[[], datetime],
     ) -> None:
-        self._campaign, self._chooser, self._registry = campaign, chooser, registry
+        self._campaign, self._target, self._chooser, self._registry = campaign, target, chooser, registry
+        self._historian = Historian()
         self._sources, self._now = sources, now
 
     def propose(self, round_: int, version: ModelVersion | None, earlier: Sequence[Candidate], count: int) -> Proposed:
         """At most `count` candidates, none of which is a crystal of `earlier` or one with a known formation energy."""
-        known = KnownCrystals(candidate.crystal.to_structure() for candidate in earlier)
-        for crystal in self._sources.files:
-            if E_F in crystal.labels:
-                known.add(crystal.structure)
         training, _ = self._sources.training_set(earlier)
-        choice = self._chooser.propose(round_, version, training, known, count)
+        history = self._historian.history(earlier)
+        ask = Ask(round_, version, training, self._known(earlier), history, count)
+        choice = self._chooser.propose(ask)
         passed, now = tuple(stage for stage, _ in choice.counts), self._now()
         made = [
-            self._registry.candidate(proposal, self._campaign, round_, passed, now).model_copy(update={"score": score})
+            self._registry.candidate(proposal, self._campaign, round_, passed, now).model_copy(
+                update={"score": score, "forecast": forecast_of(proposal, self._target), "arm": proposal.arm}
+            )
             for proposal, score in choice.chosen
         ]
         return Proposed(choice.counts, tuple(made), choice.note)
+
+    def _known(self, earlier: Sequence[Candidate]) -> KnownCrystals:
+        """Crystals that are not to be proposed: those of earlier candidates, and those that files know the energy of."""
+        known = KnownCrystals(crystal_of(candidate) for candidate in earlier)
+        for crystal in self._sources.files:
+            if E_F in crystal.labels:
+                known.add(crystal.structure)
+        return known
+
+
+def forecast_of(proposal: Proposal, target: Target) -> Forecast | None:
+    """What the surrogate expects of a proposal, for the ledger; None where it was not asked."""
+    mean = proposal.value(target.property)
+    if mean is None or not proposal.surrogate:
+        return None
+    low, high = proposal.interval or (None, None)
+    return Forecast(
+        property=target.property,
+        mean=mean,
+        sigma=proposal.sigma_of(target.property),
+        low=low,
+        high=high,
+        hit=proposal.chance,
+        success=proposal.success,
+        cost_s=proposal.cost_s,
+        surrogate=proposal.surrogate,
+        parts=dict(proposal.parts),
+    )

@@ -36,6 +36,7 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.events import EventListener, Redrawing
 from crystalloop.orchestrator.loop.nets import NETS, is_far, shortage, wider
 from crystalloop.orchestrator.propose.actors import RayRuntime
+from crystalloop.orchestrator.propose.ask import Ask
 from crystalloop.orchestrator.propose.cold_start import (
     Choice,
     anonymous_formulas,
@@ -43,6 +44,7 @@ from crystalloop.orchestrator.propose.cold_start import (
     choose_decorated,
     decorated_pool,
 )
+from crystalloop.orchestrator.propose.ranking import Ranker
 from crystalloop.orchestrator.propose.requests import DRAWS_PER_CALL, draw_requests
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class CandidateProposer:
         campaign: what is looked for.
         models: folder of the model versions.
         runtime: its actors generate and predict.
+        ranker: says what they will be; None leaves them as the networks predicted them.
         acquirer: chooses among those that came through the funnel.
         tell: hears where a wider net is cast.
         start: starts the runtime, where something is to be done beside; None for its own `start`.
@@ -72,29 +75,28 @@ class CandidateProposer:
         campaign: Campaign,
         models: Path,
         runtime: RayRuntime,
+        ranker: Ranker | None = None,
         acquirer: Acquirer | None = None,
         tell: EventListener | None = None,
         start: Callable[[], None] | None = None,
     ) -> None:
         self._campaign, self._models, self._runtime = campaign, models, runtime
+        self._ranker = Ranker(campaign) if ranker is None else ranker
         self._acquirer = Greedy() if acquirer is None else acquirer
         self._tell, self._start = tell, runtime.start if start is None else start
         self._pool = decorated_pool(campaign)
         self._formulas = anonymous_formulas(self._pool)
 
-    def propose(
-        self, round_: int, version: ModelVersion | None, training: Corpus, known: KnownCrystals, count: int
-    ) -> Choice:
-        """At most `count` candidates; from decorated prototypes without a version, else from the version's networks."""
-        if version is None:
-            return choose_decorated(self._campaign, self._pool, known, count)
+    def propose(self, ask: Ask) -> Choice:
+        """At most as many candidates as asked for; from decorated prototypes without a version, else from its networks."""
+        if ask.version is None:
+            return choose_decorated(self._campaign, self._pool, ask.known, ask.count)
         self._start()
-        return self._with_model(round_, version, training, known, count)
+        return self._with_model(ask, ask.version)
 
-    def _with_model(
-        self, round_: int, version: ModelVersion, training: Corpus, known: KnownCrystals, count: int
-    ) -> Choice:
+    def _with_model(self, ask: Ask, version: ModelVersion) -> Choice:
         """Cast one net after the other until there are enough; each keeps what the ones before it drew."""
+        round_, training, known, count = ask.round, ask.training, ask.known, ask.count
         rng = np.random.default_rng([self._campaign.seed, round_, 3])
         values = training.values(self._campaign.target.property)
         far = _leads_nowhere(self._campaign.target, training)
@@ -106,7 +108,7 @@ class CandidateProposer:
             generated += sum(request.count for request in requests)
             if NETS[place].sigmas == inf and not decorations:
                 drawn += self._decorated(version, rng)
-            funnel = run_funnel(drawn, self._filters(values, known, place), generated + _decorations(drawn))
+            funnel = run_funnel(drawn, self._filters(values, ask, place), generated + _decorations(drawn))
             following = wider(place, len(funnel.survivors), count, far)
             if following is None:
                 break
@@ -118,14 +120,15 @@ class CandidateProposer:
         chosen = self._acquirer.choose(survivors, self._campaign.target, count, rng)
         return Choice(funnel.counts, tuple(chosen), shortage(len(chosen), count, far))
 
-    def _filters(self, values: Sequence[float], known: KnownCrystals, place: int) -> tuple[Filter[Proposal], ...]:
-        """In the order of the paper's Table 2, with the balance of charges after the formula."""
+    def _filters(self, values: Sequence[float], ask: Ask, place: int) -> tuple[Filter[Proposal], ...]:
+        """In the order of the paper's Table 2, with the balance of charges after the formula, ranked where values count."""
         campaign = self._campaign
         return (
             valid_distances(),
             wanted_formula(campaign.elements, self._formulas, campaign.generate.max_atoms),
             *balanced(campaign),
-            is_new(known),
+            is_new(ask.known),
+            Filter("ranked", lambda found: self._ranker.rank(found, ask.history)),
             near_target(campaign.target, values, NETS[place].sigmas),
             unique(),
         )

@@ -22,6 +22,7 @@ from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.orchestrator.account.status import campaign_status
+from crystalloop.orchestrator.acquire.by_name import acquirer_of
 from crystalloop.orchestrator.campaign.machine import Machine
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -38,13 +39,15 @@ from crystalloop.orchestrator.propose.actors import RayRuntime
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
+from crystalloop.orchestrator.propose.ranking import Ranker, labelled_crystal
 from crystalloop.orchestrator.run.clock import asked_often, within
 from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
-from crystalloop.orchestrator.run.plan import check_dft, known_crystals
+from crystalloop.orchestrator.run.plan import check_dft, check_hull, known_crystals
 from crystalloop.orchestrator.run.retry import retry_given_up
 from crystalloop.orchestrator.run.session import database, only_runner, open_store, outcome_of_errors
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
+from crystalloop.orchestrator.settle.hull_energies import hull_reference
 from crystalloop.orchestrator.settle.hulls import settle_hulls
 from crystalloop.orchestrator.show.report_page import write_report
 
@@ -125,6 +128,7 @@ def preflight(campaign: Campaign, tell: EventListener) -> tuple[PseudoTable, tup
         tell(Note(text))
     known, notes = known_crystals(campaign)
     check_labels(campaign, known)
+    notes += check_hull(campaign)
     for note in notes:
         tell(Note(note))
     return table, known, notes
@@ -145,20 +149,22 @@ def build(
     queue.prepare()
     models = campaign.run_folder / "models"
     sources = Sources(known, decorated_pool(campaign))
+    reference = hull_reference(campaign, store.imported_energies())
     version = pw_version(campaign.dft.pw_command)
     energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
     start = partial(_on_ray, runtime.start, store, campaign)
-    chooser = CandidateProposer(campaign, models, runtime, tell=tell, start=start)
+    ranker = Ranker(campaign, [labelled_crystal(one) for one in known])
+    chooser = CandidateProposer(campaign, models, runtime, ranker, acquirer_of(campaign.acquire), tell, start)
     before_training = partial(_on_ray, runtime.before_training, store, campaign)
     fit = partial(fit_networks, tell=lambda text: tell(Note(text)))
     parts = Parts(
         store=store,
         queue=queue,
         workers=local_workers(campaign, server, campaign.dft.slots),
-        proposer=LedgerProposer(campaign.name, chooser, energies, sources, now),
+        proposer=LedgerProposer(campaign.name, campaign.target, chooser, energies, sources, now),
         trainer=NetworkTrainer(campaign, models, fit, before_training, sources, tell),
         energies=energies,
-        settle_hulls=partial(settle_hulls, store, campaign),
+        settle_hulls=partial(settle_hulls, store, campaign, reference),
         meanwhile=start,
         now=now,
         sleep=time.sleep,

@@ -24,6 +24,7 @@ from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.run.cost import campaign_cost, short_budgets
 from crystalloop.orchestrator.run.network_keys import check_labels, check_networks
 from crystalloop.orchestrator.run.preview import first_batch
+from crystalloop.orchestrator.settle.hull_energies import hull_reference, names_imported_set
 
 SAMPLED = 50
 """Decorations whose cost is estimated where there is no first batch."""
@@ -75,6 +76,19 @@ def known_crystals(campaign: Campaign) -> tuple[tuple[KnownCrystal, ...], list[s
     return tuple(crystals), notes
 
 
+def check_hull(campaign: Campaign) -> list[str]:
+    """Read what the campaign's hull is measured against, and say it; sets of the database are read where that is open.
+
+    Raises:
+        DataError: a file that cannot be used, or that lacks an element of the campaign.
+    """
+    if names_imported_set(campaign):
+        names = ", ".join(one.path.name for one in campaign.hull.reference if not one.is_file)
+        return [f"hull: {names}: no file, so an imported set of the database, looked for when `run` begins"]
+    reference = hull_reference(campaign)
+    return [] if reference is None else list(reference.notes)
+
+
 def _with_scheme(crystal: KnownCrystal, scheme: str | None) -> KnownCrystal:
     """The crystal with the scheme that the campaign says; a row of its own may say another only if all are as given.
 
@@ -105,6 +119,7 @@ def make_plan(campaign: Campaign) -> dict[str, Any]:
     settings, table = check_dft(campaign)
     known, notes = known_crystals(campaign)
     check_labels(campaign, known)
+    notes += check_hull(campaign)
     notes += plan_notes(campaign.target, campaign.dft)
     if note := lanthanide_note(campaign.elements, settings.d2):
         notes.append(note)

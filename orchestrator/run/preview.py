@@ -16,7 +16,7 @@ from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.generate.funnel import is_new, run_funnel, valid_distances, wanted_formula
-from crystalloop.orchestrator.acquire.greedy import Greedy
+from crystalloop.orchestrator.acquire.by_name import acquirer_of
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, balanced, choose_decorated, decorated_pool
 
@@ -60,7 +60,7 @@ def first_batch(campaign: Campaign, known: Sequence[KnownCrystal], *, warm: bool
     )
     left = run_funnel(pool, filters).survivors
     ranked, error = _estimated(campaign, left, known)
-    chosen = Greedy().choose(ranked, campaign.target, count, np.random.default_rng(campaign.seed))
+    chosen = acquirer_of(campaign.acquire).choose(ranked, campaign.target, count, np.random.default_rng(campaign.seed))
     return Preview(tuple(draft for draft, _ in chosen), error)
 
 

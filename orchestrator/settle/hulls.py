@@ -1,15 +1,14 @@
-"""The hulls of a campaign's database: judged, noted at the crystals, imported to and exported from.
+"""The hulls of a campaign's database: judged, and noted at the crystals. No files; shown, imported and exported: hull_view.
 
-Files of energies are read in `reference_set`; what a hull is, and when it abstains, is said in `dft.energies.hull`.
+Which energies make a hull is said in `hull_energies`; what a hull is, and when it abstains, in `dft.energies`.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,75 +17,17 @@ from crystalloop.db.ledger.records import Candidate, CandidateState, Relaxation
 from crystalloop.db.ledger.store import Store
 from crystalloop.dft.energies.hull import AboveHull, HullEntry, energies_above_hull
 from crystalloop.dft.energies.references import energy_scheme, reference_settings, release, same_scheme
-from crystalloop.dft.pw.command import pw_version
 from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import CODE_VERSION, PwSettings
 from crystalloop.models.crystals.chemistry import reduced_formula
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.settle.reference_set import read_reference_set, write_reference_set
-
-
-def look(
-    store: Store, campaign: Campaign, reference_set: Path | None, export: Path | None, *, skip_bad: bool
-) -> dict[str, Any]:
-    """Judge every crystal, export where asked; JSON data. Only a reference set to import changes the database.
-
-    Raises:
-        DataError: the reference set cannot be used.
-        PwEnvironmentError: nothing is computed yet, and pw.x cannot say its version.
-    """
-    hull, notes = judge_hulls(store, campaign), list[str]()
-    schemes = hull.schemes or _scheme_of_this_machine(campaign)
-    if reference_set is not None:
-        read = read_reference_set(
-            reference_set, set(schemes.values()), hull.elements(), datetime.now(UTC), skip_bad=skip_bad
-        )
-        new, replaced = store.import_energies(read.energies)
-        notes.append(f"{reference_set.name}: {new} energies are new, {replaced} replace earlier ones")
-        notes += [f"left out: {message}" for message in read.left_out]
-        hull = settle_hulls(store, campaign)
-    if export is not None:
-        rows = exported(hull)
-        write_reference_set(export, rows)
-        notes.append(f"{len(rows)} energies written to {export}")
-    return {"schemes": schemes, "systems": system_rows(hull), "crystals": _crystals(hull), "notes": notes}
-
-
-def hull_lines(found: Mapping[str, Any]) -> list[str]:
-    """What `look` found, as lines of text."""
-    lines = [f"scheme of pw.x {version}: {scheme}" for version, scheme in found["schemes"].items()]
-    for row in found["systems"]:
-        known = f"{row['computed']} computed, {row['imported']} imported"
-        lines.append(
-            f"{row['system']} (pw.x {_version(found, row)}): {known}; on the hull: {row['on the hull'] or 'not said'}"
-        )
-        lines += [f"  {row['no value because']}"] if row["no value because"] else []
-    return lines if found["systems"] else [*lines, "no relaxed crystals of this campaign yet"]
-
-
-def _version(found: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    return next(str(version) for version, scheme in found["schemes"].items() if scheme == row["scheme"])
-
-
-def _scheme_of_this_machine(campaign: Campaign) -> dict[str, str]:
-    version = pw_version(campaign.dft.pw_command)
-    table = PseudoTable.named(campaign.pseudo_folder)
-    return {release(version): energy_scheme(dft_settings(campaign), table, version)}
-
-
-def _crystals(hull: CampaignHull) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": name,
-            "e_above_hull": at.e_above_hull,
-            "reason": at.reason,
-            "decomposition": [
-                {"share": share, "formula": formula, "id": of} for share, formula, of in at.decomposition
-            ],
-        }
-        for name, at in sorted(hull.above.items())
-    ]
+from crystalloop.orchestrator.settle.hull_energies import (
+    CampaignHullEnergies,
+    HullReference,
+    hull_reference,
+    scheme_hull,
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +48,10 @@ class CampaignHull:
     above: dict[str, AboveHull]
     untold: frozenset[str] = frozenset()
 
+    def of(self, scheme: str) -> list[HullEntry]:
+        """The energies of a scheme."""
+        return [entry for entry in self.entries if entry.scheme == scheme]
+
     def elements(self) -> dict[str, dict[str, float]]:
         """Scheme -> element -> lowest of this database's own energies, eV/atom."""
         found: dict[str, dict[str, float]] = defaultdict(dict)
@@ -118,24 +63,28 @@ class CampaignHull:
         return dict(found)
 
 
-def settle_hulls(store: Store, campaign: Campaign) -> CampaignHull:
+def settle_hulls(store: Store, campaign: Campaign, reference: HullReference | None = None) -> CampaignHull:
     """Judge every relaxed crystal of the campaign by what is known now, and note it in the database.
 
     What cannot be told on this machine stays as it was noted before; a hull that has become too sparse does not.
+
+    Args:
+        store: the database.
+        campaign: whose crystals.
+        reference: what the campaign's hull names, where it was read before; None reads it.
     """
-    hull = judge_hulls(store, campaign)
+    hull = judge_hulls(store, campaign, reference)
     for candidate in hull.crystals:
         at = hull.above[candidate.id]
-        if candidate.id not in hull.untold and (candidate.e_above_hull, candidate.hull_reason) != (
-            at.e_above_hull,
-            at.reason,
-        ):
-            store.set_above_hull(candidate.id, at.e_above_hull, at.reason)
+        noted = (candidate.e_above_hull, candidate.hull_reason, candidate.hull_source, candidate.hull_error)
+        if candidate.id not in hull.untold and noted != (at.e_above_hull, at.reason, at.source, at.error):
+            store.set_above_hull(candidate.id, at.e_above_hull, at.reason, at.source, at.error)
     return hull
 
 
-def judge_hulls(store: Store, campaign: Campaign) -> CampaignHull:
+def judge_hulls(store: Store, campaign: Campaign, reference: HullReference | None = None) -> CampaignHull:
     """Judge every relaxed crystal of the campaign by what is known now; nothing is written."""
+    reference = reference or hull_reference(campaign, store.imported_energies())
     relaxed = store.candidates(states=[CandidateState.RELAXED])
     mine = tuple(c for c in relaxed if c.campaign == campaign.name and c.kind == "crystal")
     try:
@@ -143,62 +92,51 @@ def judge_hulls(store: Store, campaign: Campaign) -> CampaignHull:
     except PwEnvironmentError as error:
         above = {c.id: AboveHull(None, f"no hull: {error}") for c in mine}
         return CampaignHull({}, (), mine, above, frozenset(above))
-    return _hull(store, dft_settings(campaign), table, relaxed, mine)
+    known = _known(store, relaxed, dft_settings(campaign), table)
+    return _judged(known, table, mine, reference)
 
 
-def system_rows(hull: CampaignHull) -> list[dict[str, Any]]:
-    """One row per chemical system and scheme of the campaign: what is known, what is stable, or why nothing is said."""
-    by_system: dict[tuple[str, str], list[HullEntry]] = defaultdict(list)
-    for entry in hull.entries:
-        if entry.name in hull.above:
-            by_system["-".join(sorted(entry.elements)), entry.scheme].append(entry)
-    return [_system_row(hull, system, scheme, mine) for (system, scheme), mine in sorted(by_system.items())]
+def hull_energies(store: Store, campaign: Campaign, reference: HullReference | None = None) -> CampaignHullEnergies:
+    """The hull that candidates not computed yet are measured against, as known now; arguments as for `settle_hulls`."""
+    reference = reference or hull_reference(campaign, store.imported_energies())
+    try:
+        table = PseudoTable.named(campaign.pseudo_folder)
+    except PwEnvironmentError:  # said where pw.x is needed; a reference can be asked without it
+        return CampaignHullEnergies(reference, ())
+    relaxed = store.candidates(states=[CandidateState.RELAXED])
+    return CampaignHullEnergies(reference, _known(store, relaxed, dft_settings(campaign), table).entries)
 
 
-def _system_row(hull: CampaignHull, system: str, scheme: str, mine: Sequence[HullEntry]) -> dict[str, Any]:
-    elements, found = mine[0].elements, [hull.above[entry.name] for entry in mine]
-    known = [e for e in hull.entries if e.scheme == scheme and e.elements <= elements and len(e.elements) > 1]
-    stable = {formula for at in found for _, formula, name in at.decomposition if name in {e.name for e in known}}
-    return {
-        "system": system,
-        "scheme": scheme,
-        "computed": sum(not entry.imported for entry in known),
-        "imported": sum(entry.imported for entry in known),
-        "on the hull": ", ".join(sorted(stable)) or None,
-        "no value because": next((at.reason for at in found if at.reason), None),
-    }
+@dataclass(frozen=True)
+class _Known:
+    """Every energy of the campaign's schemes, the crystals' and references' by id."""
+
+    schemes: dict[str, str]
+    own: dict[str, HullEntry]
+    imported: tuple[HullEntry, ...]
+
+    @property
+    def entries(self) -> tuple[HullEntry, ...]:
+        return (*self.own.values(), *self.imported)
 
 
-def exported(hull: CampaignHull) -> list[dict[str, Any]]:
-    """The database's own energies as rows of a reference set, lowest of each formula and scheme."""
-    lowest: dict[tuple[str, str], HullEntry] = {}
-    for entry in sorted(hull.entries, key=lambda entry: entry.energy_per_atom_ev):
-        if not entry.imported:
-            lowest.setdefault((entry.scheme, entry.composition.reduced_formula), entry)
-    return [
-        {"id": e.name, "formula": formula, "energy_per_atom": e.energy_per_atom_ev, "scheme": scheme}
-        for (scheme, formula), e in sorted(lowest.items())
-    ]
-
-
-def _hull(
-    store: Store, settings: PwSettings, table: PseudoTable, relaxed: Sequence[Candidate], mine: Sequence[Candidate]
-) -> CampaignHull:
-    computed = list(_computed(relaxed, settings, table))
-    schemes = {
-        release(c.relaxation.pw_version): energy_scheme(settings, table, c.relaxation.pw_version)
-        for c in computed
-        if c.relaxation is not None
-    }
-    entries = {c.id: _entry(c, c.relaxation, schemes) for c in computed if c.relaxation is not None}
+def _known(store: Store, relaxed: Sequence[Candidate], settings: PwSettings, table: PseudoTable) -> _Known:
+    computed = [(c, c.relaxation) for c in _computed(relaxed, settings, table) if c.relaxation is not None]
+    schemes = {release(r.pw_version): energy_scheme(settings, table, r.pw_version) for _, r in computed}
     imported = [
         HullEntry(energy.id, energy.formula, energy.energy_per_atom_ev, energy.scheme, imported=True)
         for energy in store.imported_energies()
         if energy.scheme in schemes.values()
     ]
-    everything = (*entries.values(), *imported)
+    return _Known(schemes, {c.id: _entry(c, r, schemes) for c, r in computed}, tuple(imported))
+
+
+def _judged(
+    known: _Known, table: PseudoTable, mine: Sequence[Candidate], reference: HullReference | None
+) -> CampaignHull:
+    entries = known.own
     wanted = [entries[c.id] for c in mine if c.id in entries and len(entries[c.id].elements) > 1]
-    above = energies_above_hull(wanted, everything)
+    above = energies_above_hull(wanted, known.entries, partial(scheme_hull, reference))
     other = AboveHull(None, "no hull: its settings or pseudopotentials are not those that the campaign has now")
     if not table.folder.is_dir():
         other = AboveHull(
@@ -207,7 +145,7 @@ def _hull(
     element = AboveHull(None, "no hull: an element")
     judged = {c.id: above.get(c.id) or (element if c.id in entries else other) for c in mine}
     untold = frozenset(c.id for c in mine if not _can_be_told(c, table))
-    return CampaignHull(schemes, everything, tuple(mine), judged, untold)
+    return CampaignHull(known.schemes, known.entries, tuple(mine), judged, untold)
 
 
 def _can_be_told(candidate: Candidate, table: PseudoTable) -> bool:

@@ -68,6 +68,8 @@ def show_results(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     console.print(
         "[dim]predicted, e_f: formation energy, eV/atom; a: conventional cell edge, angstrom; cpu_s: in pw.x[/]"
     )
+    for source in sorted({row["hull_source"] for row in rows if row.get("hull_source")})[:HULL_REASONS]:
+        console.print(f"[dim]above hull: of {escape(source)}[/]", soft_wrap=True)
     for reason, count in Counter(row["hull_reason"] for row in rows if row["hull_reason"]).most_common(HULL_REASONS):
         console.print(f"[dim]{count} without a value above hull: {escape(reason)}[/]", soft_wrap=True)
 

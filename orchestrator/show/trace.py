@@ -143,7 +143,9 @@ def _formation_energy(energy: dict[str, Any]) -> list[str]:
     if energy["e_f_without_d2"] is not None:
         lines.append(f"without D2, of the same cells: {energy['e_f_without_d2']:.6f} eV/atom")
     if energy["e_above_hull"] is not None:
-        lines.append(f"{energy['e_above_hull']:.6f} eV/atom above the hull of what this database knows")
+        of = energy["hull_source"] or "what this database knows"
+        error = "" if energy["hull_error"] is None else f"; standard error {energy['hull_error']:.3f} eV/atom"
+        lines.append(f"{energy['e_above_hull']:.6f} eV/atom above the hull of {of}{error}")
     elif energy["hull_reason"]:
         lines.append(energy["hull_reason"])
     return lines

@@ -340,6 +340,11 @@ class StoreContract:
         before = store.candidate(candidate_id)
         assert store.set_above_hull(candidate_id, 0.1, None)
         assert store.candidate(candidate_id) == before.model_copy(update={"e_above_hull": 0.1})
+        assert store.set_above_hull(candidate_id, 0.1, None, "mp.json.gz", 0.03)
+        assert (store.candidate(candidate_id).hull_source, store.candidate(candidate_id).hull_error) == (
+            "mp.json.gz",
+            0.03,
+        )
         assert store.set_above_hull(candidate_id, None, "sparse hull")
         assert store.candidate(candidate_id) == before.model_copy(update={"hull_reason": "sparse hull"})
 

@@ -1,13 +1,22 @@
-"""The acquirers that ship, each held to the contract."""
+"""The acquirers that ship, each held to the contract; what each is good for is in tests/choosing."""
 
 from __future__ import annotations
 
 import pytest
-from contracts.acquirer import AcquirerContract, proposals, rng
+from contracts.acquirer import AcquirerContract
 
-from crystalloop.models.crystals.properties import E_F
-from crystalloop.models.draw.target import Target
+from crystalloop.orchestrator.acquire.at_random import AtRandom
+from crystalloop.orchestrator.acquire.by_name import acquirer_of
+from crystalloop.orchestrator.acquire.expected_improvement import ExpectedImprovement
 from crystalloop.orchestrator.acquire.greedy import Greedy
+from crystalloop.orchestrator.acquire.hit_probability import HitProbability
+from crystalloop.orchestrator.acquire.hull import Hull
+from crystalloop.orchestrator.acquire.layers.diverse import Diverse
+from crystalloop.orchestrator.acquire.layers.explore import Explore, Uncertainty
+from crystalloop.orchestrator.acquire.layers.weighted import Weighted, by_compound, by_cost, by_repeats, by_success
+from crystalloop.orchestrator.acquire.thompson import Thompson
+from crystalloop.orchestrator.acquire.ucb import Ucb
+from crystalloop.orchestrator.campaign.choice.sections import AcquireSection
 
 
 class TestGreedy(AcquirerContract):
@@ -16,16 +25,67 @@ class TestGreedy(AcquirerContract):
         return Greedy()
 
 
-def test_greedy_without_crowding_or_optimism_takes_the_best_predicted():
-    lowest = Greedy(kappa=0.0, crowding=0.0).choose(proposals(), Target(direction="minimise"), 3, rng())
-    assert [one.value(E_F) for one, _ in lowest] == pytest.approx([-3.3, -3.0, -2.7])
+class TestUcb(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return Ucb(2.0)
 
 
-def test_greedy_gives_the_optimism_that_was_asked_for():
-    given = proposals()[:3]  # sigma 0, 0.05, 0.1
-    plain, bold = (
-        dict(zip(map(id, given), [0.0] * 3, strict=True))
-        | {id(one): score for one, score in Greedy(kappa, 0.0).choose(given, Target(direction="minimise"), 3, rng())}
-        for kappa in (0.0, 2.0)
-    )
-    assert [bold[id(one)] - plain[id(one)] for one in given] == pytest.approx([0.0, 0.1, 0.2])
+class TestHitProbability(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return HitProbability()
+
+
+class TestExpectedImprovement(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return ExpectedImprovement()
+
+
+class TestThompson(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return Thompson()
+
+
+class TestHull(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return Hull()
+
+
+class TestAtRandom(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return AtRandom()
+
+
+class TestUncertainty(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return Uncertainty()
+
+
+class TestDiverse(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return Diverse(HitProbability(), 0.5)
+
+
+class TestWeighted(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return Weighted(Ucb(), (by_compound, by_repeats, by_success, by_cost))
+
+
+class TestExplore(AcquirerContract):
+    @pytest.fixture
+    def acquirer(self):
+        return Explore(Greedy(), share=0.3)
+
+
+class TestEverythingAsked(AcquirerContract):
+    @pytest.fixture(params=["ucb", "hit_probability", "hull", "random"])
+    def acquirer(self, request):
+        return acquirer_of(AcquireSection(policy=request.param, explore=0.25, per_cost=True))

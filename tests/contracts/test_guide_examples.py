@@ -36,7 +36,7 @@ for classes in FOUND.values():
     globals().update(classes)
 
 
-@pytest.mark.parametrize(("guide", "holds"), [("own-generator", "TestElementSwap"), ("own-policy", "TestThompson")])
+@pytest.mark.parametrize(("guide", "holds"), [("own-generator", "TestElementSwap"), ("own-policy", "TestBoltzmann")])
 def test_a_guide_has_an_example_that_is_held_to_its_contract(guide, holds):
     assert list(FOUND[guide]) == [holds]
     assert len(FOUND[guide][holds].__mro__) == 3

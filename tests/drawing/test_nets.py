@@ -18,6 +18,7 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import build_training_set
 from crystalloop.orchestrator.loop.events import Redrawing
 from crystalloop.orchestrator.propose import proposer as proposer_module
+from crystalloop.orchestrator.propose.ask import Ask
 from crystalloop.orchestrator.propose.cold_start import decorated_pool
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
 
@@ -84,7 +85,7 @@ def labelled(values):
 def propose(asked, networks, count=3, values=(-3.0, -2.0, -1.0, 0.0), known=None, heard=None):
     training, _ = build_training_set([], labelled(values), decorated_pool(asked))
     chooser = CandidateProposer(asked, Path("models"), networks, tell=heard.append if heard is not None else None)
-    return chooser.propose(1, VERSION, training, known or KnownCrystals(), count)
+    return chooser.propose(Ask(1, VERSION, training, known or KnownCrystals(), (), count))
 
 
 def names(choice):

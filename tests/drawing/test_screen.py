@@ -16,6 +16,8 @@ from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import Range, Target
 from crystalloop.models.generate.funnel import is_new, near_target, run_funnel, unique, valid_distances, wanted_formula
 from crystalloop.orchestrator.acquire.greedy import Greedy, spread
+from crystalloop.orchestrator.acquire.layers.diverse import Diverse
+from crystalloop.orchestrator.acquire.ucb import Ucb
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import build_training_set
 from crystalloop.orchestrator.propose.cold_start import choose_decorated, decorated_pool, is_balanced
@@ -94,7 +96,7 @@ def test_how_far_a_prediction_may_be_off_is_its_own_uncertainty_in_its_own_unit(
     both = near_target(Target(maximum=0.0, also=(Range("band_gap", 1.0, 2.0),)), [])
     assert both.keep([sure, unsure]) == [unsure]
     stiff = Target("log10_bulk_modulus", direction="maximise")
-    ((first, _),) = Greedy().choose(
+    ((first, _),) = Ucb().choose(
         [
             dataclasses.replace(one, predicted={"log10_bulk_modulus": 2.0}, sigma=s, sigmas={"log10_bulk_modulus": t})
             for one, s, t in ((LIF, 0.9, 0.01), (MGO, 0.0, 0.2))
@@ -119,7 +121,8 @@ def test_an_error_bar_that_holds_the_whole_window_is_no_reason_against_a_crystal
 
 def test_the_choice_prefers_merit_then_difference():
     twins = [draft(Prototype.ROCKSALT, ("Li", "F"), 4.0 + i / 100, e_f=-3.0 + i / 1000) for i in range(3)]
-    chosen = Greedy().choose([*twins, MGO], Target(direction="minimise"), 2, np.random.default_rng(0))
+    poor = [draft(Prototype.CSCL, pair, e_f=1.0) for pair in (("Li", "Mg"), ("Li", "Na"), ("Na", "Mg"), ("O", "F"))]
+    chosen = Diverse(Greedy()).choose([*twins, MGO, *poor], Target(direction="minimise"), 2, np.random.default_rng(0))
     assert [d.formula for d, _ in chosen] == ["LiF", "MgO"]
     assert Greedy().choose([], Target(direction="minimise"), 2, np.random.default_rng(0)) == []
 

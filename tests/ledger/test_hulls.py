@@ -18,7 +18,9 @@ from crystalloop.dft.recipe.settings import CODE_VERSION, preset
 from crystalloop.models.data.files import DataError
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.cli.app import app
-from crystalloop.orchestrator.settle.hulls import hull_lines, judge_hulls, look, settle_hulls
+from crystalloop.orchestrator.settle import hull_view
+from crystalloop.orchestrator.settle.hull_view import hull_lines, look
+from crystalloop.orchestrator.settle.hulls import hull_energies, judge_hulls, settle_hulls
 
 ENERGIES = {"Li": -10.0, "F": -20.0}
 
@@ -336,3 +338,107 @@ def test_judging_writes_nothing_and_settling_does(store, campaign, table):
     assert documents(store) == before
     settle_hulls(store, campaign)
     assert stored(store, "b") == (pytest.approx(0.5), None)
+
+
+# Hulls against a reference
+
+
+REFERENCE = [("Li", 0.0), ("F", 0.0), ("LiF", -3.1), ("Li2F", -1.1), ("Li3F", -1.0), ("LiF3", -0.4)]
+
+
+@pytest.fixture
+def measured(campaign, tmp_path):
+    """The campaign with a reference whose fluorides lie .1 eV per F atom below pw.x's."""
+    rows = [{"formula": formula, "e_form": energy} for formula, energy in REFERENCE]
+    rows_of(tmp_path / "ref.jsonl", *rows)
+
+    def of(common):
+        named = {"reference": str(tmp_path / "ref.jsonl"), "scheme": "PBE", "common": common}
+        return Campaign.model_validate(campaign.spec() | {"hull": named})
+
+    return of
+
+
+def own_compounds(table):
+    """LiF, Li2F and Li3F as pw.x has them: the reference's energy and .1 eV per F atom."""
+    return [
+        relaxed("a", ["Li", "F"], -3.1 + 0.05, table),
+        relaxed("b", ["Li", "Li", "F"], -1.1 + 0.1 / 3, table),
+        relaxed("c", ["Li", "Li", "Li", "F"], -1.0 + 0.025, table),
+    ]
+
+
+def test_a_tied_reference_is_what_crystals_are_measured_against(store, measured, table):
+    known(store, table, *own_compounds(table), relaxed("d", ["Li", "F", "F", "F"], 0.0, table))
+    found = settle_hulls(store, measured(3))
+    tied = found.above["d"]
+    assert tied.source == "ref.jsonl, tied to pw.x by 3 common compounds"
+    # LiF at -3.05 and F: half of LiF3's atoms are in LiF
+    assert tied.e_above_hull == pytest.approx(3.05 / 2, abs=0.01)
+    stored = store.candidate("d")
+    assert (stored.hull_source, stored.e_above_hull) == (tied.source, tied.e_above_hull)
+    assert 0.01 < stored.hull_error < 0.1
+    assert found.above["a"].e_above_hull == pytest.approx(0.0, abs=0.02)
+
+
+def test_too_few_common_compounds_leave_pwx_alone_and_say_so(store, measured, table):
+    known(store, table, *own_compounds(table))
+    found = settle_hulls(store, measured(4))
+    assert found.above["a"].e_above_hull == 0.0
+    assert found.above["a"].source == "pw.x alone: it has 3 of the 4 common compounds that tie ref.jsonl"
+    assert (store.candidate("a").hull_error, found.above["b"].error) == (None, None)
+
+
+def test_candidates_are_measured_before_dft_against_what_is_known_at_that_moment(store, measured, table):
+    before = hull_energies(store, measured(3))
+    assert before.source == "ref.jsonl, not yet tied to pw.x"
+    assert before.hull_energy("LiF") == before.hull_energy("Li2F2") == -3.1
+    assert before.error("LiF") > 0.05
+    known(store, table, *own_compounds(table), relaxed("new", ["Li", "F", "F"], -2.5, table))
+    after = hull_energies(store, measured(3))
+    assert after.hull_energy("LiF2") == pytest.approx(-2.5)
+    assert after.hull_energy("LiF") == pytest.approx(-3.05, abs=0.02)
+    assert after.error("LiF") < before.error("LiF")
+    assert after.hull_energy("Li") is None
+    assert after.why_none("Li") == "no hull: an element"
+
+
+def test_without_a_reference_candidates_are_measured_against_pwx_alone(store, campaign, table):
+    assert hull_energies(store, campaign).hull_energy("LiF") is None
+    known(store, table, *own_compounds(table))
+    found = hull_energies(store, campaign)
+    assert (found.source, found.error("LiF")) == ("pw.x alone", None)
+    assert found.hull_energy("LiF3") == pytest.approx(-3.05 / 2)
+
+
+def test_the_lines_say_how_the_reference_is_tied_and_what_is_stable_in_it(store, measured, table):
+    known(store, table, *own_compounds(table))
+    found = look(store, measured(3), None, None, skip_bad=False)
+    text = "\n".join(hull_lines(found))
+    assert "reference ref.jsonl: tied to pw.x by 3 common compounds, which leaves" in text
+    assert "on its hull, eV/atom: LiF -3.100" in text
+    assert "against ref.jsonl, tied to pw.x by 3 common compounds" in text
+    assert found["reference"]["stable"] == [{"system": "F-Li", "formula": "LiF", "e_f": -3.1}]
+    early = look(store, measured(9), None, None, skip_bad=False)
+    assert "`hull.common` asks for 9: crystals are judged by pw.x alone until then" in "\n".join(hull_lines(early))
+
+
+def test_of_a_large_reference_the_systems_of_the_crystals_alone_are_shown(store, measured, table, monkeypatch):
+    monkeypatch.setattr(hull_view, "MOST_COMPOUNDS", 1)
+    assert look(store, measured(3), None, None, skip_bad=False)["reference"]["stable"] == []
+    known(store, table, *own_compounds(table))
+    assert [row["formula"] for row in look(store, measured(3), None, None, skip_bad=False)["reference"]["stable"]] == [
+        "LiF"
+    ]
+
+
+def test_a_set_is_imported_that_the_hull_already_names(store, campaign, table, tmp_path):
+    known(store, table, *own_compounds(table))
+    scheme = energy_scheme(preset("fast"), table, "6.7")
+    rows = [("Li", -10.0), ("F2", -20.0), ("LiF", -18.06), ("LiF3", -17.8)]
+    path = rows_of(tmp_path / "mine.jsonl", *({"formula": f, "energy_per_atom": e, "scheme": scheme} for f, e in rows))
+    named = Campaign.model_validate(campaign.spec() | {"hull": {"reference": "mine", "common": 1}})
+    with pytest.raises(DataError, match="no imported set is named 'mine'; the database has none"):
+        settle_hulls(store, named)
+    assert "mine: 4 energies" in " ".join(look(store, named, path, None, skip_bad=False)["notes"])
+    assert store.candidate("b").hull_source == "mine, tied to pw.x by 1 common compound"

@@ -46,7 +46,7 @@ def loop_of(store, workers=None, campaign=CAMPAIGN, heard=None, chooser=None, **
     made = make_loop(store, workers or InstantWorkers(store), heard)
     now = made._parts.now
     energies = changes.pop("energies", FakeEnergies())
-    proposer = LedgerProposer("first", chooser or FakeProposer(), energies, SOURCES, now)
+    proposer = LedgerProposer("first", CAMPAIGN.target, chooser or FakeProposer(), energies, SOURCES, now)
     parts = dataclasses.replace(made._parts, proposer=proposer, energies=energies, **changes)
     return Loop(campaign, parts)
 
@@ -61,9 +61,9 @@ class NobodyLeft(FakeProposer):
     def __init__(self, rounds=1):
         self.rounds = rounds
 
-    def propose(self, round_, version, training, known, count):
-        if round_ <= self.rounds:
-            return super().propose(round_, version, training, known, count)
+    def propose(self, ask):
+        if ask.round <= self.rounds:
+            return super().propose(ask)
         return Choice((("generated", 64), ("new", 0)), (), "everything is computed")
 
 
@@ -138,7 +138,9 @@ def test_with_the_target_met_nothing_left_is_a_good_end(memory):
 
 def test_a_round_without_anybody_of_an_older_release_is_proposed_anew(memory):
     old = NobodyLeft()
-    old.propose = lambda *a: FakeProposer.propose(old, *a) if a[0] == 1 else Choice((("generated", 64), ("new", 0)), ())
+    old.propose = lambda ask: (
+        FakeProposer.propose(old, ask) if ask.round == 1 else Choice((("generated", 64), ("new", 0)), ())
+    )
     loop = loop_of(memory, chooser=old)
     while len(memory.rounds("first")) < 2 or memory.rounds("first")[-1].finished_at is None:
         loop.step()

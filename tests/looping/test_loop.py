@@ -117,11 +117,13 @@ class InstantWorkers:
 class FakeProposer:
     """Decorations; those of a model carry its version."""
 
-    def propose(self, round_, version, training, known, count):
-        proposed = choose_decorated(CAMPAIGN, decorated_pool(CAMPAIGN), known, count)
-        if version is None:
+    def propose(self, ask):
+        proposed = choose_decorated(CAMPAIGN, decorated_pool(CAMPAIGN), ask.known, ask.count)
+        if ask.version is None:
             return proposed
-        marked = tuple((dataclasses.replace(d, kind="around", model_version=version.id), s) for d, s in proposed.chosen)
+        marked = tuple(
+            (dataclasses.replace(d, kind="around", model_version=ask.version.id), s) for d, s in proposed.chosen
+        )
         return Choice(proposed.counts, marked)
 
 
@@ -174,7 +176,7 @@ def make_loop(store, workers, heard=None, queue=None):
         store=store,
         queue=queue or FakeQueue(),
         workers=workers,
-        proposer=LedgerProposer("first", FakeProposer(), FakeEnergies(), SOURCES, lambda: next(clock)),
+        proposer=LedgerProposer("first", CAMPAIGN.target, FakeProposer(), FakeEnergies(), SOURCES, lambda: next(clock)),
         trainer=FakeTrainer(),
         energies=FakeEnergies(),
         settle_hulls=lambda: heard.append("hulls settled") if heard is not None else None,

@@ -140,3 +140,13 @@ def test_the_text_is_readable_for_every_candidate():
     for known in store.candidates():
         lines = trace_lines(trace_chain(store, known.id))
         assert not any("None" in line or "{" in line for line in lines)
+
+
+def test_a_trace_and_a_row_say_which_hull_it_is_and_its_error():
+    store = example_store()
+    tied = "mp.json.gz, tied to pw.x by 7 common compounds"
+    assert store.set_above_hull("first-2-NaF", 0.1234, None, tied, 0.034)
+    text = "\n".join(trace_lines(trace_chain(store, "first-2-NaF")))
+    assert f"0.123400 eV/atom above the hull of {tied}; standard error 0.034 eV/atom" in text
+    row = next(row for row in result_rows(store.candidates()) if row["id"] == "first-2-NaF")
+    assert (row["hull_source"], row["hull_error"]) == (tied, 0.034)

@@ -106,6 +106,15 @@ def test_the_summary_says_what_was_asked_and_found(page):
     assert "The campaign is finished: all 3 rounds are done." in text
 
 
+def test_the_page_says_against_which_hull_and_how_well_that_is_known(tmp_path):
+    store = example_store()
+    tied = "mp.json.gz, tied to pw.x by 7 common compounds"
+    assert store.set_above_hull("first-2-NaF", 0.1234, None, tied, 0.034)
+    text = text_of(html_of(store, tmp_path))
+    assert f"1 above the hull of {tied}." in text
+    assert "0.123 ± 0.034" in text
+
+
 def test_two_reports_of_the_same_state_are_equal(full, tmp_path):
     again = write_report(example_store(), campaign(), tmp_path, at(400))
     assert again.read_bytes() == full.read_bytes()

@@ -78,6 +78,11 @@ def test_a_crystal_that_stands_twice_is_one_row_whatever_its_volume_and_origin(t
     assert found.value(found.rows[found.place["MgO"]]) == pytest.approx(energy("Mg", "O"))
 
 
+def test_crystals_that_stand_twice_can_be_kept(tmp_path):
+    path = jsonl(tmp_path / "s.jsonl", [*lines(), line("Mg", "O", id="other")])
+    assert len(read(path, duplicates="keep")) == 61
+
+
 def test_the_row_with_a_value_is_kept_of_a_crystal_that_stands_twice(tmp_path):
     nothing = line("Mg", "O", id="nothing", formation_energy_per_atom=None)
     found = read(jsonl(tmp_path / "s.jsonl", [nothing, *lines()]), missing="waste")

@@ -37,7 +37,7 @@ SETTINGS = {"electron_maxstep": 4, "nspin": 2, "kspacing_inv_ang": 1.0, "degauss
 class Hard:
     """Proposes three crystals, of which one can be computed, and that not at once."""
 
-    def propose(self, round_, version, training, known, count):
+    def propose(self, ask):
         collapsed = cubic("Im-3m", 1.3, ["Li"], [[0, 0, 0]])
         touching = Structure(Lattice.cubic(3.4), ["Li", "Li"], [[0, 0, 0], [0.05, 0.05, 0.05]])
         drafts = {"fcc": cubic("Fm-3m", 4.5, ["Li"], [[0, 0, 0]]), "collapsed": collapsed, "touching": touching}
@@ -85,7 +85,7 @@ def test_a_campaign_of_hard_candidates_ends_by_itself_with_every_outcome_explain
         store=store,
         queue=RelaxQueue(store, launchpad),
         workers=LocalWorkers(command, 1, campaign.run_folder / "logs", environment),
-        proposer=LedgerProposer("hard", Hard(), energies, Sources(), now),
+        proposer=LedgerProposer("hard", campaign.target, Hard(), energies, Sources(), now),
         trainer=None,
         energies=energies,
         settle_hulls=partial(settle_hulls, store, campaign),

@@ -29,6 +29,9 @@ class LaboratorySection(Part):
     missing: Literal["drop", "waste"] = Field(
         "drop", description="rows without a value: leave them out, or let a call on one be wasted"
     )
+    duplicates: Literal["drop", "keep"] = Field(
+        "drop", description="rows that are the crystal of an earlier row, up to its volume: leave them out, or keep all"
+    )
     bad_rows: Literal["stop", "skip"] = Field("stop", description="stop at a row that cannot be used, or leave it out")
     above_hull: bool = Field(
         False,

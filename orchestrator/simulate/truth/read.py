@@ -119,7 +119,7 @@ def read_laboratory(
         rows = averaged(rows, reader.property, notes)
     else:
         rows = of_elements(rows, elements, notes)
-        rows = each_once(rows, reader.property, notes)
+        rows = each_once(rows, reader.property, notes) if section.duplicates == "drop" else rows
     if section.above_hull:
         rows = above_hull_rows(rows, hull_at, section, notes)
     unit = "" if section.features else bounds_of(reader.property)[2]

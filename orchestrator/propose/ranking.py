@@ -1,0 +1,217 @@
+"""The ranking of a round's crystals: a surrogate fitted to everything computed so far says what each will be. No Ray, no choice.
+
+The networks rank by what they learnt in their last training. A forest or a Gaussian process learns from a dozen labels what
+they need hundreds for, so both are asked, and each is believed as far as it has been right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.crystals.formulas import Formula, reduced_counts
+from crystalloop.models.crystals.properties import E_F
+from crystalloop.models.data.files import KnownCrystal
+from crystalloop.models.draw.proposal import Proposal
+from crystalloop.models.draw.target import ABOVE_HULL
+from crystalloop.models.surrogate.base import FeatureRows, Fitted, Labelled, Prediction, Surrogate, Values
+from crystalloop.models.surrogate.blend import Sayings, blended, networks_share
+from crystalloop.models.surrogate.features import BLOCKS, DENSE, crystal_features, feature_names
+from crystalloop.models.surrogate.gaussian_process import GaussianProcess
+from crystalloop.models.surrogate.stack import Stack
+from crystalloop.models.surrogate.trees import Trees
+from crystalloop.orchestrator.campaign.choice.sections import SurrogateSection
+from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.propose.history import History, Past
+
+HullEnergy = Callable[[Formula], float | None]
+"""Reduced formula -> formation energy of the convex hull at that composition, eV/atom; None where nothing can be said."""
+MOST_OF_FILES = 5_000
+"""Labelled crystals of data files that a surrogate learns from, those of the campaign's elements first."""
+NETWORKS, SURROGATE = "networks", "surrogate"
+
+
+def surrogate_of(section: SurrogateSection) -> Surrogate | None:
+    """The surrogate that a campaign asks for; None where the networks speak alone."""
+    trees, process = Trees(section.trees), GaussianProcess((*BLOCKS, 1))
+    made: dict[str, Surrogate | None] = {
+        "trees": trees,
+        "gaussian_process": process,
+        "networks": None,
+        "stack": Stack({"trees": trees, "gaussian process": process}, {"gaussian process": 3_000}),
+    }
+    return made[section.model]
+
+
+@dataclass(frozen=True)
+class LabelledCrystal:
+    """A crystal of a data file with its labels, in the networks' units."""
+
+    crystal: Crystal
+    labels: Mapping[str, float]
+
+
+def labelled_crystal(known: KnownCrystal) -> LabelledCrystal:
+    """A crystal of a data file."""
+    return LabelledCrystal(Crystal.from_structure(known.structure), known.labels)
+
+
+class Ranker:
+    """Says what proposals will be.
+
+    Args:
+        campaign: its target, and which surrogate.
+        files: crystals of data files.
+        hull_energy: of the convex hull that the campaign measures from; None without one.
+        surrogate: what learns; None for the campaign's own.
+    """
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        files: Sequence[LabelledCrystal] = (),
+        hull_energy: HullEnergy | None = None,
+        surrogate: Surrogate | None = None,
+    ) -> None:
+        self._campaign, self._hull_energy = campaign, hull_energy
+        self._main = _learnt(campaign.target.property)
+        self._surrogate = surrogate_of(campaign.surrogate) if surrogate is None else surrogate
+        self._rows: dict[bytes, FeatureRows] = {}
+        self._files = _nearest_first(files, set(campaign.elements), campaign.seed)
+
+    def rank(self, proposals: Sequence[Proposal], history: History) -> list[Proposal]:
+        """The proposals with value and error bar of the target's properties, in the same order.
+
+        What nothing is known of stays as the networks predicted it.
+        """
+        told = list(proposals)
+        if not told:
+            return told
+        above = ABOVE_HULL in self._campaign.target.properties()
+        hull = self._hull([one.crystal for one in told]) if above else None
+        rows = self._features([one.crystal for one in told], hull)
+        for name in dict.fromkeys(map(_learnt, self._campaign.target.properties())):
+            told = self._told(name, told, rows, history, hull if name == E_F else None)
+        return told if hull is None else [_over(one, energy) for one, energy in zip(told, hull.tolist(), strict=True)]
+
+    def _told(
+        self, name: str, proposals: list[Proposal], rows: FeatureRows, history: History, hull: Values | None
+    ) -> list[Proposal]:
+        """The proposals with one property told by the surrogate and the networks together.
+
+        Over a hull, what is learnt is how far a crystal lies above it, with the hull's energy as one feature more: most of a
+        formation energy is that of the compounds it competes with, and these are known.
+        """
+        labelled = self._labelled(name, rows, history, hull is not None)
+        if labelled is None or self._surrogate is None:
+            return proposals
+        fitted = self._surrogate.fit(labelled, self._campaign.seed)
+        own, networks = fitted.predict(rows), _of_networks(name, proposals)
+        if hull is not None:
+            own = Prediction(own.mean + hull, own.sigma)
+        share = networks_share(len(labelled), _tested(name, history)) if np.isfinite(networks.mean).any() else 0.0
+        both = blended(own, networks, share)
+        told = [_with(one, name, *pair) for one, *pair in zip(proposals, both.mean, both.sigma, strict=True)]
+        return _said(told, own, networks, _named(fitted, share)) if name == self._main else told
+
+    def _labelled(self, name: str, rows: FeatureRows, history: History, above: bool) -> Labelled | None:
+        """Every label of a property, own results in the order in which they came, then those of files; None for one or none."""
+        own = [(past.crystal, past.values[name]) for past in history if name in past.values]
+        known = [*own, *((one.crystal, one.labels[name]) for one in self._files if name in one.labels)]
+        if len(known) < 2:
+            return None
+        crystals, values = [crystal for crystal, _ in known], np.array([value for _, value in known])
+        hull = self._hull(crystals) if above else None
+        groups = tuple("-".join(crystal.composition) for crystal in crystals)
+        return Labelled(self._features(crystals, hull), values if hull is None else values - hull, groups, rows)
+
+    def _features(self, crystals: Sequence[Crystal], hull: Values | None) -> FeatureRows:
+        """A row for each, the hull's energy before the shares of single elements; those of crystals seen before are kept."""
+        found = []
+        for crystal in crystals:
+            key = crystal.numbers.tobytes() + crystal.frac_coords.tobytes() + crystal.lattice.tobytes()
+            if key not in self._rows:
+                self._rows[key] = crystal_features(crystal)
+            found.append(self._rows[key])
+        rows = np.array(found, dtype=np.float64).reshape(len(found), len(feature_names()))
+        column = np.zeros(len(found)) if hull is None else hull
+        return np.column_stack([rows[:, :DENSE], column, rows[:, DENSE:]])
+
+    def _hull(self, crystals: Sequence[Crystal]) -> Values:
+        """Energy of the hull at each composition, eV/atom; where nothing can be said, that of the elements. [crystals]."""
+        found: dict[Formula, float] = {}
+        for formula in (formulas := [reduced_counts(crystal) for crystal in crystals]):
+            if formula not in found:
+                found[formula] = (self._hull_energy(formula) if self._hull_energy else None) or 0.0
+        return np.array([found[formula] for formula in formulas])
+
+
+def _nearest_first(files: Sequence[LabelledCrystal], elements: set[str], seed: int) -> list[LabelledCrystal]:
+    """At most MOST_OF_FILES: crystals of the campaign's elements alone, then of some of them, then others, drawn by the seed."""
+    drawn = np.random.default_rng([seed, 11]).permutation(len(files))
+    outside = [len(set(files[place].crystal.composition) - elements) for place in drawn]
+    order = np.argsort(outside, kind="stable")[:MOST_OF_FILES]
+    return [files[place] for place in np.sort(drawn[order])]
+
+
+def _of_networks(name: str, proposals: Sequence[Proposal]) -> Prediction:
+    """What the networks said; NaN where they were not asked or had nothing to say."""
+    values = [proposal.value(name) for proposal in proposals]
+    sigmas = [proposal.sigma_of(name) for proposal in proposals]
+    return Prediction(_numbers(values), _numbers(sigmas))
+
+
+def _numbers(values: Sequence[float | None]) -> Values:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _tested(name: str, history: Sequence[Past]) -> Sayings:
+    """What surrogate and networks had said of crystals that were computed since."""
+    said = [
+        (past.forecast.parts[SURROGATE], past.forecast.parts[NETWORKS], past.values[name])
+        for past in history
+        if past.forecast is not None and name in past.values and {SURROGATE, NETWORKS} <= past.forecast.parts.keys()
+    ]
+    surrogate, networks, found = np.array(said, dtype=np.float64).reshape(-1, 3).T
+    return Sayings(surrogate, networks, found)
+
+
+def _named(fitted: Fitted, share: float) -> str:
+    return f"{share:.0%} networks, else {fitted.name}" if share >= 0.005 else fitted.name
+
+
+def _learnt(name: str) -> str:
+    """The property that is learnt for one that is wanted: the hull is known, and what lies over it is a formation energy."""
+    return E_F if name == ABOVE_HULL else name
+
+
+def _over(proposal: Proposal, hull_ev: float) -> Proposal:
+    """A proposal with its distance to the hull, as far as its formation energy is told."""
+    e_f = proposal.value(E_F)
+    return replace(
+        proposal,
+        predicted={**proposal.predicted, ABOVE_HULL: None if e_f is None else e_f - hull_ev},
+        sigmas={**proposal.sigmas, ABOVE_HULL: proposal.sigma_of(E_F)},
+    )
+
+
+def _with(proposal: Proposal, name: str, mean: float, sigma: float) -> Proposal:
+    """A proposal with one property told."""
+    return replace(
+        proposal,
+        predicted={**proposal.predicted, name: float(mean)},
+        sigmas={**proposal.sigmas, name: float(sigma)},
+        sigma=float(sigma) if name == E_F else proposal.sigma,
+    )
+
+
+def _said(proposals: Sequence[Proposal], own: Prediction, networks: Prediction, surrogate: str) -> list[Proposal]:
+    """Proposals that remember who said what."""
+    told = []
+    for proposal, ours, theirs in zip(proposals, own.mean.tolist(), networks.mean.tolist(), strict=True):
+        parts = {SURROGATE: ours} | ({NETWORKS: theirs} if np.isfinite(theirs) else {})
+        told.append(replace(proposal, surrogate=surrogate, parts=parts))
+    return told
