@@ -48,6 +48,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "networks",
         "Draw new crystals from trained networks: at random, around a compound, or between two.",
     ),
+    "simulate": (
+        "simulate",
+        "Run the loop in a laboratory: a table of known values in pw.x's place, policies judged by the truth.",
+    ),
     "pseudos": ("pseudos", "Pseudopotentials: install, check, list."),
     "relax": (
         "relax",

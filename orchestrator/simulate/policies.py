@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.draw.target import Target
-from crystalloop.orchestrator.acquire.base import Acquirer, Scored
+from crystalloop.orchestrator.acquire.base import NOTHING_BEFORE, Acquirer, History, Scored
 from crystalloop.orchestrator.campaign.choice.sections import AcquireSection, ModelName, PolicyName
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.simulate.truth.laboratory import LaboratoryError
@@ -55,14 +56,22 @@ class Guarded:
     text: str
     acquirer: Acquirer
 
-    def choose(self, proposals: Sequence[Proposal], target: Target, count: int, rng: np.random.Generator) -> Scored:
-        """See Acquirer.
+    def choose(
+        self,
+        proposals: Sequence[Proposal],
+        target: Target,
+        count: int,
+        rng: np.random.Generator,
+        history: History = NOTHING_BEFORE,
+    ) -> Scored:
+        """See Acquirer; the history is for those that take one.
 
         Raises:
             LaboratoryError: it raised, or returned something else than pairs of a proposal and a number.
         """
         try:
-            chosen = self.acquirer.choose(proposals, target, count, rng)
+            more = {"history": history} if "history" in signature(self.acquirer.choose).parameters else {}
+            chosen = self.acquirer.choose(proposals, target, count, rng, **more)
             return [(row, float(score)) for row, score in chosen]
         except Exception as error:  # the user's own code
             raise LaboratoryError(

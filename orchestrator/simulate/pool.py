@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from crystalloop.db.ledger.records import Candidate, ModelVersion
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.draw.target import Target
-from crystalloop.orchestrator.acquire.base import Acquirer, Scored
+from crystalloop.models.draw.target import ABOVE_HULL, Target, ValueOf
+from crystalloop.orchestrator.acquire.base import Acquirer, History, Scored
 from crystalloop.orchestrator.loop.contracts import Proposed
 from crystalloop.orchestrator.propose.door import Registry
 from crystalloop.orchestrator.simulate.stopwatch import Stopwatch
@@ -58,6 +60,7 @@ class PoolProposer:
         watch: Stopwatch,
     ) -> None:
         self._campaign, self._seed, self._pool, self._target, self._start = campaign, seed, pool, target, start
+        self._crystals = {row.bases[0]: row.crystal for row in pool}
         self._ranker, self._acquirer, self._registry, self._now, self._watch = ranker, acquirer, registry, now, watch
 
     def propose(self, round_: int, version: ModelVersion | None, earlier: Sequence[Candidate], count: int) -> Proposed:
@@ -85,7 +88,19 @@ class PoolProposer:
         with self._watch.on("rank"):
             ranked = self._ranker.rank(rows, earlier, round_)
         with self._watch.on("choose"):
-            return _checked(self._acquirer.choose(ranked, self._target, count, rng), ranked, count)
+            history = History.of(self._target, map(self._found, earlier))
+            return _checked(self._acquirer.choose(ranked, self._target, count, rng, history), ranked, count)
+
+    def _found(self, candidate: Candidate) -> tuple[Crystal, ValueOf]:
+        """The row of an earlier call, and what came of it."""
+        return self._crystals[candidate.origin.bases[0]], partial(_value_of, candidate)
+
+
+def _value_of(candidate: Candidate, name: str) -> float | None:
+    """What a call found; what was only predicted is none."""
+    if not candidate.is_labelled:
+        return None
+    return candidate.e_above_hull if name == ABOVE_HULL else candidate.value(name)
 
 
 def _at_random(rows: Sequence[Proposal], count: int, rng: np.random.Generator) -> Scored:

@@ -107,6 +107,7 @@ class TableRecords:
             success=proposal.success,
             cost_s=proposal.cost_s,
             surrogate=proposal.surrogate,
+            parts=dict(proposal.parts),
         )
 
     def references(self, elements: Iterable[str], now: datetime) -> tuple[Candidate, ...]:

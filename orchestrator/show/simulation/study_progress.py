@@ -41,12 +41,13 @@ class StudyProgress(LiveView):
         wasted = sum(call.wasted for call in trial.calls)
         spent = sum((trial.seconds or {}).values())
         lost = f", {wasted} wasted" if wasted else ""
-        self._say(
+        self.say(
             f"[bold]{escape(trial.policy)}[/], seed {trial.seed}: {trial.hits} hits in {len(trial.calls):,} calls{lost}"
             f" ({spent:.1f} CPU s)"
         )
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """A line that stays."""
         if not self._quiet:
             self._console.print(f"[dim]{self._clock()}[/] {line}", highlight=False)
 
@@ -58,7 +59,7 @@ class StudyProgress(LiveView):
         if self._live:
             self._line.update(text=f"{self._clock()} {self._now}")
         elif self._now != self._shown:
-            self._say(self._now)
+            self.say(self._now)
             self._shown = self._now
 
 
