@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from threading import RLock
@@ -65,14 +64,21 @@ class MemoryStore(DocumentStore):
             document = self._documents["candidates"][candidate_id]
             for field, item in (push or {}).items():
                 document[field].append(_kept(item))
-            return Candidate.from_document(deepcopy(document))
+            return Candidate.from_document(_copied(document))
 
     def _find(
         self, collection: str, condition: Mapping[str, Any], order: Sequence[str], fields: Sequence[str] = ()
     ) -> list[dict[str, Any]]:
         with self._lock:
-            found = [deepcopy(one) for one in self._documents[collection].values() if matches(one, condition)]
+            found = [_copied(one) for one in self._among(collection, condition) if matches(one, condition)]
         return sorted(found, key=itemgetter(*order))
+
+    def _among(self, collection: str, condition: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+        """The documents that a filter can match: the one of its `_id`, where it names one."""
+        stored, wanted = self._documents[collection], condition.get("_id")
+        if not isinstance(wanted, str):
+            return stored.values()
+        return (stored[wanted],) if wanted in stored else ()
 
     def _insert(self, collection: str, document: dict[str, Any]) -> bool:
         with self._lock:
@@ -106,6 +112,15 @@ class MemoryStore(DocumentStore):
             if found is not None and item not in found[field]:
                 found[field].append(item)
             return found is not None
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401
+    """A copy of what `_kept` made: all that can change in it are tables and lists."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
 
 
 def _kept(value: Any) -> Any:  # noqa: ANN401

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from math import gcd
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from crystalloop.models.crystals.crystal import Crystal
-
-if TYPE_CHECKING:
-    pass
-
+from crystalloop.models.crystals.elements import symbol_of
 
 Formula = tuple[tuple[int, int], ...]
 """A reduced formula as (atomic number, count) pairs, in the order of atomic numbers."""
@@ -21,6 +17,11 @@ Formula = tuple[tuple[int, int], ...]
 def anonymous_counts(crystal: Crystal) -> tuple[int, ...]:
     """The anonymous formula as sorted counts: (1, 1, 3) for any ABX3."""
     return tuple(sorted(count for _, count in reduced_counts(crystal)))
+
+
+def written(formula: Formula) -> str:
+    """The formula as a text that every reader of formulas takes, such as Mg1O1."""
+    return "".join(f"{symbol_of(number)}{count}" for number, count in formula)
 
 
 def reduced_counts(crystal: Crystal) -> Formula:

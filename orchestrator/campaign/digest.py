@@ -14,7 +14,7 @@ from pydantic_core import to_jsonable_python
 from crystalloop.orchestrator.campaign.part import part_of
 
 _FREE = """
-    budget rounds stop ray database folder dft.slots dft.pw_command dft.scratch dft.pseudos dft.lease_s
+    budget rounds stop laboratory ray database folder dft.slots dft.pw_command dft.scratch dft.pseudos dft.lease_s
     surrogate.pause_at_drift"""
 """What may change on resume: budgets, rounds, slots, machines, and what pauses a campaign."""
 _ALWAYS = """

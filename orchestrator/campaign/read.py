@@ -38,7 +38,8 @@ def read_campaign(path: Path) -> Campaign:
     except ValidationError as error:
         raise ConfigError("\n".join(_problems(error, path, written))) from error
     files = tuple(file.model_copy(update={"path": path.parent / file.path}) for file in campaign.data)
-    return campaign.model_copy(update={"data": files, "hull": campaign.hull.placed(path.parent)})
+    hull, laboratory = campaign.hull.placed(path.parent), campaign.laboratory.placed(path.parent)
+    return campaign.model_copy(update={"data": files, "hull": hull, "laboratory": laboratory})
 
 
 def _written(path: Path) -> Written:

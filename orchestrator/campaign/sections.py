@@ -52,6 +52,17 @@ else:
     ]
 
 
+RowKept = FieldTest
+"""The test of a row that a `where` is."""
+
+
+def test_of(where: WhereValue) -> FieldTest | None:
+    """A checked `where` as the readers of data files take it: the test of a row; None keeps all."""
+    if not where:
+        return None
+    return row_test(where) if isinstance(where, str) else values_test(where)
+
+
 class DataFile(Part):
     """A file or folder of known crystals to start from."""
 
@@ -82,9 +93,7 @@ class DataFile(Part):
     @property
     def keep(self) -> FieldTest | None:
         """`where` as the readers of data files take it: the test of a row; None keeps all."""
-        if not self.where:
-            return None
-        return row_test(self.where) if isinstance(self.where, str) else values_test(self.where)
+        return test_of(self.where)
 
 
 class Voxels(Part):

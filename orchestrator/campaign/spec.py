@@ -13,6 +13,7 @@ from crystalloop.dft.recipe.pseudo_places import default_pseudos
 from crystalloop.models.crystals.compounds import parse_compound
 from crystalloop.models.crystals.elements import atomic_numbers
 from crystalloop.models.crystals.prototypes import Prototype
+from crystalloop.orchestrator.campaign.choice.laboratory import LaboratorySection
 from crystalloop.orchestrator.campaign.choice.sections import (
     AcquireSection,
     Arms,
@@ -75,6 +76,9 @@ class Campaign(Part):
     arms: Arms = Field(Arms(), description="shares of the DFT that baselines get")
     budget: Budget = Field(Budget(), description="what the campaign may use")
     stop: StopSection = Field(StopSection(), description="when enough is found")
+    laboratory: LaboratorySection = Field(
+        LaboratorySection(), description="the table that `simulate` has in pw.x's place; `run` does not look at it"
+    )
     rounds: int = Field(3, ge=1, le=10_000, description="rounds of proposing, computing and training")
     seed: int = Field(0, ge=0, lt=2**31, description="of every draw; the same seed gives the same candidates")
     database: DatabaseConfig = Field(DatabaseConfig(), description="where results are kept")

@@ -18,7 +18,7 @@ from crystalloop.orchestrator.cli.exit_codes import Exit, code_and_sentence
 from crystalloop.orchestrator.cli.options import err, escape, out, paths_as_meant
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "plan": ("plan", "Check a campaign file and show what it would do; changes nothing."),
+    "plan": ("campaign", "Check a campaign file and show what it would do; changes nothing."),
     "run": (
         "running",
         "Start a campaign, or go on with it: after Ctrl-C, kill -9 or a reboot the same command resumes.",
@@ -47,6 +47,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "generate": (
         "networks",
         "Draw new crystals from trained networks: at random, around a compound, or between two.",
+    ),
+    "simulate": (
+        "simulate",
+        "Run the loop in a laboratory: a table of known values in pw.x's place, policies judged by the truth.",
     ),
     "pseudos": ("pseudos", "Pseudopotentials: install, check, list."),
     "relax": (

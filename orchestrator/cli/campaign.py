@@ -1,4 +1,4 @@
-"""The commands `crystalloop status|stop|schema`: they parse, call and print. No logic lives here."""
+"""The commands `crystalloop plan|status|stop|schema`: they parse, call and print. No logic lives here."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from crystalloop.orchestrator.account.status import campaign_status
 from crystalloop.orchestrator.campaign.read import read_campaign
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.cli.options import AsJson, File, out, print_json
-from crystalloop.orchestrator.run.session import open_store, request_stop
-from crystalloop.orchestrator.show.tables import show_status, watch_status
+from crystalloop.orchestrator.show.tables import show_plan, show_status, watch_status
 
 app = typer.Typer()
+
+
+@app.command()
+def plan(file: File, as_json: AsJson = False) -> None:
+    """Check a campaign file and show what it would do; changes nothing.
+
+    Example: crystalloop plan campaigns/first.yaml
+    """
+    from crystalloop.orchestrator.run.plan import make_plan  # pymatgen, which the other commands here do without
+
+    made = make_plan(read_campaign(file))
+    print_json(made) if as_json else show_plan(out, made)
 
 
 @app.command()
@@ -28,6 +39,8 @@ def status(
 
     Example: crystalloop status campaigns/first.yaml --watch
     """
+    from crystalloop.orchestrator.run.session import open_store  # pymongo, which a plan does without
+
     campaign = read_campaign(file)
     with open_store(campaign) as store:
         if watch and not as_json:
@@ -43,6 +56,8 @@ def stop(file: File) -> None:
 
     Example: crystalloop stop campaigns/first.yaml
     """
+    from crystalloop.orchestrator.run.session import open_store, request_stop  # pymongo, which a plan does without
+
     campaign = read_campaign(file)
     with open_store(campaign) as store:
         out.print(request_stop(store, campaign))

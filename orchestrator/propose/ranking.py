@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crystalloop.models.crystals.crystal import Crystal
-from crystalloop.models.crystals.elements import symbol_of
 from crystalloop.models.crystals.formulas import Formula, reduced_counts
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import KnownCrystal
@@ -29,8 +28,8 @@ from crystalloop.orchestrator.campaign.choice.sections import SurrogateSection
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.propose.history import Past, PastResults
 
-HullEnergy = Callable[[str], float | None]
-"""Formula -> formation energy of the convex hull at that composition, eV/atom; None where nothing can be said."""
+HullEnergy = Callable[[Formula], float | None]
+"""Reduced formula -> formation energy of the convex hull at that composition, eV/atom; None where nothing can be said."""
 MOST_OF_FILES = 5_000
 """Labelled crystals of data files that a surrogate learns from, those of the campaign's elements first."""
 NETWORKS, SURROGATE = "networks", "surrogate"
@@ -168,7 +167,7 @@ def hull_energies_at(crystals: Sequence[Crystal], energy: HullEnergy) -> Values:
     found: dict[Formula, float] = {}
     for formula in (formulas := [reduced_counts(crystal) for crystal in crystals]):
         if formula not in found:
-            found[formula] = energy("".join(f"{symbol_of(number)}{count}" for number, count in formula)) or 0.0
+            found[formula] = energy(formula) or 0.0
     return np.array([found[formula] for formula in formulas])
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 PROMISED = {
     Exit.USAGE: "BadPlace CampaignError CampaignMismatch CompoundError ConfigError CrystalFileError DataError "
-    "EvaluateError GenerateError InputError InvalidDecoration NoReference PathError QueryError "
+    "EvaluateError GenerateError InputError InvalidDecoration LaboratoryError NoReference PathError QueryError "
     "RelaxInputError TargetError TrainInputError UnknownCampaign UnknownCandidate UnknownElement",
     Exit.ENVIRONMENT: "ActorsNotStarted BackendError ClusterTooSmall ClusterUnreachable CorruptPseudo DiskFull FetchError "
     "FolderOutside MachineFault MissingPseudo NoScratch PwCommandError PwEnvironmentError PwNotFound "

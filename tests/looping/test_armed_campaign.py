@@ -9,17 +9,9 @@ from types import SimpleNamespace
 import pytest
 from database_fixture import NOON, new_relaxation
 
+from crystalloop.db.ledger.campaigns import CampaignRecord, CampaignState, NetworkRecord
 from crystalloop.db.ledger.memory import MemoryStore
-from crystalloop.db.ledger.records import (
-    CampaignRecord,
-    CampaignState,
-    Candidate,
-    CandidateState,
-    CrystalDoc,
-    NetworkRecord,
-    Origin,
-    OriginKind,
-)
+from crystalloop.db.ledger.records import Candidate, CandidateState, CrystalDoc, Origin, OriginKind
 from crystalloop.dft.work.relax_queue import Repairs
 from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.draw.proposal import Proposals
