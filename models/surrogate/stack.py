@@ -86,6 +86,18 @@ def out_of_fold(members: Mapping[str, Surrogate], judged: Labelled, seed: int) -
     return guessed
 
 
+def held_out(surrogate: Surrogate, judged: Labelled, seed: int) -> Prediction:
+    """What a surrogate says of each label without having seen any of its group; of too few groups nothing is said: NaN."""
+    mean, sigma = np.full(len(judged), np.nan), np.full(len(judged), np.nan)
+    groups = len(set(judged.groups))
+    if len(judged) < JUDGEABLE or groups < FOLDS:
+        return Prediction(mean, sigma)
+    for seen, unseen in GroupKFold(FOLDS).split(judged.rows, judged.values, judged.groups):
+        told = surrogate.fit(judged.part(seen), seed).predict(judged.rows[unseen])
+        mean[unseen], sigma[unseen] = told.mean, told.sigma
+    return Prediction(mean, sigma)
+
+
 @dataclass(frozen=True)
 class FittedStack:
     """See Fitted.

@@ -35,9 +35,9 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.events import EventListener, Redrawing
 from crystalloop.orchestrator.loop.nets import NETS, is_far, shortage, wider
 from crystalloop.orchestrator.propose.actors import RayRuntime
-from crystalloop.orchestrator.propose.armed_choice import CampaignArms, Predictors
-from crystalloop.orchestrator.propose.arms import Says, named, prototype_of
 from crystalloop.orchestrator.propose.ask import Ask
+from crystalloop.orchestrator.propose.baselines.armed_choice import CampaignArms, Predictors
+from crystalloop.orchestrator.propose.baselines.arms import Says, named, prototype_of
 from crystalloop.orchestrator.propose.cold_start import (
     Choice,
     anonymous_formulas,

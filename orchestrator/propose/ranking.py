@@ -20,18 +20,25 @@ from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.draw.target import ABOVE_HULL
 from crystalloop.models.surrogate.base import FeatureRows, Fitted, Labelled, Prediction, Surrogate, Values
 from crystalloop.models.surrogate.blend import Sayings, blended, networks_share
+from crystalloop.models.surrogate.chances.conformal import Outcomes
 from crystalloop.models.surrogate.features import BLOCKS, DENSE, crystal_features, feature_names
 from crystalloop.models.surrogate.gaussian_process import GaussianProcess
-from crystalloop.models.surrogate.stack import Stack
+from crystalloop.models.surrogate.growth import settled
+from crystalloop.models.surrogate.stack import Stack, held_out
 from crystalloop.models.surrogate.trees import Trees
 from crystalloop.orchestrator.campaign.choice.sections import SurrogateSection
 from crystalloop.orchestrator.campaign.spec import Campaign
+from crystalloop.orchestrator.propose.expectations import with_chances, with_prospects
 from crystalloop.orchestrator.propose.history import Past, PastResults
 
 HullEnergy = Callable[[Formula], float | None]
 """Reduced formula -> formation energy of the convex hull at that composition, eV/atom; None where nothing can be said."""
 MOST_OF_FILES = 5_000
 """Labelled crystals of data files that a surrogate learns from, those of the campaign's elements first."""
+MOST_HELD_OUT = 400
+"""Labels that the first intervals are made of."""
+TESTED = 60
+"""Forecasts put to the test after which held-out labels count nothing beside them."""
 NETWORKS, SURROGATE = "networks", "surrogate"
 
 
@@ -84,6 +91,8 @@ class Ranker:
         self._main = _learnt(campaign.target.property)
         self._surrogate = surrogate_of(campaign.surrogate)
         self._rows: dict[bytes, FeatureRows] = {}
+        self._told_unseen: dict[tuple[int, float], Prediction] = {}
+        self._seed = campaign.seed
         self._files = _nearest_first(files, set(campaign.elements), campaign.seed)
 
     def of(self, surrogate: Surrogate | None) -> Ranker:
@@ -109,7 +118,31 @@ class Ranker:
         rows = self._features([one.crystal for one in told], hull)
         for name in dict.fromkeys(map(_learnt, self._campaign.target.properties())):
             told = self._told(name, told, rows, history, energy if name == E_F else None)
-        return told if hull is None else [_over(one, energy) for one, energy in zip(told, hull.tolist(), strict=True)]
+        if hull is not None:
+            told = [_over(one, height) for one, height in zip(told, hull.tolist(), strict=True)]
+        if self._campaign.surrogate.failures:
+            ended = self._features([past.crystal for past in history], None)
+            told = with_prospects(told, self._features([one.crystal for one in told], None), history, ended, self._seed)
+        return with_chances(told, self._campaign.target, history, self._held_out(rows, history, energy))
+
+    def _held_out(self, rows: FeatureRows, history: PastResults, energy: HullEnergy | None) -> Outcomes:
+        """Labels of the target's property, each told without its chemical system, while few forecasts were put to the test."""
+        tested = sum(past.forecast is not None and not past.failed for past in history)
+        labelled = self._labelled(self._main, rows, history, energy if self._main == E_F else None)
+        if labelled is None or self._surrogate is None or tested >= TESTED:
+            return Outcomes.none()
+        first = settled(min(len(labelled), MOST_HELD_OUT))
+        part = labelled.part(np.arange(first))
+        key = first, float(part.values.sum())
+        if key not in self._told_unseen:
+            self._told_unseen = {key: held_out(self._surrogate, part, self._seed)}
+        told = self._told_unseen[key]
+        kept = np.flatnonzero(np.isfinite(told.mean))
+        prototypes = [past.prototype or "" for past in history if self._main in past.values]
+        classes = tuple([*prototypes, *[""] * len(labelled)][place] for place in kept)
+        return Outcomes(
+            told.mean[kept], told.sigma[kept], part.values[kept], np.zeros(len(kept), dtype=np.int_), classes
+        )
 
     def _told(
         self,
@@ -127,7 +160,7 @@ class Ranker:
         labelled = self._labelled(name, rows, history, energy)
         if labelled is None or self._surrogate is None:
             return proposals
-        fitted = self._surrogate.fit(labelled, self._campaign.seed)
+        fitted = self._surrogate.fit(labelled, self._seed)
         own, networks = fitted.predict(rows), _of_networks(name, proposals)
         if energy is not None:
             own = Prediction(own.mean + hull_energies_at([one.crystal for one in proposals], energy), own.sigma)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.propose.armed_choice import KNOWN_BELOW_EV
-from crystalloop.orchestrator.propose.seats import dealt, smallest_share
+from crystalloop.orchestrator.propose.baselines.armed_choice import KNOWN_BELOW_EV
+from crystalloop.orchestrator.propose.baselines.seats import dealt, smallest_share
 
 TELLS_LITTLE = 10
 """Fewer relaxations of an arm tell little: a baseline with 1 hit in 5 is not told from a loop with twice its rate."""

@@ -20,7 +20,6 @@ from crystalloop.dft.pw.command import check_command, pw_version
 from crystalloop.dft.recipe.element_rules import lanthanide_note
 from crystalloop.dft.recipe.pseudos import PseudoTable
 from crystalloop.dft.work.relax_queue import RelaxQueue, open_launchpad
-from crystalloop.models.crystals.formulas import written
 from crystalloop.models.data.files import KnownCrystal
 from crystalloop.orchestrator.account.arms import given_before
 from crystalloop.orchestrator.account.status import campaign_status
@@ -38,11 +37,11 @@ from crystalloop.orchestrator.loop.loop import Loop
 from crystalloop.orchestrator.loop.patience import Patience
 from crystalloop.orchestrator.loop.policy import Finish, Rules, Snapshot, over_wall
 from crystalloop.orchestrator.propose.actors import RayRuntime
-from crystalloop.orchestrator.propose.armed_choice import CampaignArms
+from crystalloop.orchestrator.propose.baselines.armed_choice import CampaignArms
 from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer
-from crystalloop.orchestrator.propose.ranking import HullEnergy, Ranker, labelled_crystal
+from crystalloop.orchestrator.propose.ranking import Ranker, labelled_crystal
 from crystalloop.orchestrator.run.arm_notes import arm_notes
 from crystalloop.orchestrator.run.clock import asked_often, within
 from crystalloop.orchestrator.run.cost import batch_notes
@@ -52,8 +51,8 @@ from crystalloop.orchestrator.run.retry import retry_given_up
 from crystalloop.orchestrator.run.session import database, only_runner, open_store, outcome_of_errors
 from crystalloop.orchestrator.run.workers import LocalWorkers, python_module
 from crystalloop.orchestrator.settle.formation import Energies
-from crystalloop.orchestrator.settle.hull_energies import HullReference, hull_reference
-from crystalloop.orchestrator.settle.hulls import hull_energies, settle_hulls
+from crystalloop.orchestrator.settle.hull_energies import hull_reference
+from crystalloop.orchestrator.settle.hulls import hull_by_formula, settle_hulls
 from crystalloop.orchestrator.show.report_page import write_report
 
 HERE = Machine()
@@ -158,7 +157,9 @@ def build(
     version = pw_version(campaign.dft.pw_command)
     energies = Energies(dft_settings(campaign), table, version, campaign.dft.reject_above_e_f)
     start = partial(_on_ray, runtime.start, store, campaign)
-    ranker = Ranker(campaign, [labelled_crystal(one) for one in known], partial(_hull_now, store, campaign, reference))
+    ranker = Ranker(
+        campaign, [labelled_crystal(one) for one in known], partial(hull_by_formula, store, campaign, reference)
+    )
     arms = None
     if campaign.arms.loop < 1:
         spent, say = partial(_spent, store, campaign.name), partial(_tell_note, tell)
@@ -195,12 +196,6 @@ def _tell_note(tell: EventListener, text: str) -> None:
 
 def _nothing() -> None:
     """No networks, no Ray to be started beside pw.x."""
-
-
-def _hull_now(store: MongoStore, campaign: Campaign, reference: HullReference) -> HullEnergy:
-    """The hull as it is known now, for the ranking."""
-    energies = hull_energies(store, campaign, reference)
-    return lambda formula: energies.hull_energy(written(formula))
 
 
 def _on_ray(work: Callable[[], T], store: MongoStore, campaign: Campaign) -> T:

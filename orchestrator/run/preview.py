@@ -19,8 +19,8 @@ from crystalloop.models.generate.funnel import is_new, run_funnel, valid_distanc
 from crystalloop.orchestrator.acquire.by_name import acquirer_of
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import Sources
-from crystalloop.orchestrator.propose.armed_choice import CampaignArms
 from crystalloop.orchestrator.propose.ask import Ask
+from crystalloop.orchestrator.propose.baselines.armed_choice import CampaignArms
 from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, balanced, choose_decorated, decorated_pool
 
 RIDGE = 0.1

@@ -6,7 +6,7 @@ Which energies make a hull is said in `hull_energies`; what a hull is, and when 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from crystalloop.dft.energies.references import energy_scheme, reference_setting
 from crystalloop.dft.recipe.pseudos import PseudoTable, PwEnvironmentError
 from crystalloop.dft.recipe.settings import CODE_VERSION, PwSettings
 from crystalloop.models.crystals.chemistry import reduced_formula
+from crystalloop.models.crystals.formulas import Formula, written
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.settle.hull_energies import (
@@ -105,6 +106,14 @@ def hull_energies(store: Store, campaign: Campaign, reference: HullReference | N
         return CampaignHullEnergies(reference, ())
     relaxed = store.candidates(states=[CandidateState.RELAXED])
     return CampaignHullEnergies(reference, _known(store, relaxed, dft_settings(campaign), table).entries)
+
+
+def hull_by_formula(
+    store: Store, campaign: Campaign, reference: HullReference | None = None
+) -> Callable[[Formula], float | None]:
+    """The same as a look-up by reduced formula."""
+    energies = hull_energies(store, campaign, reference)
+    return lambda formula: energies.hull_energy(written(formula))
 
 
 @dataclass(frozen=True)

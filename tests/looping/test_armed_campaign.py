@@ -20,7 +20,7 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import Sources
 from crystalloop.orchestrator.loop.contracts import Parts, Trained
 from crystalloop.orchestrator.loop.loop import Loop
-from crystalloop.orchestrator.propose.armed_choice import CampaignArms
+from crystalloop.orchestrator.propose.baselines.armed_choice import CampaignArms
 from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
 from crystalloop.orchestrator.propose.proposer import CandidateProposer

@@ -18,10 +18,10 @@ from crystalloop.models.surrogate.base import Prediction
 from crystalloop.orchestrator.acquire.greedy import Greedy
 from crystalloop.orchestrator.campaign.choice.sections import Arms
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.propose.armed_choice import ArmedChooser, CampaignArms, known_compounds, said_by
-from crystalloop.orchestrator.propose.arms import Offered, arm_chooser
+from crystalloop.orchestrator.propose.baselines.armed_choice import ArmedChooser, CampaignArms, known_compounds, said_by
+from crystalloop.orchestrator.propose.baselines.arms import Offered, arm_chooser
+from crystalloop.orchestrator.propose.baselines.seats import dealt, seats, smallest_share
 from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, decorated_pool
-from crystalloop.orchestrator.propose.seats import dealt, seats, smallest_share
 from crystalloop.orchestrator.run.arm_notes import arm_notes
 
 SHARES = {"loop": 0.8, "ion_exchange": 0.1, "random": 0.1}

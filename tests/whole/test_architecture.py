@@ -62,14 +62,15 @@ MAY_IMPORT: dict[str, str] = {
     "orchestrator/settle": "campaign campaign/choice loop db/ledger dft/recipe dft/pw dft/energies models/crystals models/data "
     "models/draw",
     "orchestrator/learn": "campaign loop cluster db/ledger models",
-    "orchestrator/propose": "campaign campaign/choice loop cluster acquire learn db/ledger models",
+    "orchestrator/propose": "propose/baselines campaign campaign/choice loop cluster acquire learn db/ledger models",
+    "orchestrator/propose/baselines": "propose campaign acquire db/ledger models",
     "orchestrator/show": "campaign loop account db/ledger models orchestrator/show/chances",
     "orchestrator/show/chances": "orchestrator/show account models/surrogate/chances",
     "orchestrator/show/relaxed": "orchestrator/show models/crystals",
     "orchestrator/simulate/truth": "campaign campaign/choice models",
     "orchestrator/simulate": "simulate/truth campaign campaign/choice loop acquire account propose settle db/ledger dft models",
     "orchestrator/show/simulation": "orchestrator/show orchestrator/simulate orchestrator/simulate/truth",
-    "orchestrator/run": "campaign loop cluster acquire propose learn settle account show db dft models",
+    "orchestrator/run": "campaign loop cluster acquire propose propose/baselines learn settle account show db dft models",
     "orchestrator/cli": "*",
 }
 

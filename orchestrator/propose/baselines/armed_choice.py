@@ -26,12 +26,12 @@ from crystalloop.models.generate.funnel import (
 )
 from crystalloop.orchestrator.acquire.base import Acquirer, Scored
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.propose.arms import Arm, Offered, RandomArm, Says, arm_chooser, named
 from crystalloop.orchestrator.propose.ask import Ask
+from crystalloop.orchestrator.propose.baselines.arms import Arm, Offered, RandomArm, Says, arm_chooser, named
+from crystalloop.orchestrator.propose.baselines.seats import seats
 from crystalloop.orchestrator.propose.cold_start import Choice, Spread, balanced, choose_decorated
 from crystalloop.orchestrator.propose.history import PastResults
 from crystalloop.orchestrator.propose.ranking import Ranker
-from crystalloop.orchestrator.propose.seats import seats
 
 KNOWN_BELOW_EV = 0.0
 """Formation energy, eV/atom, below which a computed crystal counts as a compound that ions are exchanged in."""
