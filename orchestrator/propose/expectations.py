@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.draw.target import Range, Target
+from crystalloop.models.draw.target import Direction, Range, Target
 from crystalloop.models.surrogate.base import FeatureRows, Prediction, Values
 from crystalloop.models.surrogate.chances.calibrated import Calibrated, calibrated, covered_by_round
 from crystalloop.models.surrogate.chances.conformal import Outcomes
@@ -57,8 +57,8 @@ def _calibrated(asked: Sequence[Proposal], target: Target, history: PastResults,
 
     def met(values: Values) -> NDArray[np.bool_]:
         if target.has_range() or best is None:
-            return np.array([target.distance(float(value)) == 0 for value in values], dtype=np.bool_)
-        return np.array([target.merit(float(value)) > best for value in values], dtype=np.bool_)
+            return np.asarray(target.as_range().distance(values) == 0, dtype=np.bool_)
+        return np.asarray(values < -best if target.direction is Direction.MINIMISE else values > best, dtype=np.bool_)
 
     classes = [one.prototype or "" for one in asked]
     return calibrated(prediction, classes, met, _outcomes(past, name), held_out, _covered(past, name))
