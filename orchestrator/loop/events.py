@@ -110,7 +110,7 @@ class ModelTrained:
 
 @dataclass(frozen=True)
 class Finished:
-    """The campaign ends; `completed` is False where it was asked to, and the same command goes on."""
+    """The campaign ends; `completed` is False where it was asked to, or to pause, and may go on."""
 
     reason: str
     completed: bool

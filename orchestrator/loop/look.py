@@ -10,6 +10,7 @@ from crystalloop.db.ledger.campaigns import CampaignState, ModelVersion, Round
 from crystalloop.db.ledger.records import CandidateState
 from crystalloop.db.ledger.standing import Standing
 from crystalloop.db.ledger.store import Store
+from crystalloop.orchestrator.account.calibration import pause_reason
 from crystalloop.orchestrator.account.judged import fits, value_of
 from crystalloop.orchestrator.account.rounds import round_results
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -67,10 +68,11 @@ class Totals:
 
 @dataclass(frozen=True)
 class Hits:
-    """How many hits there are, and what came of the last forecast."""
+    """How many hits there are, what came of the last forecast, and why the forecasts are no longer to be followed."""
 
     count: int = 0
     forecast: Forecasted | None = None
+    drift: str = ""
 
 
 class Looker:
@@ -92,7 +94,7 @@ class Looker:
         self._known, self._target, self._rounds = known, campaign.target, campaign.rounds
         self._written: tuple[tuple[Round, ...], tuple[ModelVersion, ...]] | None = None
         self._before: tuple[int, Totals] = (0, Totals())  # rounds added up so far
-        self._stop = campaign.stop.hits
+        self._stop, self._pauses = campaign.stop.hits, campaign.surrogate.pause_at_drift
         self._judged: tuple[datetime | None, Hits] = (
             None,
             Hits(),
@@ -135,6 +137,7 @@ class Looker:
             cut=cut,
             hits=hits.count,
             forecast=hits.forecast,
+            drift=hits.drift,
         )
         return Look(snapshot, rounds, versions, chosen, theirs)
 
@@ -144,7 +147,7 @@ class Looker:
     def _hits(self, rounds: tuple[Round, ...]) -> Hits:
         """Of the campaign so far, once a round; nothing where nobody asks for it, and nothing was forecast."""
         forecast = [one.number for one in rounds if one.expected_hits is not None and one.chosen]
-        if self._stop is None and all(one.expected_hits is None for one in rounds):
+        if self._stop is None and not self._pauses and all(one.expected_hits is None for one in rounds):
             return Hits()
         if self._judged[0] != rounds[-1].finished_at:
             relaxed = self._store.candidates(self._campaign, states=[CandidateState.RELAXED])
@@ -156,7 +159,8 @@ class Looker:
                 if last is None or expected is None
                 else Forecasted(last.number, last.sent, expected, len(last.hits))
             )
-            self._judged = rounds[-1].finished_at, Hits(sum(len(one.hits) for one in results.values()), told)
+            count = sum(len(one.hits) for one in results.values())
+            self._judged = rounds[-1].finished_at, Hits(count, told, pause_reason(relaxed) if self._pauses else "")
         return self._judged[1]
 
     def _reached(self) -> tuple[bool | None, str]:

@@ -49,6 +49,7 @@ class Snapshot:
         cut: what the alarm at `wall_minutes` cut off, in words; empty where it has not rung.
         hits: of all closed rounds; looked up where a round is closed.
         forecast: the last round of which hits were expected; None before the first, and without a ranking.
+        drift: why the campaign is to pause, its forecasts being no longer true; empty where it goes on, and where it may not pause.
     """
 
     current: RoundView | None
@@ -65,6 +66,7 @@ class Snapshot:
     cut: str = ""
     hits: int = 0
     forecast: Forecasted | None = None
+    drift: str = ""
 
     @classmethod
     def at_start(cls, cut: str = "") -> Snapshot:
@@ -123,13 +125,15 @@ class Finish:
 
     Attributes:
         reason: why, as a sentence; the same for terminal, status and report.
-        completed: False where it was asked to end.
+        completed: False where it was asked to end, or to pause.
         failed: it ended without what it was asked for, and going on would not change that.
+        paused: it goes on once its file is changed as the reason says.
     """
 
     reason: str
     completed: bool = True
     failed: bool = False
+    paused: bool = False
 
 
 Action = Propose | Wait | Settle | CloseRound | Retrain | Finish
@@ -189,6 +193,8 @@ def _after(current: RoundView, snapshot: Snapshot, rules: Rules) -> Action:
         return Finish(f"all {rules.rounds} rounds are done{missed}{what_more(snapshot.forecast)}")
     if over := over_budget(snapshot, rules):
         return Finish(f"{over}{what_more(snapshot.forecast)}")
+    if snapshot.drift:
+        return Finish(snapshot.drift, completed=False, paused=True)
     following = number + 1 if current.chosen else number  # what chose nobody before enumeration was tried is repeated
     if snapshot.labelled < rules.minimum_labels:
         # Too few successes to learn from: compute more decorated prototypes instead of training on nothing.

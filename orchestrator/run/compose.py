@@ -277,7 +277,7 @@ def _start(store: MongoStore, campaign: Campaign, folder: Path, notes: Sequence[
 def _summary(store: MongoStore, campaign: Campaign, finish: Finish, report: Path) -> dict[str, Any]:
     status = campaign_status(store, campaign.name)
     lines = [*status["lines"], f"report: {report}"]
-    if not finish.completed:
+    if not finish.completed and not finish.paused:
         lines.append("the same command goes on from here")
     return {**status, "completed": finish.completed, "outcome": finish.reason, "report": str(report), "lines": lines}
 

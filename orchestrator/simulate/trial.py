@@ -134,6 +134,7 @@ def for_laboratory(campaign: Campaign, laboratory: Laboratory, seed: int) -> Cam
             "dft": campaign.dft.model_copy(update={"per_round": max(section.batch, 1)}),
             "networks": campaign.networks.model_copy(update={"minimum_labels": 1}),
             "stop": StopSection(),
+            "surrogate": campaign.surrogate.model_copy(update={"pause_at_drift": False}),
         }
     )
 

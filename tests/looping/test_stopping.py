@@ -7,8 +7,10 @@ from test_ends import loop_of, registered
 from test_loop import CAMPAIGN, SOURCES, FakeProposer
 from test_policy import RULES, at
 
+from crystalloop.db.ledger.campaigns import CampaignState
 from crystalloop.db.ledger.memory import MemoryStore
 from crystalloop.models.crystals.known import KnownCrystals
+from crystalloop.models.crystals.properties import E_F
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.outlook import Forecasted
 from crystalloop.orchestrator.loop.policy import Finish, Propose, RoundView, Wait, decide, is_worth_it
@@ -89,6 +91,16 @@ def test_what_is_expected_is_chance_times_success():
     assert expected_hits([]) is None
 
 
+PAUSE = "paused: the 90 % intervals no longer cover what is found"
+
+
+def test_a_campaign_pauses_where_it_would_go_on_and_its_forecasts_are_no_longer_true():
+    assert decide(at(**BETWEEN, drift=PAUSE), RULES) == Finish(PAUSE, completed=False, paused=True)
+    assert decide(at(open=1, drift=PAUSE), RULES) == Wait()  # what was paid for is finished
+    assert decide(at(**BETWEEN | {"number": 3}, drift=PAUSE), RULES) == Finish("all 3 rounds are done")
+    assert decide(at(**BETWEEN, hits=5, drift=PAUSE), ENOUGH).reason.startswith("enough is found")
+
+
 class Ranked(FakeProposer):
     """Says of each candidate of a model how likely it is a hit."""
 
@@ -108,6 +120,35 @@ class Ranked(FakeProposer):
 def run(store, stop, chance=0.05):
     campaign = Campaign.model_validate(CAMPAIGN.spec() | {"stop": stop, "target": {"maximum": -0.5}, "rounds": 2})
     return loop_of(store, campaign=campaign, chooser=Ranked(chance)).run()
+
+
+class Sure(FakeProposer):
+    """Forecasts, in every round, an energy that is never found, within narrow ends."""
+
+    def propose(self, ask):
+        made = super().propose(ask)
+        said = {"predicted": {E_F: -3.0}, "sigma": 0.1, "interval": (-3.2, -2.8), "surrogate": "trees"}
+        told = tuple((dataclasses.replace(draft, **said), score) for draft, score in made.chosen)
+        return Choice(made.counts, told, made.note)
+
+
+def paused_or_not(store, pause):
+    more = {"surrogate": {"pause_at_drift": pause}, "rounds": 4, "dft": {"per_round": 1}}
+    return loop_of(store, campaign=Campaign.model_validate(CAMPAIGN.spec() | more), chooser=Sure()).run()
+
+
+def test_a_loop_whose_intervals_never_cover_pauses_with_the_reason_and_goes_on_once_it_may():
+    store = registered()
+    action = paused_or_not(store, pause=True)
+    assert action.reason.startswith(f"{PAUSE}: 3 of 3 values up to round 3 lie outside")
+    assert (action.completed, action.paused, action.failed) == (False, True, False)
+    record = store.campaign("first")
+    assert (record.state, record.outcome) == (CampaignState.ACTIVE, action.reason)
+    assert [len(one.chosen) for one in store.rounds("first")] == [1, 1, 1]
+    assert "`surrogate.pause_at_drift: false`" in action.reason
+    assert paused_or_not(store, pause=True) == action  # nothing was changed
+    assert paused_or_not(store, pause=False) == Finish("all 4 rounds are done")
+    assert paused_or_not(registered(), pause=False) == Finish("all 4 rounds are done")
 
 
 def test_a_loop_that_expects_nothing_computes_nothing_more_and_goes_on_once_it_may():
