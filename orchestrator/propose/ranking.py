@@ -23,8 +23,7 @@ from crystalloop.models.surrogate.blend import Sayings, blended, networks_share
 from crystalloop.models.surrogate.chances.conformal import Outcomes
 from crystalloop.models.surrogate.features import BLOCKS, DENSE, crystal_features, feature_names
 from crystalloop.models.surrogate.gaussian_process import GaussianProcess
-from crystalloop.models.surrogate.growth import settled
-from crystalloop.models.surrogate.stack import Stack, held_out
+from crystalloop.models.surrogate.stack import Stack, judged_by_groups
 from crystalloop.models.surrogate.trees import Trees
 from crystalloop.orchestrator.campaign.choice.sections import SurrogateSection
 from crystalloop.orchestrator.campaign.spec import Campaign
@@ -49,7 +48,11 @@ def surrogate_of(section: SurrogateSection) -> Surrogate | None:
         "trees": trees,
         "gaussian_process": process,
         "networks": None,
-        "stack": Stack({"trees": trees, "gaussian process": process}, {"gaussian process": 3_000}),
+        "stack": Stack(
+            {"trees": trees, "gaussian process": process},
+            most={"gaussian process": 3_000},
+            judges={"trees": Trees(max(10, section.trees // 3))},
+        ),
     }
     return made[section.model]
 
@@ -91,7 +94,6 @@ class Ranker:
         self._main = _learnt(campaign.target.property)
         self._surrogate = surrogate_of(campaign.surrogate)
         self._rows: dict[bytes, FeatureRows] = {}
-        self._told_unseen: dict[tuple[int, float], Prediction] = {}
         self._seed = campaign.seed
         self._files = _nearest_first(files, set(campaign.elements), campaign.seed)
 
@@ -131,12 +133,11 @@ class Ranker:
         labelled = self._labelled(self._main, rows, history, energy if self._main == E_F else None)
         if labelled is None or self._surrogate is None or tested >= TESTED:
             return Outcomes.none()
-        first = settled(min(len(labelled), MOST_HELD_OUT))
-        part = labelled.part(np.arange(first))
-        key = first, float(part.values.sum())
-        if key not in self._told_unseen:
-            self._told_unseen = {key: held_out(self._surrogate, part, self._seed)}
-        told = self._told_unseen[key]
+        part = labelled.part(np.arange(min(len(labelled), MOST_HELD_OUT)))
+        if isinstance(self._surrogate, Stack):
+            told = self._surrogate.judged(part, self._seed).told
+        else:
+            told = judged_by_groups({"": self._surrogate}, part, self._seed).told
         kept = np.flatnonzero(np.isfinite(told.mean))
         prototypes = [past.prototype or "" for past in history if self._main in past.values]
         classes = tuple([*prototypes, *[""] * len(labelled)][place] for place in kept)
