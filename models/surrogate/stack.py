@@ -25,11 +25,11 @@ PRIOR = 20.0
 """Labels' worth of belief in equal shares."""
 FOLDS = 4
 Weights = NDArray[np.float64]
-Table = NDArray[np.float64]
+Words = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Judged:
+class Verdict:
     """What several surrogates said of labels without having seen any of their groups.
 
     Attributes:
@@ -54,7 +54,7 @@ class Stack:
     members: Mapping[str, Surrogate]
     most: Mapping[str, int] = field(default_factory=dict)
     judges: Mapping[str, Surrogate] = field(default_factory=dict)
-    _found: dict[tuple[int, float, int], Judged] = field(default_factory=dict, repr=False, compare=False)
+    _found: dict[tuple[int, float, int], Verdict] = field(default_factory=dict, repr=False, compare=False)
 
     def fit(self, labelled: Labelled, seed: int) -> FittedStack:
         """See Surrogate."""
@@ -63,7 +63,7 @@ class Stack:
         fitted = tuple(self.members[name].fit(known, seed) for name in names)
         return FittedStack(names, fitted, self.judged(known, seed).weights)
 
-    def judged(self, labelled: Labelled, seed: int) -> Judged:
+    def judged(self, labelled: Labelled, seed: int) -> Verdict:
         """How the members did on the first of the labels, as many as there were when they were last judged."""
         names = self._taking_part(len(labelled))
         part = labelled.part(np.arange(settled(len(labelled))))
@@ -77,18 +77,18 @@ class Stack:
         return tuple(name for name in self.members if labels <= self.most.get(name, labels))
 
 
-def judged_by_groups(members: Mapping[str, Surrogate], part: Labelled, seed: int) -> Judged:
+def judged_by_groups(members: Mapping[str, Surrogate], part: Labelled, seed: int) -> Verdict:
     """Grouped cross-validation: weights of the least squared error, drawn towards equal ones, and what is said with them."""
     equal = np.full(len(members), 1.0 / len(members))
     silent = np.full(len(part), np.nan)
     if len(part) < JUDGEABLE or len(set(part.groups)) < FOLDS:
-        return Judged(equal, Prediction(silent, silent))
+        return Verdict(equal, Prediction(silent, silent))
     means, sigmas = _out_of_fold(members, part, seed)
     weights = equal if len(members) == 1 else _least_squares(means - part.values[:, None], part, equal)
-    return Judged(weights, _together(weights, means.T, sigmas.T))
+    return Verdict(weights, _together(weights, means.T, sigmas.T))
 
 
-def _out_of_fold(members: Mapping[str, Surrogate], part: Labelled, seed: int) -> tuple[Table, Table]:
+def _out_of_fold(members: Mapping[str, Surrogate], part: Labelled, seed: int) -> tuple[Words, Words]:
     """What each member says of each label, and with what error bar. Two of [labels, members]."""
     means, sigmas = np.empty((len(part), len(members))), np.empty((len(part), len(members)))
     for seen, unseen in GroupKFold(FOLDS).split(part.rows, part.values, part.groups):
@@ -99,7 +99,7 @@ def _out_of_fold(members: Mapping[str, Surrogate], part: Labelled, seed: int) ->
     return means, sigmas
 
 
-def _least_squares(errors: Table, part: Labelled, equal: Weights) -> Weights:
+def _least_squares(errors: Words, part: Labelled, equal: Weights) -> Weights:
     spread = max(float(part.values.std()), 1e-9)
     strength = np.sqrt(PRIOR * float(np.mean(errors**2)))
     sums_to_one = 1e4 * spread * np.ones(len(equal))
@@ -108,7 +108,7 @@ def _least_squares(errors: Table, part: Labelled, equal: Weights) -> Weights:
     return np.asarray(found / found.sum())
 
 
-def _together(weights: Weights, means: Table, sigmas: Table) -> Prediction:
+def _together(weights: Weights, means: Words, sigmas: Words) -> Prediction:
     """The word of several; the error bar holds each one's own, and how far they are from each other. Tables: [members, n]."""
     mean = weights @ means
     variance = weights @ (sigmas**2 + (means - mean) ** 2)
