@@ -11,6 +11,9 @@ from database_fixture import database_name, mongodb_uri, store  # noqa: F401  (f
 from embedded_things import database, only_embedded, things  # noqa: F401  (fixtures)
 
 ROOT = Path(__file__).parent.parent
+# Contracts are asserted in files that are no test files: their assertions are to say as much as those of tests. Here, since
+# files beside tests/contracts import from there, too.
+pytest.register_assert_rewrite(*(f"contracts.{path.stem}" for path in (ROOT / "tests" / "contracts").glob("[!_]*.py")))
 
 
 def pytest_addoption(parser):

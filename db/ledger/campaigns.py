@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from crystalloop.db.ledger.names import Id, PathId
-from crystalloop.db.ledger.records import Record
+from crystalloop.db.ledger.record import Record
 
 
 class NetworkRecord(Record):

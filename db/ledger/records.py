@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from crystalloop.db.ledger.campaigns import ModelVersion as ModelVersion  # users know it by this place
 from crystalloop.db.ledger.forecast import Forecast
 from crystalloop.db.ledger.names import Id
+from crystalloop.db.ledger.record import Record
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 Vector = tuple[float, float, float]
 REFERENCES = "references"  # the shared campaign that owns the elemental reference calculations
-
-
-class Record(BaseModel):
-    """A stored document: frozen, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    schema_version: Literal[1] = 1
-
-    def to_document(self) -> dict[str, Any]:
-        """Plain dictionary as MongoDB stores it: enums as strings, tuples as lists, datetimes kept."""
-        return {"_id" if name == "id" else name: _bsonable(value) for name, value in self.model_dump().items()}
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Inverse of `to_document`; raises pydantic.ValidationError for another shape, as of a newer schema_version."""
-        return cls.model_validate({"id" if name == "_id" else name: value for name, value in document.items()})
-
-
-def _bsonable(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {key: _bsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_bsonable(item) for item in value]
-    return str(value) if isinstance(value, StrEnum) else value
 
 
 class CrystalDoc(Record):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from crystalloop.db.ledger.leases import INTERNAL, INTERRUPTED
-from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, Record, Relaxation
+from crystalloop.db.ledger.record import Record
+from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, Relaxation
 from crystalloop.dft.recipe.settings import CODE_VERSION
 from crystalloop.dft.recipe.whole_file import whole
 from crystalloop.dft.relax.attempt import AttemptReport

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, sqrt
+from statistics import NormalDist
 from typing import Any
-
-from scipy.special import betaincinv, ndtri
 
 from crystalloop.db.ledger.records import Candidate, CandidateState
 from crystalloop.orchestrator.account.rounds import RoundResult
@@ -192,6 +191,8 @@ def rate_ratio_interval(
     """
     if first + second == 0 or first_hours <= 0 or second_hours <= 0:
         return 0.0, inf
+    from scipy.special import betaincinv  # late: results of a campaign without baselines are told without it
+
     tail = (1 - level) / 2
     low = float(betaincinv(first, second + 1, tail)) if first else 0.0
     high = float(betaincinv(first + 1, second, 1 - tail)) if second else 1.0
@@ -203,7 +204,7 @@ def difference_interval(
     first: int, of_first: int, second: int, of_second: int, level: float = INTERVAL_LEVEL
 ) -> RangeEnds:
     """Interval of the difference of two shares: the hybrid of two score intervals (Newcombe, Stat. Med. 17, 873, 1998, no. 10)."""
-    z = float(ndtri((1 + level) / 2))
+    z = NormalDist().inv_cdf((1 + level) / 2)
     p, q = first / of_first, second / of_second
     (p_low, p_high), (q_low, q_high) = _wilson(first, of_first, z), _wilson(second, of_second, z)
     return p - q - sqrt((p - p_low) ** 2 + (q_high - q) ** 2), p - q + sqrt((p_high - p) ** 2 + (q - q_low) ** 2)

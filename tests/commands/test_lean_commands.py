@@ -30,6 +30,7 @@ def test_the_list_of_commands_imports_nothing_that_computes():
     assert {name for name in imported if name.startswith("crystalloop.")} == {
         "crystalloop.db",
         "crystalloop.db.ledger",
+        "crystalloop.db.ledger.access",
         "crystalloop.db.ledger.access.redaction",
         "crystalloop.dft",
         "crystalloop.dft.recipe",

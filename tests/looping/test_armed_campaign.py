@@ -20,6 +20,7 @@ from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.learn.training_set import Sources
 from crystalloop.orchestrator.loop.contracts import Parts, Trained
 from crystalloop.orchestrator.loop.loop import Loop
+from crystalloop.orchestrator.propose.ask import Ask
 from crystalloop.orchestrator.propose.baselines.armed_choice import CampaignArms
 from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, decorated_pool
 from crystalloop.orchestrator.propose.door import LedgerProposer
@@ -40,6 +41,11 @@ def campaign(**changes) -> Campaign:
         "rounds": 3,
     }
     return Campaign.model_validate(fields | changes)
+
+
+def first_round(pool, count) -> Ask:
+    """What is asked before anything is computed."""
+    return Ask(1, None, Sources((), pool).training_set(())[0], KnownCrystals(), (), count)
 
 
 class Energies:
@@ -131,7 +137,7 @@ def run(asked, runtime=None):
         store=store,
         queue=SimpleNamespace(submit=lambda some: None, reconcile=lambda now: Repairs(())),
         workers=Workers(store),
-        proposer=LedgerProposer(asked.name, chooser, Energies(), Sources((), pool), lambda: next(clock)),
+        proposer=LedgerProposer(asked.name, asked.target, chooser, Energies(), Sources((), pool), lambda: next(clock)),
         trainer=SimpleNamespace(train=train),
         energies=Energies(),
         settle_hulls=lambda: None,
@@ -173,7 +179,7 @@ def test_ion_exchange_starts_from_what_pw_x_found_to_be_bound_and_is_paid_back()
     assert all(one.origin.kind is OriginKind.SUBSTITUTED and set(one.origin.bases) <= SALTS for one in exchanged)
 
 
-@pytest.mark.parametrize("arm", ["random", "ion_exchange", "no_feedback"])
+@pytest.mark.parametrize("arm", ["random", "ion_exchange", "no_feedback", "trees_ucb"])
 def test_shares_hold_over_a_campaign_with_networks(arm):
     found, trained = run(campaign(arms={"loop": 0.6, arm: 0.4}, bases=["NaCl:rocksalt_B1"]))
     counted = Counter(one.arm for one in found)
@@ -197,7 +203,9 @@ def mixed():
 
 def test_crystals_of_baselines_carry_the_predictions_of_the_loop():
     later = [one for one in mixed() if one.round > 1]
-    assert later and all(one.predicted["formation_energy_per_atom"] == -1.6 for one in later)
+    assert {one.arm for one in later} == {"loop", "ion_exchange", "random"}
+    assert all(one.forecast.parts["networks"] == -1.6 for one in later)
+    assert all(one.predicted["formation_energy_per_atom"] == one.forecast.mean for one in later)
 
 
 def test_the_same_campaign_chooses_the_same_again():
@@ -214,7 +222,7 @@ def test_an_arm_that_finds_too_few_is_told_of_and_the_round_is_full_all_the_same
     asked = campaign(arms={"loop": 0, "ion_exchange": 1}, elements=["Na", "Cl", "Li"], bases=["NaCl:rocksalt_B1"])
     pool, heard = decorated_pool(asked), []
     arms = CampaignArms(asked, anonymous_formulas(pool), lambda round_: {}, tell=heard.append)
-    choice = arms.choose_decorated(1, pool, Sources((), pool).training_set(())[0], KnownCrystals(), 5)
+    choice = arms.choose_decorated(first_round(pool, 5), pool)
     assert Counter(one.arm for one, _ in choice.chosen) == {"ion_exchange": 1, "random": 4}
     assert (heard, choice.note) == (["arms: ion_exchange found 1 for its 5; other arms chose in their place"], "")
 
@@ -223,8 +231,7 @@ def test_trees_choose_from_the_first_round_where_they_can_be_fitted():
     asked = campaign(arms={"loop": 0.5, "trees_ucb": 0.5})
     pool = decorated_pool(asked)
     arms = CampaignArms(asked, anonymous_formulas(pool), lambda round_: {})
-    training = Sources((), pool).training_set(())[0]
-    without = arms.choose_decorated(1, pool, training, KnownCrystals(), 4)
-    given = arms.choose_decorated(1, pool, training, KnownCrystals(), 4, trees=list)
+    without = arms.choose_decorated(first_round(pool, 4), pool)
+    given = arms.choose_decorated(first_round(pool, 4), pool, trees=list)
     assert Counter(one.arm for one, _ in without.chosen) == {"loop": 4}
     assert Counter(one.arm for one, _ in given.chosen) == {"loop": 2, "trees_ucb": 2}

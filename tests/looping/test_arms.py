@@ -14,11 +14,11 @@ from crystalloop.models.data.corpus import Corpus
 from crystalloop.models.draw.proposal import Base, Kind, Proposal
 from crystalloop.models.draw.target import Target
 from crystalloop.models.generate.funnel import charge_balanced
-from crystalloop.models.surrogate.base import Prediction
 from crystalloop.orchestrator.acquire.greedy import Greedy
 from crystalloop.orchestrator.campaign.choice.sections import Arms
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.propose.baselines.armed_choice import ArmedChooser, CampaignArms, known_compounds, said_by
+from crystalloop.orchestrator.propose.ask import Ask
+from crystalloop.orchestrator.propose.baselines.armed_choice import ArmedChooser, CampaignArms, known_compounds
 from crystalloop.orchestrator.propose.baselines.arms import Offered, arm_chooser
 from crystalloop.orchestrator.propose.baselines.seats import dealt, seats, smallest_share
 from crystalloop.orchestrator.propose.cold_start import anonymous_formulas, decorated_pool
@@ -157,16 +157,11 @@ def test_a_baseline_ranks_by_its_own_predictions_and_the_crystal_keeps_those_of_
 
 
 def test_trees_are_followed_to_the_upper_confidence_bound():
-    class Fixed:
-        name = "stub"
+    def uncertain(given):  # all alike but one that is worse and very uncertain
+        told = [(-0.5, 3.0) if at == 2 else (-1.0, 0.1) for at in range(len(given))]
+        return [replace(one, predicted={E_F: mean}, sigma=sd) for one, (mean, sd) in zip(given, told, strict=True)]
 
-        def predict(self, rows):
-            return Prediction(rows[:, 0], rows[:, 1])
-
-    def rows_of(crystals):  # all alike but one that is worse and very uncertain
-        return np.array([[-0.5, 3.0] if at == 2 else [-1.0, 0.1] for at in range(len(crystals))])
-
-    says = {"trees_ucb": said_by(Fixed(), rows_of, E_F)}
+    says = {"trees_ucb": uncertain}
     chosen, _ = chooser({"trees_ucb": 1.0}).choose(offered(says=says, target=Target(E_F, direction="minimise")), {}, 1)
     assert chosen[0][0].formula == proposals()[2].formula
     assert chosen[0][1] == pytest.approx(3.5)  # -(-.5 - 3)
@@ -259,7 +254,7 @@ def test_a_cold_start_is_shared_between_the_loop_and_those_who_need_no_networks(
     )
     pool = decorated_pool(campaign)
     arms = CampaignArms(campaign, anonymous_formulas(pool), lambda round_: {})
-    choice = arms.choose_decorated(1, pool, empty_corpus(), KnownCrystals(), 5)
+    choice = arms.choose_decorated(Ask(1, None, empty_corpus(), KnownCrystals(), (), 5), pool)
     assert {one.arm for one, _ in choice.chosen} == {"loop", "random", "ion_exchange"}
     assert len(choice.chosen) == 5
 

@@ -62,7 +62,7 @@ def test_a_choice_does_not_run_after_predictions_far_below_the_hull():
     far_below, on_it = proposal(-3.0), proposal(0.0)
     scores = {
         one.predicted[ABOVE_HULL]: score
-        for one, score in Greedy(crowding=0.0).choose([on_it, far_below], STABLE, 2, np.random.default_rng(0))
+        for one, score in Greedy().choose([on_it, far_below], STABLE, 2, np.random.default_rng(0))
     }
     assert scores[-3.0] == pytest.approx(scores[0.0], abs=1e-6)
 

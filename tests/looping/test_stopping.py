@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from test_ends import loop_of, registered
-from test_loop import CAMPAIGN, FakeProposer
+from test_loop import CAMPAIGN, SOURCES, FakeProposer
 from test_policy import RULES, at
 
 from crystalloop.db.ledger.memory import MemoryStore
@@ -12,6 +12,7 @@ from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.loop.outlook import Forecasted
 from crystalloop.orchestrator.loop.policy import Finish, Propose, RoundView, Wait, decide, is_worth_it
+from crystalloop.orchestrator.propose.ask import Ask
 from crystalloop.orchestrator.propose.cold_start import Choice
 from crystalloop.orchestrator.propose.door import expected_hits
 
@@ -80,7 +81,7 @@ def test_a_batch_without_a_forecast_is_always_worth_it():
 
 
 def test_what_is_expected_is_chance_times_success():
-    (draft, _), *_ = FakeProposer().propose(1, None, None, KnownCrystals(), 3).chosen
+    (draft, _), *_ = FakeProposer().propose(Ask(1, None, SOURCES.training_set(())[0], KnownCrystals(), (), 3)).chosen
     chances = [(0.5, 0.8), (0.25, None), (None, 0.9)]
     drafts = [dataclasses.replace(draft, chance=chance, success=success) for chance, success in chances]
     assert expected_hits(drafts) == pytest.approx(0.5 * 0.8 + 0.25)
@@ -94,9 +95,9 @@ class Ranked(FakeProposer):
     def __init__(self, chance):
         self.chance = chance
 
-    def propose(self, round_, version, training, known, count):
-        made = super().propose(round_, version, training, known, count)
-        if version is None:
+    def propose(self, ask):
+        made = super().propose(ask)
+        if ask.version is None:
             return made
         told = tuple(
             (dataclasses.replace(draft, chance=self.chance, success=1.0), score) for draft, score in made.chosen

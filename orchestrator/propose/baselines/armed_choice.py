@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +32,9 @@ from crystalloop.orchestrator.propose.baselines.arms import Arm, Offered, Random
 from crystalloop.orchestrator.propose.baselines.seats import seats
 from crystalloop.orchestrator.propose.cold_start import Choice, Spread, balanced, choose_decorated
 from crystalloop.orchestrator.propose.history import PastResults
-from crystalloop.orchestrator.propose.ranking import Ranker
+
+if TYPE_CHECKING:
+    from crystalloop.orchestrator.propose.ranking import Ranker  # scikit-learn: two seconds that a plan does without
 
 KNOWN_BELOW_EV = 0.0
 """Formation energy, eV/atom, below which a computed crystal counts as a compound that ions are exchanged in."""
