@@ -22,7 +22,7 @@ from crystalloop.models.surrogate.growth import settled
 from crystalloop.models.surrogate.labels import checked
 
 LENGTHS = (0.5, 1.0, 2.0)
-"""Lengths of the Gaussian terms of a block, in the root mean square distance of two crystals."""
+"""Lengths of the Gaussian terms of a block, each half the next, in the root mean square distance of two crystals."""
 NOISE = 0.05
 """Share of the variance that no feature explains, before any label."""
 WIDTHS = (2.0, 1.5)
@@ -103,7 +103,9 @@ def kernel_terms(one: Sequence[FeatureRows], other: Sequence[FeatureRows]) -> ND
         inner = left @ right.T
         squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2.0 * inner
         terms.append(2.0 * inner)
-        terms += [np.exp(-0.5 * np.maximum(squares, 0.0) / length**2) for length in LENGTHS]
+        longest = np.exp(-0.5 * np.maximum(squares, 0.0) / LENGTHS[-1] ** 2)
+        middle = (longest**2) ** 2  # half the length is the fourth power: an exponential costs more than two squares
+        terms += [(middle**2) ** 2, middle, longest]
     return np.array(terms)
 
 

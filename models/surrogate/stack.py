@@ -25,6 +25,20 @@ PRIOR = 20.0
 """Labels' worth of belief in equal shares."""
 FOLDS = 4
 Weights = NDArray[np.float64]
+Words = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What several surrogates said of labels without having seen any of their groups.
+
+    Attributes:
+        weights: what each counts in consequence, adding up to 1. [members].
+        told: what they say together; NaN where there were too few groups to judge by.
+    """
+
+    weights: Weights
+    told: Prediction
 
 
 @dataclass(frozen=True)
@@ -34,68 +48,71 @@ class Stack:
     Attributes:
         members: surrogates by name.
         most: labels up to which a member takes part; those that are not named take part always.
+        judges: what stands for a member in cross-validation, where a cheaper one errs in the same way.
     """
 
     members: Mapping[str, Surrogate]
     most: Mapping[str, int] = field(default_factory=dict)
-    _found: dict[tuple[int, float, int], Weights] = field(default_factory=dict, repr=False, compare=False)
+    judges: Mapping[str, Surrogate] = field(default_factory=dict)
+    _found: dict[tuple[int, float, int], Verdict] = field(default_factory=dict, repr=False, compare=False)
 
     def fit(self, labelled: Labelled, seed: int) -> FittedStack:
         """See Surrogate."""
         known = checked(labelled)
-        taking_part = {
-            name: member for name, member in self.members.items() if len(known) <= self.most.get(name, len(known))
-        }
-        weights = self._weights(taking_part, known, seed)
-        fitted = tuple(member.fit(known, seed) for member in taking_part.values())
-        return FittedStack(tuple(taking_part), fitted, weights)
+        names = self._taking_part(len(known))
+        fitted = tuple(self.members[name].fit(known, seed) for name in names)
+        return FittedStack(names, fitted, self.judged(known, seed).weights)
 
-    def _weights(self, members: Mapping[str, Surrogate], known: Labelled, seed: int) -> Weights:
-        """What each member counts, adding up to 1. [members]."""
-        equal = np.full(len(members), 1.0 / len(members))
-        judged = known.part(np.arange(settled(len(known))))
-        if len(members) == 1 or len(judged) < JUDGEABLE or len(set(judged.groups)) < FOLDS:
-            return equal
-        key = len(judged), float(judged.values.sum()), seed
+    def judged(self, labelled: Labelled, seed: int) -> Verdict:
+        """How the members did on the first of the labels, as many as there were when they were last judged."""
+        names = self._taking_part(len(labelled))
+        part = labelled.part(np.arange(settled(len(labelled))))
+        key = len(part), float(part.values.sum()), seed
         if key not in self._found:
-            self._found[key] = _stacked(members, judged, equal, seed)
+            judges = {name: self.judges.get(name, self.members[name]) for name in names}
+            self._found[key] = judged_by_groups(judges, part, seed)
         return self._found[key]
 
+    def _taking_part(self, labels: int) -> tuple[str, ...]:
+        return tuple(name for name in self.members if labels <= self.most.get(name, labels))
 
-def _stacked(members: Mapping[str, Surrogate], judged: Labelled, equal: Weights, seed: int) -> Weights:
-    """Weights by grouped cross-validation, drawn towards equal ones."""
-    guessed = out_of_fold(members, judged, seed)  # [labels, members]
-    spread = max(float(judged.values.std()), 1e-9)
-    strength = np.sqrt(PRIOR * float(np.mean((guessed - judged.values[:, None]) ** 2)))
-    rows = np.vstack(
-        [guessed - judged.values[:, None], strength * np.eye(len(equal)), 1e4 * spread * np.ones(len(equal))]
-    )
-    wanted = np.concatenate([np.zeros(len(judged)), strength * equal, [1e4 * spread]])
-    found, _ = nnls(rows, wanted)
+
+def judged_by_groups(members: Mapping[str, Surrogate], part: Labelled, seed: int) -> Verdict:
+    """Grouped cross-validation: weights of the least squared error, drawn towards equal ones, and what is said with them."""
+    equal = np.full(len(members), 1.0 / len(members))
+    silent = np.full(len(part), np.nan)
+    if len(part) < JUDGEABLE or len(set(part.groups)) < FOLDS:
+        return Verdict(equal, Prediction(silent, silent))
+    means, sigmas = _out_of_fold(members, part, seed)
+    weights = equal if len(members) == 1 else _least_squares(means - part.values[:, None], part, equal)
+    return Verdict(weights, _together(weights, means.T, sigmas.T))
+
+
+def _out_of_fold(members: Mapping[str, Surrogate], part: Labelled, seed: int) -> tuple[Words, Words]:
+    """What each member says of each label, and with what error bar. Two of [labels, members]."""
+    means, sigmas = np.empty((len(part), len(members))), np.empty((len(part), len(members)))
+    for seen, unseen in GroupKFold(FOLDS).split(part.rows, part.values, part.groups):
+        known = part.part(seen)
+        for place, member in enumerate(members.values()):
+            told = member.fit(known, seed).predict(part.rows[unseen])
+            means[unseen, place], sigmas[unseen, place] = told.mean, told.sigma
+    return means, sigmas
+
+
+def _least_squares(errors: Words, part: Labelled, equal: Weights) -> Weights:
+    spread = max(float(part.values.std()), 1e-9)
+    strength = np.sqrt(PRIOR * float(np.mean(errors**2)))
+    sums_to_one = 1e4 * spread * np.ones(len(equal))
+    rows = np.vstack([errors, strength * np.eye(len(equal)), sums_to_one])
+    found, _ = nnls(rows, np.concatenate([np.zeros(len(part)), strength * equal, [1e4 * spread]]))
     return np.asarray(found / found.sum())
 
 
-def out_of_fold(members: Mapping[str, Surrogate], judged: Labelled, seed: int) -> NDArray[np.float64]:
-    """What each member says of each label without having seen any of its group. [labels, members]."""
-    guessed = np.empty((len(judged), len(members)))
-    folds = GroupKFold(min(FOLDS, len(set(judged.groups))))
-    for seen, unseen in folds.split(judged.rows, judged.values, judged.groups):
-        part = judged.part(seen)
-        for place, member in enumerate(members.values()):
-            guessed[unseen, place] = member.fit(part, seed).predict(judged.rows[unseen]).mean
-    return guessed
-
-
-def held_out(surrogate: Surrogate, judged: Labelled, seed: int) -> Prediction:
-    """What a surrogate says of each label without having seen any of its group; of too few groups nothing is said: NaN."""
-    mean, sigma = np.full(len(judged), np.nan), np.full(len(judged), np.nan)
-    groups = len(set(judged.groups))
-    if len(judged) < JUDGEABLE or groups < FOLDS:
-        return Prediction(mean, sigma)
-    for seen, unseen in GroupKFold(FOLDS).split(judged.rows, judged.values, judged.groups):
-        told = surrogate.fit(judged.part(seen), seed).predict(judged.rows[unseen])
-        mean[unseen], sigma[unseen] = told.mean, told.sigma
-    return Prediction(mean, sigma)
+def _together(weights: Weights, means: Words, sigmas: Words) -> Prediction:
+    """The word of several; the error bar holds each one's own, and how far they are from each other. Tables: [members, n]."""
+    mean = weights @ means
+    variance = weights @ (sigmas**2 + (means - mean) ** 2)
+    return Prediction(mean, np.sqrt(np.maximum(variance, 1e-18)))
 
 
 @dataclass(frozen=True)
@@ -118,9 +135,6 @@ class FittedStack:
         return ", ".join(f"{share:.0%} {name}" for name, share in shares if share >= 0.005)
 
     def predict(self, rows: FeatureRows) -> Prediction:
-        """See Fitted. The error bar holds each member's own, and how far they are from each other."""
+        """See Fitted."""
         each = [member.predict(rows) for member in self.members]
-        means, sigmas = np.array([one.mean for one in each]), np.array([one.sigma for one in each])
-        mean = self.weights @ means
-        variance = self.weights @ (sigmas**2 + (means - mean) ** 2)
-        return Prediction(mean, np.sqrt(np.maximum(variance, 1e-18)))
+        return _together(self.weights, np.array([one.mean for one in each]), np.array([one.sigma for one in each]))

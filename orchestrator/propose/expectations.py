@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from math import erf, sqrt
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
-from crystalloop.models.draw.proposal import Proposal
+from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.draw.target import Direction, Range, Target
 from crystalloop.models.surrogate.base import FeatureRows, Prediction, Values
 from crystalloop.models.surrogate.chances.calibrated import Calibrated, calibrated, covered_by_round
@@ -19,39 +18,33 @@ from crystalloop.models.surrogate.cost import cost_features, fit_cost
 from crystalloop.orchestrator.propose.history import Past, PastResults
 
 
-def with_chances(
-    proposals: Sequence[Proposal], target: Target, history: PastResults, held_out: Outcomes
-) -> list[Proposal]:
-    """Ranked proposals with the interval of the target's property and the chance to meet the whole target.
-
-    Those without a prediction, and all of a target of several objectives, which has no range to be met, stay as they are.
+def chances_of_hits(
+    told: Mapping[str, Prediction], prototypes: Sequence[str], target: Target, history: PastResults, held_out: Outcomes
+) -> tuple[Values, Values]:
+    """90 % intervals of the target's property, [n, 2], and chances to meet the whole target, [n]; NaN without a prediction.
 
     Args:
-        proposals: with value and sigma.
+        told: property -> value and error bar of each crystal.
+        prototypes: of each; errors may depend on it.
         target: what is looked for.
         history: what was forecast before, and found.
         held_out: labels as the surrogate predicts them without having seen them.
     """
-    name = target.property
-    known = [place for place, one in enumerate(proposals) if one.value(name) is not None and one.sigma_of(name)]
-    told = list(proposals)
-    if not known or target.objectives:
-        return told
-    asked = [proposals[place] for place in known]
-    made = _calibrated(asked, target, history, held_out)
-    for place, one, ends, chance in zip(known, asked, made.intervals, made.chances, strict=True):
-        others = float(np.prod([_chance(one, wanted) for wanted in target.also]))
-        interval = float(ends[0]), float(ends[1])
-        told[place] = replace(one, interval=interval, chance=float(np.clip(chance * others, 0.0, 1.0)))
-    return told
+    own, count = told[target.property], len(prototypes)
+    intervals, chances = np.full((count, 2), np.nan), np.full(count, np.nan)
+    known = np.flatnonzero(np.isfinite(own.mean) & (own.sigma > 0))
+    if len(known):
+        asked = Prediction(own.mean[known], own.sigma[known])
+        made = _calibrated(asked, [prototypes[place] for place in known.tolist()], target, history, held_out)
+        others = np.prod([_in_range(told[one.property], one) for one in target.also], axis=0) * np.ones(count)
+        intervals[known], chances[known] = made.intervals, np.clip(made.chances * others[known], 0.0, 1.0)
+    return intervals, chances
 
 
-def _calibrated(asked: Sequence[Proposal], target: Target, history: PastResults, held_out: Outcomes) -> Calibrated:
+def _calibrated(
+    prediction: Prediction, classes: Sequence[str], target: Target, history: PastResults, held_out: Outcomes
+) -> Calibrated:
     name = target.property
-    prediction = Prediction(
-        np.array([one.value(name) for one in asked], dtype=np.float64),
-        np.array([one.sigma_of(name) for one in asked], dtype=np.float64),
-    )
     past = [one for one in history if one.arm == "loop" and _is_judged(one, name)]
     best = max((target.merit(one.values[name]) for one in history if name in one.values), default=None)
 
@@ -60,7 +53,6 @@ def _calibrated(asked: Sequence[Proposal], target: Target, history: PastResults,
             return np.asarray(target.as_range().distance(values) == 0, dtype=np.bool_)
         return np.asarray(values < -best if target.direction is Direction.MINIMISE else values > best, dtype=np.bool_)
 
-    classes = [one.prototype or "" for one in asked]
     return calibrated(prediction, classes, met, _outcomes(past, name), held_out, _covered(past, name))
 
 
@@ -88,35 +80,29 @@ def _covered(past: Sequence[Past], name: str) -> tuple[tuple[int, int], ...]:
     return covered_by_round(np.array([one.round for one in past], dtype=np.int_), low, high, found)
 
 
-def _chance(proposal: Proposal, wanted: Range) -> float:
-    """Of another property to lie in its range, by a normal distribution; 1 where nobody predicts it."""
-    value, sigma = proposal.value(wanted.property), proposal.sigma_of(wanted.property)
-    if value is None or not sigma:
-        return 1.0
-    low, high = ((end - value) / (sigma * sqrt(2.0)) for end in (wanted.low, wanted.high))
-    return 0.5 * (erf(high) - erf(low))
+def _in_range(told: Prediction, wanted: Range) -> Values:
+    """Chances of another property to lie in its range, by a normal distribution; 1 where nobody predicts it. [n]."""
+    sigma = np.where(told.sigma > 0, told.sigma, np.nan)
+    chances = ndtr((wanted.high - told.mean) / sigma) - ndtr((wanted.low - told.mean) / sigma)
+    return np.where(np.isfinite(chances), chances, 1.0)
 
 
-def with_prospects(
-    proposals: Sequence[Proposal], rows: FeatureRows, history: PastResults, ended: FeatureRows, seed: int
-) -> list[Proposal]:
-    """Proposals with the chance that their calculation ends with a value, and with what it is expected to take.
+def chances_of_success(rows: FeatureRows, history: PastResults, ended: FeatureRows, seed: int) -> Values:
+    """Of calculations to end with a value, [n].
 
     Args:
-        proposals: any.
-        rows: features of each, [n, f].
+        rows: features of each crystal, [n, f].
         history: what ended before.
         ended: features of each of these.
         seed: of the fit.
     """
-    success = np.ones(len(proposals))
-    if history:
-        success = fit_success(ended, np.array([not one.failed for one in history]), seed).chances(rows)
-    model = fit_cost(
-        cost_features([one.crystal for one in history]), np.array([one.cost_s for one in history], dtype=np.float64)
-    )
-    costs = None if model is None else model.predict(cost_features([one.crystal for one in proposals]))
-    return [
-        replace(one, success=float(success[place]), cost_s=None if costs is None else float(costs[place]))
-        for place, one in enumerate(proposals)
-    ]
+    return fit_success(ended, np.array([not one.failed for one in history], dtype=np.bool_), seed).chances(rows)
+
+
+def expected_costs(crystals: Sequence[Crystal], history: PastResults) -> Values | None:
+    """Processor seconds that each calculation is expected to take, [n]; None where too few were computed to say."""
+    costs = np.array([one.cost_s for one in history], dtype=np.float64)
+    if not (costs > 0).any():
+        return None
+    model = fit_cost(cost_features([one.crystal for one in history]), costs)
+    return None if model is None else model.predict(cost_features(crystals))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,12 +23,12 @@ from crystalloop.models.surrogate.blend import Sayings, blended, networks_share
 from crystalloop.models.surrogate.chances.conformal import Outcomes
 from crystalloop.models.surrogate.features import BLOCKS, DENSE, crystal_features, feature_names
 from crystalloop.models.surrogate.gaussian_process import GaussianProcess
-from crystalloop.models.surrogate.growth import settled
-from crystalloop.models.surrogate.stack import Stack, held_out
+from crystalloop.models.surrogate.stack import Stack, judged_by_groups
 from crystalloop.models.surrogate.trees import Trees
 from crystalloop.orchestrator.campaign.choice.sections import SurrogateSection
 from crystalloop.orchestrator.campaign.spec import Campaign
-from crystalloop.orchestrator.propose.expectations import with_chances, with_prospects
+from crystalloop.orchestrator.propose.columns import Columns
+from crystalloop.orchestrator.propose.expectations import chances_of_hits, chances_of_success, expected_costs
 from crystalloop.orchestrator.propose.history import Past, PastResults
 
 HullEnergy = Callable[[Formula], float | None]
@@ -49,7 +49,11 @@ def surrogate_of(section: SurrogateSection) -> Surrogate | None:
         "trees": trees,
         "gaussian_process": process,
         "networks": None,
-        "stack": Stack({"trees": trees, "gaussian process": process}, {"gaussian process": 3_000}),
+        "stack": Stack(
+            {"trees": trees, "gaussian process": process},
+            most={"gaussian process": 3_000},
+            judges={"trees": Trees(max(10, section.trees // 3))},
+        ),
     }
     return made[section.model]
 
@@ -91,7 +95,6 @@ class Ranker:
         self._main = _learnt(campaign.target.property)
         self._surrogate = surrogate_of(campaign.surrogate)
         self._rows: dict[bytes, FeatureRows] = {}
-        self._told_unseen: dict[tuple[int, float], Prediction] = {}
         self._seed = campaign.seed
         self._files = _nearest_first(files, set(campaign.elements), campaign.seed)
 
@@ -106,24 +109,31 @@ class Ranker:
         return sum(self._main in past.values for past in history) + sum(self._main in f.labels for f in self._files) > 1
 
     def rank(self, proposals: Sequence[Proposal], history: PastResults) -> list[Proposal]:
-        """The proposals with value and error bar of the target's properties, in the same order.
+        """The proposals with what is expected of them, in the same order.
 
         What nothing is known of stays as the networks predicted it.
         """
-        told = list(proposals)
-        if not told:
-            return told
-        energy = self._hull_now() if ABOVE_HULL in self._campaign.target.properties() else None
-        hull = None if energy is None else hull_energies_at([one.crystal for one in told], energy)
-        rows = self._features([one.crystal for one in told], hull)
-        for name in dict.fromkeys(map(_learnt, self._campaign.target.properties())):
-            told = self._told(name, told, rows, history, energy if name == E_F else None)
+        target, crystals = self._campaign.target, [one.crystal for one in proposals]
+        if not crystals:
+            return []
+        energy = self._hull_now() if ABOVE_HULL in target.properties() else None
+        hull = None if energy is None else hull_energies_at(crystals, energy)
+        rows, bare = self._features(crystals, hull), self._features(crystals, None)
+        names = dict.fromkeys(map(_learnt, target.properties()))
+        columns = Columns.of(proposals, names)
+        for name in names:
+            self._tell(columns, name, rows, history, energy if name == E_F else None, hull)
         if hull is not None:
-            told = [_over(one, height) for one, height in zip(told, hull.tolist(), strict=True)]
+            columns.told[ABOVE_HULL] = Prediction(columns.told[E_F].mean - hull, columns.told[E_F].sigma)
         if self._campaign.surrogate.failures:
             ended = self._features([past.crystal for past in history], None)
-            told = with_prospects(told, self._features([one.crystal for one in told], None), history, ended, self._seed)
-        return with_chances(told, self._campaign.target, history, self._held_out(rows, history, energy))
+            columns.success = chances_of_success(bare, history, ended, self._seed)
+        columns.cost_s = expected_costs(crystals, history)
+        if not target.objectives:  # a compromise between several has no range to be met
+            prototypes = [one.prototype or "" for one in proposals]
+            held_out = self._held_out(rows, history, energy)
+            columns.intervals, columns.chances = chances_of_hits(columns.told, prototypes, target, history, held_out)
+        return columns.put_into(proposals)
 
     def _held_out(self, rows: FeatureRows, history: PastResults, energy: HullEnergy | None) -> Outcomes:
         """Labels of the target's property, each told without its chemical system, while few forecasts were put to the test."""
@@ -131,12 +141,11 @@ class Ranker:
         labelled = self._labelled(self._main, rows, history, energy if self._main == E_F else None)
         if labelled is None or self._surrogate is None or tested >= TESTED:
             return Outcomes.none()
-        first = settled(min(len(labelled), MOST_HELD_OUT))
-        part = labelled.part(np.arange(first))
-        key = first, float(part.values.sum())
-        if key not in self._told_unseen:
-            self._told_unseen = {key: held_out(self._surrogate, part, self._seed)}
-        told = self._told_unseen[key]
+        part = labelled.part(np.arange(min(len(labelled), MOST_HELD_OUT)))
+        if isinstance(self._surrogate, Stack):
+            told = self._surrogate.judged(part, self._seed).told
+        else:
+            told = judged_by_groups({"": self._surrogate}, part, self._seed).told
         kept = np.flatnonzero(np.isfinite(told.mean))
         prototypes = [past.prototype or "" for past in history if self._main in past.values]
         classes = tuple([*prototypes, *[""] * len(labelled)][place] for place in kept)
@@ -144,30 +153,32 @@ class Ranker:
             told.mean[kept], told.sigma[kept], part.values[kept], np.zeros(len(kept), dtype=np.int_), classes
         )
 
-    def _told(
+    def _tell(
         self,
+        columns: Columns,
         name: str,
-        proposals: list[Proposal],
         rows: FeatureRows,
         history: PastResults,
         energy: HullEnergy | None,
-    ) -> list[Proposal]:
-        """The proposals with one property told by the surrogate and the networks together.
+        hull: Values | None,
+    ) -> None:
+        """Write what the surrogate and the networks say together of one property into the columns.
 
         Over a hull, what is learnt is how far a crystal lies above it, with the hull's energy as one feature more: most of a
         formation energy is that of the compounds it competes with, and these are known.
         """
         labelled = self._labelled(name, rows, history, energy)
         if labelled is None or self._surrogate is None:
-            return proposals
+            return
         fitted = self._surrogate.fit(labelled, self._seed)
-        own, networks = fitted.predict(rows), _of_networks(name, proposals)
-        if energy is not None:
-            own = Prediction(own.mean + hull_energies_at([one.crystal for one in proposals], energy), own.sigma)
+        own, networks = fitted.predict(rows), columns.told[name]
+        if energy is not None and hull is not None:
+            own = Prediction(own.mean + hull, own.sigma)
         share = networks_share(len(labelled), _tested(name, history)) if np.isfinite(networks.mean).any() else 0.0
-        both = blended(own, networks, share)
-        told = [_with(one, name, *pair) for one, *pair in zip(proposals, both.mean, both.sigma, strict=True)]
-        return _said(told, own, networks, _named(fitted, share)) if name == self._main else told
+        columns.told[name] = blended(own, networks, share)
+        if name == self._main:
+            columns.parts = {SURROGATE: own.mean, NETWORKS: networks.mean}
+            columns.surrogate = _named(fitted, share)
 
     def _labelled(
         self, name: str, rows: FeatureRows, history: PastResults, energy: HullEnergy | None
@@ -212,17 +223,6 @@ def _nearest_first(files: Sequence[LabelledCrystal], elements: set[str], seed: i
     return [files[place] for place in np.sort(drawn[order])]
 
 
-def _of_networks(name: str, proposals: Sequence[Proposal]) -> Prediction:
-    """What the networks said; NaN where they were not asked or had nothing to say."""
-    values = [proposal.value(name) for proposal in proposals]
-    sigmas = [proposal.sigma_of(name) for proposal in proposals]
-    return Prediction(_numbers(values), _numbers(sigmas))
-
-
-def _numbers(values: Sequence[float | None]) -> Values:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
 def _tested(name: str, history: Sequence[Past]) -> Sayings:
     """What surrogate and networks had said of crystals that were computed since."""
     said = [
@@ -241,32 +241,3 @@ def _named(fitted: Fitted, share: float) -> str:
 def _learnt(name: str) -> str:
     """The property that is learnt for one that is wanted: the hull is known, and what lies over it is a formation energy."""
     return E_F if name == ABOVE_HULL else name
-
-
-def _over(proposal: Proposal, hull_ev: float) -> Proposal:
-    """A proposal with its distance to the hull, as far as its formation energy is told."""
-    e_f = proposal.value(E_F)
-    return replace(
-        proposal,
-        predicted={**proposal.predicted, ABOVE_HULL: None if e_f is None else e_f - hull_ev},
-        sigmas={**proposal.sigmas, ABOVE_HULL: proposal.sigma_of(E_F)},
-    )
-
-
-def _with(proposal: Proposal, name: str, mean: float, sigma: float) -> Proposal:
-    """A proposal with one property told."""
-    return replace(
-        proposal,
-        predicted={**proposal.predicted, name: float(mean)},
-        sigmas={**proposal.sigmas, name: float(sigma)},
-        sigma=float(sigma) if name == E_F else proposal.sigma,
-    )
-
-
-def _said(proposals: Sequence[Proposal], own: Prediction, networks: Prediction, surrogate: str) -> list[Proposal]:
-    """Proposals that remember who said what."""
-    told = []
-    for proposal, ours, theirs in zip(proposals, own.mean.tolist(), networks.mean.tolist(), strict=True):
-        parts = {SURROGATE: ours} | ({NETWORKS: theirs} if np.isfinite(theirs) else {})
-        told.append(replace(proposal, surrogate=surrogate, parts=parts))
-    return told

@@ -13,10 +13,13 @@ from math import ceil, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalloop.models.surrogate.chances.reliability import perfect_error
 from crystalloop.orchestrator.simulate.trials import Call, Trial
 
 FOUND_SHARES = (0.5, 0.8, 0.9)
 """Shares of all hits whose calls are counted."""
+FIRST_JUDGED = 3
+"""Round from which forecasts are judged as a whole: before it there is next to nothing to forecast from."""
 CLASSES_OF_CHANCE = 10
 """Of equal width, for the calibration error of a probability."""
 
@@ -69,7 +72,10 @@ class RoundScores:
         hit_rate: hits over calls.
         coverage: share of the values that lie in their 90 % intervals; None where no interval was given.
         covered: values that had one.
-        ece: expected calibration error of the probabilities of a hit, 0..1; None where nobody gave one.
+        ece: expected calibration error of the probabilities of a hit, 0..1; None where nobody gave one. Of a few dozen calls
+            it is large by chance alone, see `ece_by_chance`.
+        ece_so_far: the same over all calls from the third round up to this one; None before.
+        ece_by_chance: what `ece` would be if every probability were right.
         mae: mean absolute error of the predicted values, in the target's unit; None without any.
     """
 
@@ -79,6 +85,8 @@ class RoundScores:
     coverage: float | None
     covered: int
     ece: float | None
+    ece_so_far: float | None
+    ece_by_chance: float | None
     mae: float | None
 
 
@@ -212,22 +220,35 @@ def round_scores(trials: Sequence[Trial]) -> tuple[RoundScores, ...]:
     for trial in trials:
         for call in trial.calls:
             by_round.setdefault(call.round, []).append(call)
-    return tuple(_round(number, calls) for number, calls in sorted(by_round.items()))
+    so_far: list[Call] = []
+    found = []
+    for number, calls in sorted(by_round.items()):
+        so_far += calls if number >= FIRST_JUDGED else []
+        found.append(_round(number, calls, so_far))
+    return tuple(found)
 
 
-def _round(number: int, calls: Sequence[Call]) -> RoundScores:
+def _round(number: int, calls: Sequence[Call], so_far: Sequence[Call]) -> RoundScores:
     inside = [c.low <= c.value <= c.high for c in calls if None not in (c.low, c.high, c.value)]  # type: ignore[operator]
     errors = [abs(call.mean - call.value) for call in calls if call.mean is not None and call.value is not None]
-    judged = [(call.chance, call.hit) for call in calls if call.chance is not None and call.value is not None]
+    chances, hits = _judged(calls)
     return RoundScores(
         number=number,
         calls=len(calls),
         hit_rate=sum(call.hit for call in calls) / len(calls),
         coverage=sum(inside) / len(inside) if inside else None,
         covered=len(inside),
-        ece=calibration_error([chance for chance, _ in judged], [hit for _, hit in judged]),
+        ece=calibration_error(chances, hits),
+        ece_so_far=calibration_error(*_judged(so_far)),
+        ece_by_chance=perfect_error(np.array(chances)),
         mae=float(np.mean(errors)) if errors else None,
     )
+
+
+def _judged(calls: Sequence[Call]) -> tuple[list[float], list[bool]]:
+    """Probabilities of a hit, and whether they were, of the calls that had both."""
+    judged = [(call.chance, call.hit) for call in calls if call.chance is not None and call.value is not None]
+    return [chance for chance, _ in judged], [hit for _, hit in judged]
 
 
 def calibration_error(chances: Sequence[float], hits: Sequence[bool]) -> float | None:

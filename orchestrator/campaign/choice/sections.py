@@ -107,7 +107,7 @@ class SurrogateSection(Part):
         description="trees or gaussian_process on composition and sites, the networks' own word, or a stack of them chosen by "
         "grouped cross-validation in each round",
     )
-    trees: int = Field(150, ge=10, le=5_000, description="trees of a forest")
+    trees: int = Field(80, ge=10, le=5_000, description="trees of a forest")
     failures: bool = Field(True, description="learn from candidates that gave up how likely the next one ends well")
     pause_at_drift: bool = Field(
         False, description="pause the campaign when the predictions no longer cover what is found"
@@ -118,7 +118,7 @@ class AcquireSection(Part):
     """Which candidates deserve DFT."""
 
     policy: PolicyName = Field(
-        "ucb",
+        "hit_probability",
         description="how value and uncertainty of a candidate become its score: the expected merit (greedy), an optimistic one "
         "(ucb), the chance of a hit or of a gain, one believed sample (thompson), the lowering of the convex hull, or a lot",
     )

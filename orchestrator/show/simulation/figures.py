@@ -81,12 +81,12 @@ def honesty_figure(scores: Sequence[Scores], theme: Theme) -> Figure | None:
         colour, line = _look(number, theme)
         look = {"color": colour, "linestyle": line, "linewidth": 1.5, "label": one.policy}
         covered = [(r.number, r.coverage) for r in one.rounds if r.coverage is not None]
-        errors = [(r.number, r.ece) for r in one.rounds if r.ece is not None]
+        errors = [(r.number, r.ece_so_far) for r in one.rounds if r.ece_so_far is not None]
         left.plot([x for x, _ in covered], [y for _, y in covered], **look)
         right.plot([x for x, _ in errors], [y for _, y in errors], **look)
     left.axhline(0.9, color=theme.muted, linewidth=1, linestyle=":")
     left.set(xlabel="round", ylabel="values inside 90 % intervals", ylim=(0, 1.03))
-    right.set(xlabel="round", ylabel="calibration error of P(hit)")
+    right.set(xlabel="round", ylabel="calibration error of P(hit) so far")
     right.set_ylim(bottom=0)
     for axes in (left, right):
         style(axes, theme)

@@ -101,6 +101,8 @@ def _round(found: RoundScores) -> dict[str, Any]:
         "hit_rate": share(found.hit_rate),
         "coverage": share(found.coverage),
         "ece": share(found.ece),
+        "ece_so_far": share(found.ece_so_far),
+        "ece_by_chance": share(found.ece_by_chance),
         "mae": share(found.mae),
     }
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from crystalloop.orchestrator.show.number_text import NONE
 from crystalloop.orchestrator.show.progress import LiveView
 from crystalloop.orchestrator.show.simulation.study_page import mean_text, reach_text
-from crystalloop.orchestrator.simulate.scores import ceiling, random_hits
+from crystalloop.orchestrator.simulate.scores import FIRST_JUDGED, ceiling, random_hits
 from crystalloop.orchestrator.simulate.study import Study
 from crystalloop.orchestrator.simulate.trials import Trial
 
@@ -71,7 +71,7 @@ def show_study(console: Console, study: Study) -> None:
     for name in ("hits", "EF", "to 50 %", "to 80 %", "to 90 %", "wasted", "coverage", "ECE"):
         table.add_column(name, justify="right")
     for one in study.scores:
-        late = [found for found in one.rounds if found.number >= 3]
+        late = [found for found in one.rounds if found.number >= FIRST_JUDGED]
         table.add_row(
             escape(one.policy),
             mean_text(one.hits),
@@ -79,13 +79,13 @@ def show_study(console: Console, study: Study) -> None:
             *(reach_text(reach) for reach in one.reach),
             mean_text(one.wasted),
             _mean([found.coverage for found in late]),
-            _mean([found.ece for found in late]),
+            _mean([found.ece_so_far for found in late[-1:]]),
         )
     console.print(table)
     console.print(
         f"{study.laboratory.name}: {rows:,} rows, {hits:,} hits; {study.calls:,} calls at random find "
         f"{random_hits(study.calls, rows, hits):.1f}, and no policy has an EF above {ceiling(study.calls, rows, hits):.1f}. "
-        "Coverage and ECE are means of the rounds from the third.",
+        "Coverage is the mean of the rounds from the third, ECE that of all their calls together.",
         highlight=False,
         soft_wrap=True,
     )
