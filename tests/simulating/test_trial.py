@@ -11,7 +11,7 @@ from crystalloop.orchestrator.acquire.greedy import Greedy
 from crystalloop.orchestrator.simulate.policies import Policy, acquirer_of_file, policy_of, variant_of
 from crystalloop.orchestrator.simulate.study import run_study
 from crystalloop.orchestrator.simulate.table import RowFinder
-from crystalloop.orchestrator.simulate.trial import run_trial
+from crystalloop.orchestrator.simulate.trial import for_laboratory, run_trial
 from crystalloop.orchestrator.simulate.trials import read_trials
 from crystalloop.orchestrator.simulate.truth.laboratory import LaboratoryError
 
@@ -28,6 +28,13 @@ def test_a_trial_makes_its_calls_in_rounds_and_no_row_twice():
     assert [len(calls) for calls in trial.rounds] == [6, 4, 4, 4, 4, 2]
     assert len({call.row for call in trial.calls}) == len(trial.calls) == 24
     assert "relaxations is used" in trial.ended or "rounds are done" in trial.ended
+
+
+def test_a_laboratory_runs_to_its_last_call_whatever_would_end_or_pause_a_campaign():
+    asked = campaign(stop={"hits": 1}, surrogate={"pause_at_drift": True}, budget={"wall_minutes": 1})
+    made = for_laboratory(asked, laboratory(), seed=3)
+    assert (made.stop.hits, made.surrogate.pause_at_drift, made.budget.wall_minutes) == (None, False, None)
+    assert made.budget.relaxations == asked.laboratory.calls
 
 
 def test_values_and_hits_of_the_calls_are_those_of_the_table():
