@@ -93,13 +93,14 @@ def run_study(
         watcher: hears how it goes on.
 
     Raises:
-        LaboratoryError: more calls than rows, a policy named twice.
+        LaboratoryError: more calls than rows, a policy named twice, a folder that is a file.
     """
     names = [policy.name for policy in policies]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise LaboratoryError(f"policy {twice!r} is named twice; name each once")
     section = policies[0].campaign.laboratory
     check_calls(laboratory, section.calls)
+    _check_place(file)
     keys = {policy.name: trial_key(laboratory, policy) for policy in policies}
     done = {(t.policy, t.seed): t for t in read_trials(file, keys.values()) if keys.get(t.policy) == t.key}
     wanted = [(policy, seed) for seed in seeds for policy in policies]
@@ -115,6 +116,14 @@ def run_study(
             watcher.finished(trial)
     trials = tuple(done[policy.name, seed] for policy in policies for seed in sorted(seeds))
     return Study(laboratory, section.start, section.batch, section.calls, trials)
+
+
+def _check_place(file: Path) -> None:
+    """Refuse, before the first trial, a place where none could be written."""
+    if barred := next((one for one in file.parents if one.exists() and not one.is_dir()), None):
+        raise LaboratoryError(f"{barred} is a file, and the trials need a folder there; name another one with --folder")
+    if file.is_dir():
+        raise LaboratoryError(f"{file} is a folder, and the trials are a file there; name another place with --folder")
 
 
 def trial_key(laboratory: Laboratory, policy: Policy) -> str:

@@ -195,6 +195,31 @@ def test_a_table_without_crystals_is_described_by_its_columns(tmp_path):
         read(path, Target(direction="maximise"), value="toughness", features=("n", "theta"))
 
 
+def test_the_column_of_values_is_no_feature(tmp_path):
+    path = _written(tmp_path / "barrel.csv", "n,toughness\n6,1.1\n8,30.5\n")
+    with pytest.raises(LaboratoryError, match=r"'toughness' is the column of the values.*--features n would do"):
+        read(path, Target(direction="maximise"), value="toughness", features=("n", "toughness"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("s.jsonl", "", "there is no row in it"),
+        ("s.csv", "formula,prototype\n", "there is no row in it"),
+        ("s.json", "[]", "there is no row in it"),
+        ("s.jsonl", "formula,prototype\nLiF,rocksalt_B1\n", "s.jsonl line 1: not a whole JSON object"),
+    ],
+)
+def test_a_file_without_a_row_says_so_rather_than_what_column_it_lacks(tmp_path, name, text, said):
+    with pytest.raises(DataError, match=said):
+        read(_written(tmp_path / name, text))
+
+
+def test_formation_energies_are_offered_to_a_target_above_the_hull(tmp_path):
+    with pytest.raises(DataError, match="--above-hull takes it from the formation energies"):
+        read(jsonl(tmp_path / "s.jsonl", lines()), Target(property=ABOVE_HULL, maximum=0.05))
+
+
 def test_repeated_measurements_of_a_table_without_crystals_are_one_row(tmp_path):
     path = _written(tmp_path / "barrel.csv", "n,toughness\n6,1\n6,3\n8,30\n10,5\n10,\n")
     found = read(path, Target(direction="maximise"), value="toughness", features=("n",), top=0.3)
@@ -216,6 +241,7 @@ def test_the_digest_changes_with_any_value():
         ({"start": 10, "calls": 20, "batch": 11}, "batch: 2 would do"),
         ({"features": ("n",), "above_hull": True}, "no crystal, and so no hull"),
         ({"top": 2}, "less than 1"),
+        ({"features": ("n", "n")}, "'n' is named twice"),
     ],
 )
 def test_a_section_that_does_not_add_up_is_refused(keys, said):

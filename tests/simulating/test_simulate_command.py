@@ -92,6 +92,21 @@ def test_what_cannot_be_run_is_refused_with_what_would_fit(place, more, said):
     assert not (place / "run").exists()
 
 
+def test_a_folder_that_is_a_file_is_refused_before_the_first_trial(place):
+    done = simulate(place, "--policy", "random", "--folder", str(place / "table.jsonl"))
+    assert done.exit_code == 2 and "--folder" in done.output and "seed 0" not in done.output
+    (place / "out" / "table.jsonl").mkdir(parents=True)
+    done = simulate(place, "--policy", "random", "--folder", str(place / "out"))
+    assert done.exit_code == 2 and "is a folder" in done.output
+
+
+def test_a_file_of_trials_with_bytes_that_are_no_text_goes_on(place):
+    (place / "run" / "laboratory").mkdir(parents=True)
+    (place / "run" / "laboratory" / "table.jsonl").write_bytes(b"\xff\xfe cut")
+    done = simulate(place, "--policy", "random")
+    assert done.exit_code == 0 and "random, seed 0" in done.output
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
