@@ -53,6 +53,16 @@ class Study:
         rows, hits = len(self.laboratory), len(self.laboratory.hits)
         return tuple(score(trials, rows, hits) for trials in of_policies(self.trials).values())
 
+    @property
+    def short(self) -> tuple[str, ...]:
+        """A sentence on each policy that ended before its last call; its EF is that of the calls it made."""
+        cut = [trial for trial in self.trials if len(trial.calls) < self.calls]
+        return tuple(
+            f"{name}: {len(trials)} of its trials ended early, the first (seed {trials[0].seed}) after "
+            f"{len(trials[0].calls):,} of {self.calls:,} calls ({trials[0].ended}): hits and EF are those of fewer calls"
+            for name, trials in of_policies(cut).items()
+        )
+
     def told(self) -> dict[str, Any]:
         """As plain JSON data: the laboratory, and the scores of every policy."""
         laboratory, target = self.laboratory, self.laboratory.target
@@ -68,7 +78,7 @@ class Study:
                 "calls": self.calls,
                 "random_hits": random_hits(self.calls, rows, hits),
                 "ceiling_ef": ceiling(self.calls, rows, hits),
-                "notes": list(laboratory.notes),
+                "notes": [*laboratory.notes, *self.short],
             },
             "policies": [asdict(scores) for scores in self.scores],
         }

@@ -136,6 +136,12 @@ def test_a_target_that_nothing_or_everything_meets_is_refused_with_one_that_fits
         laboratory(target=target)
 
 
+@pytest.mark.parametrize("target", [Target(maximum=5), Target(direction="minimise")])
+def test_values_that_are_all_the_same_are_refused_without_a_range_that_cannot_help(target):
+    with pytest.raises(LaboratoryError, match=r"all 60 rows with a value have the same one \(-1, .*--value"):
+        judged("s", rows(values={E_F: -1.0}), target, None)
+
+
 def test_without_a_range_the_best_share_are_the_hits():
     best = laboratory(target=Target(direction="minimise"), top=0.05)
     assert {best.rows[i].id for i in best.hits} == {"CaF", "SrF", "MgF"}
