@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, get_args
 
 import numpy as np
@@ -24,6 +25,7 @@ from crystalloop.orchestrator.simulate.truth.laboratory import LaboratoryError
 OWN, RANDOM = "campaign", "random"
 DEFAULT = (OWN, RANDOM, "greedy@trees")
 """What is compared where nobody says it: the campaign's own policy, and two that it has to beat."""
+_MODULE = "crystalloop_policy_"
 MakeAcquirer = Callable[[AcquireSection], Acquirer]
 
 
@@ -160,7 +162,7 @@ def acquirer_of_file(text: str) -> Acquirer:
 
 
 def _module(path: Path, text: str) -> Any:  # noqa: ANN401
-    name = f"crystalloop_policy_{path.stem}"
+    name = f"{_MODULE}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LaboratoryError(f"policy {text!r}: {path} is no Python file")
@@ -174,12 +176,15 @@ def _module(path: Path, text: str) -> Any:  # noqa: ANN401
 
 
 def _said(error: BaseException) -> str:
-    line = getattr(error, "lineno", None)
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    at = line or (trace.tb_lineno if trace is not None else None)
+    own = _own_lines(error)
+    at = getattr(error, "lineno", None) or (own[-1] if own else None)
     return f"{type(error).__name__}: {error}" + (f" (line {at})" if at else "")
+
+
+def _own_lines(error: BaseException) -> list[int]:
+    """Lines of the user's own file that the error came through, the innermost last; none where it was not reached."""
+    frames = ((frame.f_globals.get("__name__"), line) for frame, line in walk_tb(error.__traceback__))
+    return [line for name, line in frames if str(name).startswith(_MODULE)]
 
 
 def _known(name: str, among: Any, what: str, more: str) -> None:  # noqa: ANN401

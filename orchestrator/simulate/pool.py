@@ -12,6 +12,7 @@ import numpy as np
 from crystalloop.db.ledger.campaigns import ModelVersion
 from crystalloop.db.ledger.records import Candidate
 from crystalloop.models.crystals.crystal import Crystal
+from crystalloop.models.data.problems import shown
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.draw.target import ABOVE_HULL, Target, ValueOf
 from crystalloop.orchestrator.acquire.base import Acquirer, History, Scored
@@ -76,7 +77,7 @@ class PoolProposer:
                 )
                 for row, score in chosen
             ]
-        note = "" if chosen else f"each of the {len(self._pool)} rows of the table was called"
+        note = "" if chosen else _ended(len(rows), len(self._pool))
         return Proposed((("rows left", len(rows)),), tuple(made), note)
 
     def _chosen(self, round_: int, rows: list[Proposal], earlier: Sequence[Candidate], count: int) -> Scored:
@@ -97,6 +98,12 @@ class PoolProposer:
         return self._crystals[candidate.origin.bases[0]], partial(_value_of, candidate)
 
 
+def _ended(left: int, of: int) -> str:
+    if left:
+        return f"the policy chose none of the {left} rows that are left"
+    return f"each of the {of} rows of the table was called"
+
+
 def _value_of(candidate: Candidate, name: str) -> float | None:
     """What a call found; what was only predicted is none."""
     if not candidate.is_labelled:
@@ -112,11 +119,17 @@ def _at_random(rows: Sequence[Proposal], count: int, rng: np.random.Generator) -
 def _checked(chosen: Scored, given: Sequence[Proposal], count: int) -> Scored:
     """What an acquirer chose, once it kept what every acquirer promises (acquire.base); a stranger's may not."""
     names = {id(row) for row in given}
-    if len(chosen) > count or len({id(row) for row, _ in chosen}) < len(chosen):
-        raise LaboratoryError(f"the policy chose {len(chosen)} rows where {count} were asked for, each once")
+    if len(chosen) > count:
+        raise LaboratoryError(
+            f"the policy chose {len(chosen)} rows where {count} were asked for; return [:count] of them"
+        )
+    if (alien := next((row for row, _ in chosen if id(row) not in names), None)) is not None:
+        raise LaboratoryError(
+            f"the policy chose {shown(str(alien))}, which it was not given; choose among the proposals"
+        )
+    if (different := len({id(row) for row, _ in chosen})) < len(chosen):
+        raise LaboratoryError(f"the policy chose {len(chosen)} rows, {different} different ones; choose each once")
     for row, score in chosen:
-        if id(row) not in names:
-            raise LaboratoryError("the policy chose a crystal that it was not given")
         if not np.isfinite(score):
             raise LaboratoryError(f"the policy gave {row.bases[0]} the score {score}; a score is a finite number")
     return chosen

@@ -53,6 +53,16 @@ class Study:
         rows, hits = len(self.laboratory), len(self.laboratory.hits)
         return tuple(score(trials, rows, hits) for trials in of_policies(self.trials).values())
 
+    @property
+    def short(self) -> tuple[str, ...]:
+        """A sentence on each policy that ended before its last call; its EF is that of the calls it made."""
+        cut = [trial for trial in self.trials if len(trial.calls) < self.calls]
+        return tuple(
+            f"{name}: {len(trials)} of its trials ended early, the first (seed {trials[0].seed}) after "
+            f"{len(trials[0].calls):,} of {self.calls:,} calls ({trials[0].ended}): hits and EF are those of fewer calls"
+            for name, trials in of_policies(cut).items()
+        )
+
     def told(self) -> dict[str, Any]:
         """As plain JSON data: the laboratory, and the scores of every policy."""
         laboratory, target = self.laboratory, self.laboratory.target
@@ -68,7 +78,7 @@ class Study:
                 "calls": self.calls,
                 "random_hits": random_hits(self.calls, rows, hits),
                 "ceiling_ef": ceiling(self.calls, rows, hits),
-                "notes": list(laboratory.notes),
+                "notes": [*laboratory.notes, *self.short],
             },
             "policies": [asdict(scores) for scores in self.scores],
         }
@@ -93,13 +103,14 @@ def run_study(
         watcher: hears how it goes on.
 
     Raises:
-        LaboratoryError: more calls than rows, a policy named twice.
+        LaboratoryError: more calls than rows, a policy named twice, a folder that is a file.
     """
     names = [policy.name for policy in policies]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise LaboratoryError(f"policy {twice!r} is named twice; name each once")
     section = policies[0].campaign.laboratory
     check_calls(laboratory, section.calls)
+    _check_place(file)
     keys = {policy.name: trial_key(laboratory, policy) for policy in policies}
     done = {(t.policy, t.seed): t for t in read_trials(file, keys.values()) if keys.get(t.policy) == t.key}
     wanted = [(policy, seed) for seed in seeds for policy in policies]
@@ -115,6 +126,14 @@ def run_study(
             watcher.finished(trial)
     trials = tuple(done[policy.name, seed] for policy in policies for seed in sorted(seeds))
     return Study(laboratory, section.start, section.batch, section.calls, trials)
+
+
+def _check_place(file: Path) -> None:
+    """Refuse, before the first trial, a place where none could be written."""
+    if barred := next((one for one in file.parents if one.exists() and not one.is_dir()), None):
+        raise LaboratoryError(f"{barred} is a file, and the trials need a folder there; name another one with --folder")
+    if file.is_dir():
+        raise LaboratoryError(f"{file} is a folder, and the trials are a file there; name another place with --folder")
 
 
 def trial_key(laboratory: Laboratory, policy: Policy) -> str:

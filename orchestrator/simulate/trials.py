@@ -99,7 +99,7 @@ def read_trials(path: Path, key: Iterable[str]) -> tuple[Trial, ...]:
     if not path.is_file():
         return ()
     wanted, found = set(key), dict[tuple[str, int], Trial]()
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         trial = _of_line(line)
         if trial is not None and trial.key in wanted:
             found.setdefault((trial.policy, trial.seed), trial)

@@ -136,6 +136,12 @@ def test_a_target_that_nothing_or_everything_meets_is_refused_with_one_that_fits
         laboratory(target=target)
 
 
+@pytest.mark.parametrize("target", [Target(maximum=5), Target(direction="minimise")])
+def test_values_that_are_all_the_same_are_refused_without_a_range_that_cannot_help(target):
+    with pytest.raises(LaboratoryError, match=r"all 60 rows with a value have the same one \(-1, .*--value"):
+        judged("s", rows(values={E_F: -1.0}), target, None)
+
+
 def test_without_a_range_the_best_share_are_the_hits():
     best = laboratory(target=Target(direction="minimise"), top=0.05)
     assert {best.rows[i].id for i in best.hits} == {"CaF", "SrF", "MgF"}
@@ -195,6 +201,31 @@ def test_a_table_without_crystals_is_described_by_its_columns(tmp_path):
         read(path, Target(direction="maximise"), value="toughness", features=("n", "theta"))
 
 
+def test_the_column_of_values_is_no_feature(tmp_path):
+    path = _written(tmp_path / "barrel.csv", "n,toughness\n6,1.1\n8,30.5\n")
+    with pytest.raises(LaboratoryError, match=r"'toughness' is the column of the values.*--features n would do"):
+        read(path, Target(direction="maximise"), value="toughness", features=("n", "toughness"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("s.jsonl", "", "there is no row in it"),
+        ("s.csv", "formula,prototype\n", "there is no row in it"),
+        ("s.json", "[]", "there is no row in it"),
+        ("s.jsonl", "formula,prototype\nLiF,rocksalt_B1\n", "s.jsonl line 1: not a whole JSON object"),
+    ],
+)
+def test_a_file_without_a_row_says_so_rather_than_what_column_it_lacks(tmp_path, name, text, said):
+    with pytest.raises(DataError, match=said):
+        read(_written(tmp_path / name, text))
+
+
+def test_formation_energies_are_offered_to_a_target_above_the_hull(tmp_path):
+    with pytest.raises(DataError, match="--above-hull takes it from the formation energies"):
+        read(jsonl(tmp_path / "s.jsonl", lines()), Target(property=ABOVE_HULL, maximum=0.05))
+
+
 def test_repeated_measurements_of_a_table_without_crystals_are_one_row(tmp_path):
     path = _written(tmp_path / "barrel.csv", "n,toughness\n6,1\n6,3\n8,30\n10,5\n10,\n")
     found = read(path, Target(direction="maximise"), value="toughness", features=("n",), top=0.3)
@@ -216,6 +247,7 @@ def test_the_digest_changes_with_any_value():
         ({"start": 10, "calls": 20, "batch": 11}, "batch: 2 would do"),
         ({"features": ("n",), "above_hull": True}, "no crystal, and so no hull"),
         ({"top": 2}, "less than 1"),
+        ({"features": ("n", "n")}, "'n' is named twice"),
     ],
 )
 def test_a_section_that_does_not_add_up_is_refused(keys, said):

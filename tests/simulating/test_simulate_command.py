@@ -92,6 +92,33 @@ def test_what_cannot_be_run_is_refused_with_what_would_fit(place, more, said):
     assert not (place / "run").exists()
 
 
+def test_a_folder_that_is_a_file_is_refused_before_the_first_trial(place):
+    done = simulate(place, "--policy", "random", "--folder", str(place / "table.jsonl"))
+    assert done.exit_code == 2 and "--folder" in done.output and "seed 0" not in done.output
+    (place / "out" / "table.jsonl").mkdir(parents=True)
+    done = simulate(place, "--policy", "random", "--folder", str(place / "out"))
+    assert done.exit_code == 2 and "is a folder" in done.output
+
+
+def test_a_policy_that_ends_early_is_named_with_the_calls_it_made(place):
+    (place / "lazy.py").write_text(
+        "class Lazy:\n    def choose(self, proposals, target, count, rng):\n        return []\n"
+    )
+    done = simulate(place, "--policy", f"{place / 'lazy.py'}:Lazy", "--policy", "random")
+    said = " ".join(done.output.split())
+    assert done.exit_code == 0 and "Lazy: 1 of its trials ended early, the first (seed 0) after 6 of 18 calls" in said
+    assert "the policy chose none of the 54 rows that are left" in said
+    assert "ended early" in (place / "run" / "laboratory" / "table.html").read_text(encoding="utf-8")
+    assert "random: 1 of its trials" not in said
+
+
+def test_a_file_of_trials_with_bytes_that_are_no_text_goes_on(place):
+    (place / "run" / "laboratory").mkdir(parents=True)
+    (place / "run" / "laboratory" / "table.jsonl").write_bytes(b"\xff\xfe cut")
+    done = simulate(place, "--policy", "random")
+    assert done.exit_code == 0 and "random, seed 0" in done.output
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -170,6 +170,11 @@ class Silent: ...
 class Nan:
     def choose(self, proposals, target, count, rng):
         return [(proposals[0], float("nan"))]
+
+
+class Alien:
+    def choose(self, proposals, target, count, rng):
+        return [("LiF", 1.0)] * count
 """
 
 
@@ -202,7 +207,7 @@ def test_a_policy_of_a_strangers_file_runs(own):
     [
         (":Missing", "no class 'Missing'"),
         (":Frist", r"did you mean First\?"),
-        (":Needs", "cannot be made without arguments: TypeError"),
+        (":Needs", r"cannot be made without arguments: TypeError: [^(]*\(\) missing [^(]*$"),
         (":Silent", "has no method choose"),
         ("", "write the file and its class"),
     ],
@@ -215,8 +220,9 @@ def test_a_file_that_holds_no_policy_is_told_in_a_sentence(own, name, said):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Same", "each once"),
+        ("Same", "different ones; choose each once"),
         ("Broken", r"no attribute 'nothing' \(line 14\)"),
+        ("Alien", "chose LiF, which it was not given"),
         ("Nan", "score nan; a score is a finite number"),
     ],
 )

@@ -75,6 +75,8 @@ class LaboratorySection(Part):
                 f"batch: {self.batch} calls a round, and {self.calls - self.start} are left after the {self.start} at the start; "
                 f"batch: {max(1, (self.calls - self.start) // 5)} would do"
             )
+        if twice := next((name for name in self.features if self.features.count(name) > 1), None):
+            raise ValueError(f"features: {twice!r} is named twice; name each column once")
         if self.features and self.above_hull:
             raise ValueError("above_hull: rows described by `features` have no crystal, and so no hull; leave one out")
         return self

@@ -53,7 +53,7 @@ def study_html(study: Study, now: datetime) -> str:
         cards=_cards(best, study),
         scores=[_row(one) for one in scores],
         rounds=[_rounds(one) for one in scores],
-        notes=laboratory.notes,
+        notes=(*laboratory.notes, *study.short),
         figures=pictures(makers),
         random=random_hits(study.calls, rows, hits),
     )

@@ -82,6 +82,8 @@ def show_study(console: Console, study: Study) -> None:
             _mean([found.ece_so_far for found in late[-1:]]),
         )
     console.print(table)
+    for note in study.short:
+        console.print(escape(note), highlight=False, soft_wrap=True)
     console.print(
         f"{study.laboratory.name}: {rows:,} rows, {hits:,} hits; {study.calls:,} calls at random find "
         f"{random_hits(study.calls, rows, hits):.1f}, and no policy has an EF above {ceiling(study.calls, rows, hits):.1f}. "

@@ -171,6 +171,11 @@ def _check_hits(name: str, rows: Sequence[LabRow], valued: Sequence[int], hits: 
         return
     best = sorted((rows[i] for i in valued), key=lambda row: _worst_last(row.values[target.property], target))
     fitting = best[max(1, round(BEST * len(best))) - 1]
+    if best[0].values[target.property] == best[-1].values[target.property]:
+        raise LaboratoryError(
+            f"{name}: all {len(valued):,} rows with a value have the same one ({best[0].values[target.property]:.4g}, "
+            f"{best[0].where}): no policy can be told from another; name another column with --value"
+        )
     near = f"{best[0].formula} with {best[0].values[target.property]:.4g} is the best ({best[0].where})"
     which = "none" if not hits else "every one"
     raise LaboratoryError(

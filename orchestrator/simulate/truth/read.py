@@ -18,7 +18,7 @@ from crystalloop.models.crystals.prototypes import Prototype
 from crystalloop.models.crystals.structures import decorate
 from crystalloop.models.data.files import read_each
 from crystalloop.models.data.labels import COLUMNS
-from crystalloop.models.data.problems import DataError, number_of, shown
+from crystalloop.models.data.problems import DataError, number_of, sentence_of, shown
 from crystalloop.models.data.rows import misfits, row_of
 from crystalloop.models.data.tables import TABLE_FORMATS, Fields, PlacedRow, Refused, Where, is_table, keeps, table_rows
 from crystalloop.models.draw.target import ABOVE_HULL, Target
@@ -36,6 +36,8 @@ from crystalloop.orchestrator.simulate.truth.tidy import (
 _LARGEST = 1e6
 """Of a feature or a value without a unit; more is a typing error, or a code for a missing value."""
 _SKIP = "mend or remove the row, or leave such rows out (--bad-rows skip)"
+_DEFAULT = " (the target's property; --value names another column)"
+_FROM_HULL = ", and --above-hull takes it from the formation energies and the campaign's hull"
 _ABOVE_HULL_COLUMNS = ("energy_above_hull", "e_above_hull")
 
 
@@ -158,6 +160,8 @@ def _columns(path: Path, section: LaboratorySection, target: Target) -> tuple[st
     named = [("value", wanted), *(("features", one) for one in section.features)]
     named += [("cost", section.cost)] if section.cost else []
     there = _names(path, {name for _, name in named})
+    if not there:
+        raise DataError(_no_row(path))
     if section.value is None and own == ABOVE_HULL and wanted not in there:
         wanted = next((name for name in _ABOVE_HULL_COLUMNS if name in there), wanted)
         named[0] = ("value", wanted)
@@ -165,10 +169,17 @@ def _columns(path: Path, section: LaboratorySection, target: Target) -> tuple[st
         if name not in there:
             close = get_close_matches(name, there, 1, cutoff=0.5)
             near = f"did you mean {close[0]}?" if close else f"there are {', '.join(map(shown, list(there)[:20]))}"
-            default = " (the target's property; --value names another column)" if section.value is None else ""
+            default = _DEFAULT if section.value is None else ""
+            default += _FROM_HULL if own == ABOVE_HULL and known[E_F] in there else ""
             raise DataError(
                 f"{path.name}: laboratory.{key}: no column {shown(name)!r}{default if key == 'value' else ''}; {near}"
             )
+    if wanted in section.features:
+        rest = ",".join(name for name in section.features if name != wanted)
+        raise LaboratoryError(
+            f"laboratory.features: {shown(wanted)!r} is the column of the values themselves, which no policy may see; "
+            + (f"--features {rest} would do" if rest else "name the columns that describe a row")
+        )
     return wanted, _Reader(section, target, wanted)
 
 
@@ -181,6 +192,15 @@ def _names(path: Path, wanted: set[str]) -> list[str]:
             if wanted.issubset(found):
                 break
     return list(found)
+
+
+def _no_row(path: Path) -> str:
+    """Why a file has no column: its first line is no row, or there is none."""
+    where, row = next(iter(table_rows(path)), (str(path), None))
+    if row is None:
+        return f"{path}: there is no row in it; a laboratory has a crystal and a value a row"
+    wrong = sentence_of(row) if isinstance(row, Exception) else "a row without a name"
+    return f"{where}: {wrong}, and no other line is a row; is it a table of another kind than its ending says?"
 
 
 def _kept(path: Path, section: LaboratorySection) -> Iterator[PlacedRow]:
