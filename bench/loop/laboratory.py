@@ -110,10 +110,10 @@ LABORATORIES: dict[str, Bench] = {
         {"value": "e_f", "cost": "cpu_s", "missing": "waste", "start": 6, "batch": 6, "calls": 24},
     ),
     # Not looked at while the policies were built; run once.
-    "bulk_moduli": Bench(
-        "properties.jsonl.gz",
-        {"property": "bulk_modulus", "direction": "maximise"},
-        {"top": 0.02, "start": 20, "batch": 10, "calls": 500},
+    "binaries": Bench(
+        "cubic_three_classes.jsonl.gz",
+        {"direction": "minimise"},
+        {"where": {"class": "binary_AB", "primary": True}, "top": 0.05, "start": 10, "batch": 5, "calls": 100},
     ),
     "barrel": Bench(
         "",
