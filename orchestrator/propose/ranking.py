@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.formulas import Formula, reduced_counts
@@ -117,14 +118,15 @@ class Ranker:
         if not crystals:
             return []
         energy = self._hull_now() if ABOVE_HULL in target.properties() else None
-        hull = None if energy is None else hull_energies_at(crystals, energy)
+        hull, unjudged = (None, None) if energy is None else hull_energies_at(crystals, energy)
         rows, bare = self._features(crystals, hull), self._features(crystals, None)
         names = dict.fromkeys(map(_learnt, target.properties()))
         columns = Columns.of(proposals, names)
         for name in names:
             self._tell(columns, name, rows, history, energy if name == E_F else None, hull)
         if hull is not None:
-            columns.told[ABOVE_HULL] = Prediction(columns.told[E_F].mean - hull, columns.told[E_F].sigma)
+            over = np.where(unjudged, np.nan, columns.told[E_F].mean - hull)  # of a hull that abstains nothing is said
+            columns.told[ABOVE_HULL] = Prediction(over, columns.told[E_F].sigma)
         if self._campaign.surrogate.failures:
             ended = self._features([past.crystal for past in history], None)
             columns.success = chances_of_success(bare, history, ended, self._seed)
@@ -189,7 +191,7 @@ class Ranker:
         if len(known) < 2:
             return None
         crystals, values = [crystal for crystal, _ in known], np.array([value for _, value in known])
-        hull = None if energy is None else hull_energies_at(crystals, energy)
+        hull = None if energy is None else hull_energies_at(crystals, energy)[0]
         groups = tuple("-".join(crystal.composition) for crystal in crystals)
         return Labelled(self._features(crystals, hull), values if hull is None else values - hull, groups, rows)
 
@@ -206,13 +208,12 @@ class Ranker:
         return np.column_stack([rows[:, :DENSE], column, rows[:, DENSE:]])
 
 
-def hull_energies_at(crystals: Sequence[Crystal], energy: HullEnergy) -> Values:
-    """Energy of the hull at each composition, eV/atom; where nothing can be said, that of the elements. [crystals]."""
-    found: dict[Formula, float] = {}
-    for formula in (formulas := [reduced_counts(crystal) for crystal in crystals]):
-        if formula not in found:
-            found[formula] = energy(formula) or 0.0
-    return np.array([found[formula] for formula in formulas])
+def hull_energies_at(crystals: Sequence[Crystal], energy: HullEnergy) -> tuple[Values, NDArray[np.bool_]]:
+    """Energy of the hull at each composition, eV/atom, and whether nothing can be said: then it is the elements'. [crystals]."""
+    formulas = [reduced_counts(crystal) for crystal in crystals]
+    found = {formula: energy(formula) for formula in dict.fromkeys(formulas)}
+    known = [found[formula] for formula in formulas]
+    return np.array([one or 0.0 for one in known]), np.array([one is None for one in known], dtype=np.bool_)
 
 
 def _nearest_first(files: Sequence[LabelledCrystal], elements: set[str], seed: int) -> list[LabelledCrystal]:
