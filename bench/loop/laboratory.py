@@ -56,31 +56,25 @@ class Bench:
     needs_hull: bool = False
 
 
+OVER_HULL: Mapping[str, Any] = {
+    "where": {"source": ["oqmd", "wbm"]},
+    "above_hull": True,
+    "duplicates": "keep",
+    "start": 20,
+    "batch": 10,
+    "calls": 500,
+}
 LABORATORIES: dict[str, Bench] = {
     "cubic_hull": Bench(
         "cubic_three_classes.jsonl.gz",
         {"property": "energy_above_hull", "maximum": 0.0, "direction": "minimise"},
-        {
-            "where": {"source": ["oqmd", "wbm"]},
-            "above_hull": True,
-            "duplicates": "keep",
-            "start": 20,
-            "batch": 10,
-            "calls": 500,
-        },
+        OVER_HULL,
         needs_hull=True,
     ),
     "cubic_hull_50meV": Bench(
         "cubic_three_classes.jsonl.gz",
         {"property": "energy_above_hull", "maximum": 0.05, "direction": "minimise"},
-        {
-            "where": {"source": ["oqmd", "wbm"]},
-            "above_hull": True,
-            "duplicates": "keep",
-            "start": 20,
-            "batch": 10,
-            "calls": 500,
-        },
+        OVER_HULL,
         needs_hull=True,
     ),
     "perovskites": Bench(

@@ -86,9 +86,9 @@ class LedgerProposer:
 
 
 def forecast_of(proposal: Proposal, target: Target) -> Forecast | None:
-    """What the surrogate expects of a proposal, for the ledger; None where it was not asked."""
+    """What is expected of a proposal, for the ledger; None where nobody predicted the target's property."""
     mean = proposal.value(target.property)
-    if mean is None or not proposal.surrogate:
+    if mean is None:
         return None
     low, high = proposal.interval or (None, None)
     return Forecast(

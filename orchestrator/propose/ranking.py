@@ -124,7 +124,7 @@ class Ranker:
         columns = Columns.of(proposals, names)
         for name in names:
             self._tell(columns, name, rows, history, energy if name == E_F else None, hull)
-        if hull is not None:
+        if hull is not None and unjudged is not None:
             over = np.where(unjudged, np.nan, columns.told[E_F].mean - hull)  # of a hull that abstains nothing is said
             columns.told[ABOVE_HULL] = Prediction(over, columns.told[E_F].sigma)
         if self._campaign.surrogate.failures:

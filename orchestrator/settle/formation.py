@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
 
+def origin_of(proposal: Proposal) -> Origin:
+    """Where a candidate comes from, of the proposal that it was."""
+    return Origin(
+        kind=OriginKind(proposal.kind),
+        model_version=proposal.model_version,
+        bases=proposal.bases,
+        latent=proposal.stored_latent,
+        condition=proposal.stored_condition,
+        seed=proposal.seed,
+    )
+
+
 class Energies:
     """Knows the settings and pseudopotentials of one campaign; everything energetic is asked here."""
 
@@ -50,14 +62,7 @@ class Energies:
             prototype=draft.prototype,
             crystal=CrystalDoc.from_structure(draft.structure),
             settings=_plain(self._settings),
-            origin=Origin(
-                kind=OriginKind(draft.kind),
-                model_version=draft.model_version,
-                bases=draft.bases,
-                latent=draft.stored_latent,
-                condition=draft.stored_condition,
-                seed=draft.seed,
-            ),
+            origin=origin_of(draft),
             passed=passed,
             predicted=predicted,
             e_f_predicted=predicted.get(E_F),

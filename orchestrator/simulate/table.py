@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from crystalloop.db.ledger.forecast import Forecast
-from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, Origin, OriginKind, Relaxation
+from crystalloop.db.ledger.records import Attempt, Candidate, CrystalDoc, OriginKind, Relaxation
 from crystalloop.db.ledger.store import Store
 from crystalloop.models.crystals.crystal import Crystal
 from crystalloop.models.crystals.elements import symbols
@@ -16,6 +15,8 @@ from crystalloop.models.crystals.known import KnownCrystals
 from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.draw.proposal import Kind, Proposal
 from crystalloop.models.draw.target import ABOVE_HULL
+from crystalloop.orchestrator.propose.door import forecast_of
+from crystalloop.orchestrator.settle.formation import origin_of
 from crystalloop.orchestrator.simulate.truth.laboratory import Laboratory, LabRow
 from crystalloop.orchestrator.simulate.truth.tidy import crystal_key
 
@@ -59,7 +60,7 @@ class TableRecords:
     """Makes the records of candidates: the door's Registry, and the loop's Energetics over a table."""
 
     def __init__(self, laboratory: Laboratory) -> None:
-        self._property = laboratory.target.property
+        self._target = laboratory.target
 
     def candidate(
         self, proposal: Proposal, campaign: str, round_: int, passed: tuple[str, ...], now: datetime
@@ -75,39 +76,14 @@ class TableRecords:
             prototype=proposal.prototype,
             crystal=stored_crystal(proposal.crystal),
             settings={},
-            origin=Origin(
-                kind=OriginKind(proposal.kind),
-                model_version=proposal.model_version,
-                bases=proposal.bases,
-                latent=proposal.stored_latent,
-                condition=proposal.stored_condition,
-                seed=proposal.seed,
-            ),
+            origin=origin_of(proposal),
             passed=passed,
             predicted=dict(proposal.predicted),
             e_f_predicted=proposal.predicted.get(E_F),
-            forecast=self._forecast(proposal),
+            forecast=forecast_of(proposal, self._target),
             arm=proposal.arm,
             created_at=now,
             updated_at=now,
-        )
-
-    def _forecast(self, proposal: Proposal) -> Forecast | None:
-        mean = proposal.value(self._property)
-        if mean is None:
-            return None
-        low, high = proposal.interval or (None, None)
-        return Forecast(
-            property=self._property,
-            mean=mean,
-            sigma=proposal.sigma_of(self._property),
-            low=low,
-            high=high,
-            hit=proposal.chance,
-            success=proposal.success,
-            cost_s=proposal.cost_s,
-            surrogate=proposal.surrogate,
-            parts=dict(proposal.parts),
         )
 
     def references(self, elements: Iterable[str], now: datetime) -> tuple[Candidate, ...]:
