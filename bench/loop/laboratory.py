@@ -222,9 +222,25 @@ def kept(path: Path, name: str, told: Mapping[str, Any]) -> None:
     """Write a laboratory's summary beside those of the others."""
     found = json.loads(path.read_text()) if path.is_file() else {"laboratories": {}}
     found["environment"] = environment()
-    found["laboratories"][name] = told
+    found["laboratories"][name] = told | {"policies": [_thinned(one) for one in told["policies"]]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    path.write_text(json.dumps(_rounded(found), indent=1, allow_nan=False) + "\n")
+
+
+def _thinned(policy: Mapping[str, Any]) -> dict[str, Any]:
+    """A policy's scores with some forty points of its curve: of 500 calls those after 12, 24, ..."""
+    calls = len(policy["curve"])
+    at = [*range(max(1, calls // 40), calls, max(1, calls // 40)), calls]
+    thin = {name: [policy[name][call - 1] for call in at] for name in ("curve", "band")}
+    return dict(policy) | thin | {"curve_after": at}
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401  (of JSON)
+    if isinstance(value, Mapping):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def _override(text: str) -> tuple[str, Any]:
