@@ -222,7 +222,7 @@ def kept(path: Path, name: str, told: Mapping[str, Any]) -> None:
     """Write a laboratory's summary beside those of the others."""
     found = json.loads(path.read_text()) if path.is_file() else {"laboratories": {}}
     found["environment"] = environment()
-    found["laboratories"][name] = told | {"policies": [_thinned(one) for one in told["policies"]]}
+    found["laboratories"][name] = dict(told) | {"policies": [_thinned(one) for one in told["policies"]]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(_rounded(found), indent=1, allow_nan=False) + "\n")
 
