@@ -143,13 +143,13 @@ class CandidateProposer:
     def _filters(self, values: Sequence[float], ask: Ask, place: int) -> tuple[Filter[Proposal], ...]:
         """In the order of the paper's Table 2, with the balance of charges after the formula, ranked where values count."""
         campaign = self._campaign
+        near = near_target(campaign.target, values, NETS[place].sigmas)
         return (
             valid_distances(),
             wanted_formula(campaign.elements, self._formulas, campaign.generate.max_atoms),
             *balanced(campaign),
             is_new(ask.known),
-            Filter("ranked", lambda found: self._ranker.rank(found, ask.history)),
-            near_target(campaign.target, values, NETS[place].sigmas),
+            Filter(near.name, lambda found: near.keep(self._ranker.rank(found, ask.history))),
             unique(),
         )
 

@@ -1,4 +1,4 @@
-"""A ranker that fits one surrogate to the rows called so far, on features of every row: for tables, crystals or not. Pure."""
+"""A ranker that fits one surrogate to the rows called so far, for tables of columns alone. Of crystals: propose.ranking. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from math import erf, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crystalloop.db.ledger.records import Candidate
-from crystalloop.models.crystals.properties import E_F
 from crystalloop.models.draw.proposal import Proposal
-from crystalloop.models.draw.target import ABOVE_HULL, Target
-from crystalloop.models.surrogate.base import FeatureRows, Labelled, Prediction, Surrogate
+from crystalloop.models.draw.target import Target
+from crystalloop.models.surrogate.base import FeatureRows, Labelled, Surrogate
 from crystalloop.orchestrator.simulate.truth.laboratory import Laboratory
 
 NINETY = 1.6449
@@ -38,45 +36,29 @@ class SurrogateRanker:
 
     def rank(self, rows: Sequence[Proposal], earlier: Sequence[Candidate], round_: int) -> Sequence[Proposal]:
         """The rows with predictions; as they are where fewer than two were called with a value."""
-        place, learnt = self.laboratory.place, E_F
+        place = self.laboratory.place
         known = [(place[one.origin.bases[0]], one.e_f) for one in earlier if one.is_labelled and one.e_f is not None]
         if len(known) < 2:
             return rows
         called = np.array([index for index, _ in known])
         values = np.array([value for _, value in known], dtype=np.float64)
-        groups = tuple(_group(self.laboratory, index) for index in called)
+        groups = tuple(self.laboratory.rows[index].id for index in called)
         fitted = self.surrogate.fit(Labelled(self.features[called], values, groups), self.seed + round_)
-        asked = np.array([place[row.bases[0]] for row in rows])
-        return self._told(rows, asked, fitted.predict(self.features[asked]), fitted.name, learnt)
+        found = fitted.predict(self.features[[place[row.bases[0]] for row in rows]])
+        pairs = zip(rows, found.mean.tolist(), found.sigma.tolist(), strict=True)
+        return [self._told(row, mean, sigma, fitted.name) for row, mean, sigma in pairs]
 
-    def _told(
-        self, rows: Sequence[Proposal], asked: NDArray[np.intp], found: Prediction, name: str, learnt: str
-    ) -> list[Proposal]:
-        target, made = self.laboratory.target, []
-        for row, index, mean, sigma in zip(
-            rows, asked.tolist(), found.mean.tolist(), found.sigma.tolist(), strict=True
-        ):
-            predicted, sigmas = {learnt: mean}, {learnt: sigma}
-            if target.property == ABOVE_HULL:
-                mean -= self.laboratory.rows[index].hull_ev or 0.0
-                predicted[ABOVE_HULL], sigmas[ABOVE_HULL] = mean, sigma
-            made.append(
-                replace(
-                    row,
-                    predicted=predicted,
-                    sigma=sigma,
-                    sigmas=sigmas,
-                    interval=(mean - NINETY * sigma, mean + NINETY * sigma),
-                    chance=normal_chance(target, mean, sigma),
-                    surrogate=name,
-                )
-            )
-        return made
-
-
-def _group(laboratory: Laboratory, index: int) -> str:
-    row = laboratory.rows[index]
-    return row.id if row.features else "-".join(sorted(row.crystal.composition))
+    def _told(self, row: Proposal, mean: float, sigma: float, name: str) -> Proposal:
+        target = self.laboratory.target
+        return replace(
+            row,
+            predicted={target.property: mean},
+            sigma=sigma,
+            sigmas={target.property: sigma},
+            interval=(mean - NINETY * sigma, mean + NINETY * sigma),
+            chance=normal_chance(target, mean, sigma),
+            surrogate=name,
+        )
 
 
 def normal_chance(target: Target, mean: float, sigma: float) -> float:
