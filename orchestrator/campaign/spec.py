@@ -98,6 +98,13 @@ class Campaign(Part):
             raise ValueError(f"an element is named twice: {twice}")
         return tuple(sorted(value))
 
+    @field_validator("prototypes", "bases")
+    @classmethod
+    def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := next((str(one) for one in value if value.count(one) > 1), None):
+            raise ValueError(f"{twice} is named twice; leave one out")
+        return value
+
     @field_validator("bases")
     @classmethod
     def _bases_parse(cls, value: tuple[str, ...]) -> tuple[str, ...]:

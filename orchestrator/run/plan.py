@@ -18,6 +18,7 @@ from crystalloop.models.data.contradictions import contradicting_labels
 from crystalloop.models.data.files import DataError, KnownCrystal, read_crystals
 from crystalloop.models.draw.proposal import Proposal
 from crystalloop.models.draw.target import ABOVE_HULL
+from crystalloop.orchestrator.campaign.choice.idle import idle_notes
 from crystalloop.orchestrator.campaign.pw_settings import dft_settings
 from crystalloop.orchestrator.campaign.spec import Campaign
 from crystalloop.orchestrator.campaign.target_words import plan_notes, target_sentence
@@ -187,6 +188,7 @@ def _notes(campaign: Campaign, pool: int, labelled: int) -> list[str]:
             "the hull is made of pw.x energies alone: a crystal without computed competitors of each of its elements cannot be "
             "judged, and is no hit; `hull: {reference: FILE}` brings known compounds"
         )
+    notes += idle_notes(campaign.acquire, campaign.surrogate)
     if campaign.dft.slots == 0:
         notes.append("`dft.slots` is 0: pw.x waits for workers that you start with `crystalloop worker FILE`")
     return notes
