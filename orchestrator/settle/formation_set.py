@@ -273,7 +273,8 @@ def _checked(reading: _Reading, file: HullFile) -> _Reading:
         why = f"; rows left out for their scheme: {others}" if others else ""
         why += f"; `where` turned {reading.turned_away:,} away" if reading.turned_away else ""
         raise DataError(
-            f"hull.reference: {reading.name} gives no compound{why}; name a file that has compounds of the campaign's elements, or leave hull.reference out"
+            f"hull.reference: {reading.name} gives no compound{why}; "
+            "name a file that has compounds of the campaign's elements, or leave hull.reference out"
         )
     if (median := compounds[len(compounds) // 2]) < _TOTAL_MEDIAN_EV:
         raise DataError(

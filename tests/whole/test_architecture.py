@@ -70,7 +70,8 @@ MAY_IMPORT: dict[str, str] = {
     "orchestrator/simulate/truth": "campaign campaign/choice models",
     "orchestrator/simulate": "simulate/truth campaign campaign/choice loop acquire account propose settle db/ledger dft models",
     "orchestrator/show/simulation": "orchestrator/show orchestrator/simulate orchestrator/simulate/truth",
-    "orchestrator/run": "campaign campaign/choice loop cluster acquire propose propose/baselines learn settle account show db dft models",
+    "orchestrator/run": "campaign campaign/choice loop cluster acquire propose propose/baselines learn settle account show "
+    "db dft models",
     "orchestrator/cli": "*",
 }
 
